@@ -1,0 +1,2 @@
+export * from './pod-streams.ts';
+export * from './runtime.ts';
