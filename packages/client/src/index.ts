@@ -1,1 +1,3 @@
 export * from './client.ts';
+export * from './informer-contract.ts';
+export * from './resources.ts';

@@ -1,1 +1,9 @@
-export {};
+export * from './cgroups/index.ts';
+export * from './filesystem/index.ts';
+export * from './libc.ts';
+export * from './namespaces/index.ts';
+export * from './netlink/index.ts';
+export * from './nftables/index.ts';
+export * from './processes/index.ts';
+export * from './sockets/index.ts';
+export * from './terminals/index.ts';

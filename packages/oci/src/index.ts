@@ -1,1 +1,3 @@
-export {};
+export * from './image-spec.ts';
+export * from './reference.ts';
+export * from './runtime-spec.ts';
