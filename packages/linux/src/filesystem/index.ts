@@ -1,1 +1,5 @@
-export {};
+export * from './beneath.ts';
+export * from './mount.ts';
+export * from './mount-flags.ts';
+export * from './mount-table.ts';
+export * from './overlay.ts';

@@ -1,1 +1,4 @@
-export {};
+export * from './kinds.ts';
+export * from './loopback.ts';
+export * from './pinned.ts';
+export * from './switch.ts';

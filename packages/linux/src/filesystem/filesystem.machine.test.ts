@@ -1,0 +1,133 @@
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { codeOf } from '@wherry/base';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import {
+  bindMount,
+  isMountPoint,
+  listMounts,
+  mountOverlay,
+  mountsBelow,
+  mountTmpfs,
+  openBeneath,
+  readFileBeneath,
+  setPropagation,
+  unmount,
+  unmountAll,
+} from './index.ts';
+
+let folder: string;
+const caught = (work: () => unknown): unknown => {
+  try {
+    work();
+  } catch (error) {
+    return codeOf(error);
+  }
+  return undefined;
+};
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'wherry-fs-'));
+});
+afterEach(() => {
+  for (const entry of mountsBelow(folder)) unmountAll(entry.mountPoint);
+  expect(mountsBelow(folder)).toEqual([]);
+  rmSync(folder, { recursive: true });
+});
+const make = (name: string): string => {
+  const path = join(folder, name);
+  mkdirSync(path, { recursive: true });
+  return path;
+};
+
+describe('mounts', () => {
+  test('a tmpfs of a size, its entry in the table, and its end', () => {
+    const target = make('with space');
+    mountTmpfs(target, { sizeBytes: 65536, mode: 0o700 });
+    expect(isMountPoint(target)).toBe(true);
+    const entry = listMounts().find((mount) => mount.mountPoint === target);
+    expect(entry).toMatchObject({ type: 'tmpfs', root: '/' });
+    expect(entry?.superOptions).toContain('size=64k');
+    expect(unmount(target)).toBe(true);
+    expect(unmount(target)).toBe(false);
+  });
+
+  test('a read-only bind refuses writes while its source takes them', () => {
+    const source = make('source');
+    const target = make('target');
+    bindMount(source, target, { readOnly: true });
+    expect(() => writeFileSync(join(target, 'x'), '')).toThrow(/EROFS/);
+    writeFileSync(join(source, 'x'), 'seen');
+    expect(readFileSync(join(target, 'x'), 'utf8')).toBe('seen');
+  });
+
+  test('propagation shows in the table', () => {
+    const target = make('self');
+    bindMount(target, target);
+    setPropagation(target, 'shared');
+    expect(listMounts().find((mount) => mount.mountPoint === target)?.propagation[0]).toMatch(/^shared:/);
+    setPropagation(target, 'private');
+    expect(listMounts().find((mount) => mount.mountPoint === target)?.propagation).toEqual([]);
+  });
+
+  test('a missing source is notFound, a busy mount is conflict and can be detached', () => {
+    expect(caught(() => bindMount(join(folder, 'none'), make('t')))).toBe('notFound');
+    const target = make('busy');
+    mountTmpfs(target);
+    const descriptor = openBeneath(target, '.');
+    expect(caught(() => unmount(target))).toBe('conflict');
+    expect(unmountAll(target)).toBe(1);
+    closeSync(descriptor);
+  });
+
+  test('overlays: few layers, many long ones, and paths with separators', () => {
+    for (const [count, name] of [
+      [2, 'few'],
+      [128, 'a-long-name-so-that-the-page-of-options-overflows'.repeat(3)],
+      [3, 'with:colon,comma\\and backslash'],
+    ] as const) {
+      const lowerDirectories = Array.from({ length: count }, (_, index) => {
+        const path = make(`${name}/${index}`);
+        writeFileSync(join(path, `file${index}`), String(index));
+        writeFileSync(join(path, 'same'), String(index));
+        return path;
+      });
+      const target = make(`merged${count}`);
+      mountOverlay({
+        lowerDirectories,
+        upperDirectory: make(`${name}/upper`),
+        workDirectory: make(`${name}/work`),
+        target,
+      });
+      expect(readFileSync(join(target, 'same'), 'utf8')).toBe('0');
+      expect(readFileSync(join(target, `file${count - 1}`), 'utf8')).toBe(String(count - 1));
+      writeFileSync(join(target, 'new'), '');
+      expect(existsSync(join(folder, name, 'upper', 'new'))).toBe(true);
+    }
+  });
+});
+
+describe('paths beneath a root', () => {
+  test('absolute links and dots stay inside; magic links and FIFOs do not hang or escape', () => {
+    const root = make('root');
+    mkdirSync(join(root, 'etc'));
+    symlinkSync('/etc/hostname', join(root, 'link'));
+    symlinkSync('../../../../etc/passwd', join(root, 'dots'));
+    expect(readFileBeneath(root, 'link', 1000)).toBeUndefined();
+    expect(readFileBeneath(root, 'dots', 1000)).toBeUndefined();
+    writeFileSync(join(root, 'etc/passwd'), 'ours');
+    expect(readFileBeneath(root, '/dots', 1000)?.toString()).toBe('ours');
+    expect(caught(() => readFileBeneath(root, 'dots', 3))).toBe('tooLarge');
+    expect(caught(() => openBeneath(root, 'dots', { escape: 'refuse' }))).toBeDefined();
+  });
+});

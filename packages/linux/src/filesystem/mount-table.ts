@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+
+/** One line of `/proc/<pid>/mountinfo` (proc(5)). */
+export interface MountEntry {
+  readonly id: number;
+  readonly parentId: number;
+  /** `major:minor`. */
+  readonly device: string;
+  /** The folder of the file system that is mounted, `/` for the whole. */
+  readonly root: string;
+  readonly mountPoint: string;
+  readonly options: readonly string[];
+  /** Of `shared:N`, `master:N`, `propagate_from:N`, `unbindable`. */
+  readonly propagation: readonly string[];
+  readonly type: string;
+  readonly source: string;
+  readonly superOptions: readonly string[];
+}
+
+/** The mounts of a process (default: this one), in the order of the kernel. */
+export function listMounts(path = '/proc/self/mountinfo'): MountEntry[] {
+  return parseMountInfo(readFileSync(path, 'utf8'));
+}
+
+/** Whether something is mounted exactly at `path` (absolute, without symbolic links). */
+export function isMountPoint(path: string): boolean {
+  return listMounts().some((entry) => entry.mountPoint === path);
+}
+
+/** Mounts at or below a folder, deepest first: the order in which to unmount them. */
+export function mountsBelow(folder: string): MountEntry[] {
+  const prefix = folder.endsWith('/') ? folder : `${folder}/`;
+  return listMounts()
+    .filter((entry) => entry.mountPoint === folder || entry.mountPoint.startsWith(prefix))
+    .reverse()
+    .sort((a, b) => b.mountPoint.length - a.mountPoint.length);
+}
+
+/** Reads the text of a mountinfo file. Lines that do not parse are left out. */
+export function parseMountInfo(text: string): MountEntry[] {
+  const entries: MountEntry[] = [];
+  for (const line of text.split('\n')) {
+    const [left, right] = line.split(' - ', 2);
+    if (left === undefined || right === undefined) continue;
+    const [id, parentId, device, root, mountPoint, options, ...propagation] = left.split(' ');
+    const [type, source, superOptions] = right.split(' ');
+    if (mountPoint === undefined || options === undefined || type === undefined || source === undefined) continue;
+    entries.push({
+      id: Number(id),
+      parentId: Number(parentId),
+      device: device ?? '',
+      root: unescapeOctal(root ?? '/'),
+      mountPoint: unescapeOctal(mountPoint),
+      options: options.split(','),
+      propagation,
+      type,
+      source: unescapeOctal(source),
+      superOptions: (superOptions ?? '').split(','),
+    });
+  }
+  return entries;
+}
+
+/** The kernel writes space, tab, newline, backslash (and `#`) as three octal digits. */
+function unescapeOctal(field: string): string {
+  if (!field.includes('\\')) return field;
+  const bytes: number[] = [];
+  const raw = Buffer.from(field);
+  for (let at = 0; at < raw.length; at++) {
+    const digits = raw.toString('latin1', at + 1, at + 4);
+    if (raw[at] === 0x5c && /^[0-7]{3}$/.test(digits)) {
+      bytes.push(Number.parseInt(digits, 8));
+      at += 3;
+    } else bytes.push(raw[at] as number);
+  }
+  return Buffer.from(bytes).toString();
+}

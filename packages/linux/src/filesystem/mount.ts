@@ -1,0 +1,102 @@
+import { errnoOf } from '@wherry/base';
+import { checked, lastErrno, libc, systemError } from '../libc.ts';
+import { mountFlags, unmountFlags } from './mount-flags.ts';
+
+const mountCall = libc.func(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
+);
+const unmountCall = libc.func('int umount2(const char *target, int flags)');
+
+export interface MountRequest {
+  /** Device, folder or label; for virtual file systems only a name in the mount table. */
+  readonly source: string;
+  readonly target: string;
+  readonly type?: string | undefined;
+  /** Of `mountFlags`, joined by `|`. */
+  readonly flags?: number | undefined;
+  /** Options of the file system, comma-separated; at most one page. */
+  readonly data?: string | undefined;
+}
+
+/** mount(2). Throws a `WherryError` whose `details.errno` names the cause. */
+export function mount({ source, target, type, flags = 0, data }: MountRequest): void {
+  checked(mountCall(source, target, type ?? null, flags, data ?? null) as number, `mount ${source} on ${target}`);
+}
+
+export interface BindMountOptions {
+  /** Takes the mounts below the source too. */
+  readonly recursive?: boolean | undefined;
+  /** A second call (remount) makes this mount, not those below it, read-only. */
+  readonly readOnly?: boolean | undefined;
+  /** More of `mountFlags` for the remount, e.g. `noDevices | noSetUid`. */
+  readonly flags?: number | undefined;
+}
+
+/** Makes `source` (file or folder) visible at `target` too, which must exist and be of the same sort. */
+export function bindMount(source: string, target: string, options: BindMountOptions = {}): void {
+  mount({ source, target, flags: mountFlags.bind | (options.recursive === true ? mountFlags.recursive : 0) });
+  const flags = (options.flags ?? 0) | (options.readOnly === true ? mountFlags.readOnly : 0);
+  if (flags === 0) return;
+  try {
+    mount({ source: 'none', target, flags: mountFlags.bind | mountFlags.remount | flags });
+  } catch (error) {
+    unmount(target, { lazy: true });
+    throw error;
+  }
+}
+
+/** Mounts a tmpfs. `sizeBytes` undefined: the kernel's default (half of the memory). */
+export function mountTmpfs(
+  target: string,
+  {
+    sizeBytes,
+    mode = 0o1777,
+    flags = mountFlags.noSetUid | mountFlags.noDevices,
+    source = 'tmpfs',
+  }: {
+    readonly sizeBytes?: number | undefined;
+    readonly mode?: number | undefined;
+    readonly flags?: number | undefined;
+    readonly source?: string | undefined;
+  } = {},
+): void {
+  const size = sizeBytes === undefined ? '' : `,size=${sizeBytes}`;
+  mount({ source, target, type: 'tmpfs', flags, data: `mode=${mode.toString(8)}${size}` });
+}
+
+export type Propagation = 'private' | 'slave' | 'shared';
+
+/** Sets how mounts below `target` (a mount point) travel to and from its copies; mount_namespaces(7). */
+export function setPropagation(target: string, kind: Propagation, { recursive = false } = {}): void {
+  mount({ source: 'none', target, flags: mountFlags[kind] | (recursive ? mountFlags.recursive : 0) });
+}
+
+/**
+ * umount2(2) without following a symbolic link at the end. Gives false when nothing was mounted
+ * there or the path is gone. `lazy` detaches at once and lets the kernel finish when the last user
+ * is gone; without it a busy mount throws with code `conflict`.
+ */
+export function unmount(target: string, { lazy = false }: { readonly lazy?: boolean } = {}): boolean {
+  if ((unmountCall(target, unmountFlags.noFollow | (lazy ? unmountFlags.detach : 0)) as number) === 0) return true;
+  const errno = lastErrno();
+  if (errno === 'EINVAL' || errno === 'ENOENT') return false;
+  throw systemError(`unmount ${target}`, errno);
+}
+
+/** Unmounts everything stacked at `target`; lazily where it is busy. Gives how many mounts went. */
+export function unmountAll(target: string): number {
+  let count = 0;
+  for (;;) {
+    try {
+      if (!unmount(target)) return count;
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      if (!unmount(target, { lazy: true })) return count;
+    }
+    count++;
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return (error as { details?: { errno?: string } }).details?.errno === 'EBUSY' || errnoOf(error) === 'EBUSY';
+}
