@@ -78,11 +78,14 @@ export interface ApiClient {
   watch<T extends KubeObject>(resource: ResourceId, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
   /** `metadata.namespace` of the object tells where. */
   create<T extends KubeObject>(resource: ResourceId, object: T, options?: WriteOptions): Promise<T>;
-  /** Replaces; `metadata.resourceVersion`, when set, must be the current one. `subresource` is `status` or `scale`. */
+  /**
+   * Replaces; `metadata.resourceVersion`, when set, must be the current one. `subresource` is
+   * `status`, `scale`, or `finalize` (namespaces: PUT of the object with fewer `spec.finalizers`).
+   */
   update<T extends KubeObject>(
     resource: ResourceId,
     object: T,
-    options?: WriteOptions & { subresource?: 'status' | 'scale' },
+    options?: WriteOptions & { subresource?: 'status' | 'scale' | 'finalize' },
   ): Promise<T>;
   patch<T extends KubeObject>(
     resource: ResourceId,
