@@ -1,1 +1,2 @@
-export {};
+export * from './kubeconfig.ts';
+export * from './pki.ts';
