@@ -1,1 +1,4 @@
-export {};
+export * from './addresses.ts';
+export * from './links.ts';
+export * from './netlink-socket.ts';
+export * from './routes.ts';

@@ -1,1 +1,1 @@
-export {};
+export * from './nftables.ts';

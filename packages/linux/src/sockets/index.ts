@@ -1,1 +1,3 @@
-export {};
+export * from './namespace-sockets.ts';
+export * from './network-namespace.ts';
+export * from './sysctl.ts';
