@@ -1,4 +1,6 @@
+import { statfsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import { messageOf, WherryError } from '@wherry/base';
 import type { Database, RootDatabase } from 'lmdb';
 import type { Change, Entry, KeyRange, TableName, Tables } from '../tables.ts';
@@ -38,6 +40,8 @@ export class LmdbTables implements Tables {
         noSubdir: true,
         maxDbs: tableNames.length,
         overlappingSync: false,
+        // A group is a batch of its own; LMDB's batches by turn hold a promise whose rejection nobody can catch.
+        eventTurnBatching: false,
         cache: false,
         ...encoding,
       });
@@ -82,17 +86,25 @@ export class LmdbTables implements Tables {
   }
 
   async commit(changes: readonly Change[]): Promise<void> {
-    const parts: Promise<boolean>[] = [];
+    const parts: Promise<unknown>[] = [];
     const whole = this.#root.batch(() => {
       for (const { table, key, value } of changes) {
         const target = this.#tables.get(table)!;
         parts.push(value === undefined ? target.remove(key) : target.put(key, value));
       }
     });
-    const results = await Promise.allSettled([whole, ...parts]);
+    const causes: Promise<unknown>[] = [];
+    const watch = (part: Promise<unknown>): Promise<unknown> =>
+      part.catch((error: unknown) => {
+        // The cause is a promise of its own; left alone, its rejection would end the process.
+        const cause = (error as { commitError?: Promise<unknown> }).commitError;
+        if (cause) causes.push(cause.catch((reason: unknown) => reason));
+        throw error;
+      });
+    const results = await Promise.allSettled([whole, ...parts].map(watch));
     this.#root.resetReadTxn();
     const failed = results.find((result) => result.status === 'rejected');
-    if (failed) throw failure(this.#path, failed.reason);
+    if (failed) throw failure(this.#path, (await causes[0]) ?? failed.reason);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -111,13 +123,21 @@ export class LmdbTables implements Tables {
 function failure(path: string, error: unknown): unknown {
   if (error instanceof WherryError) return error;
   const text = messageOf(error);
-  const cause = (error as { commitError?: unknown } | null)?.commitError;
-  const all = `${text} ${cause === undefined ? '' : messageOf(cause)}`;
-  if (/No space left|ENOSPC|Disk quota|MDB_MAP_FULL|File too large/i.test(all)) {
+  if (/No space left|Disk quota|MDB_MAP_FULL|File too large/i.test(text) || (isIoError(error) && isFull(path))) {
     return new WherryError('exhausted', `the disk of the store ${path} is full`, { cause: error });
   }
-  if (/MDB_(CORRUPTED|INVALID|PAGE_NOTFOUND|VERSION_MISMATCH|PANIC|BAD_TXN)|Internal page|not an LMDB/i.test(all)) {
+  if (/MDB_(CORRUPTED|INVALID|PAGE_NOTFOUND|VERSION_MISMATCH|PANIC|BAD_TXN)|Internal page|not an LMDB/i.test(text)) {
     return corrupt(path, text, error);
   }
-  return new WherryError('internal', `the store ${path} failed: ${all.trim()}`, { cause: error });
+  return new WherryError('internal', `the store ${path} failed: ${text}`, { cause: error });
+}
+
+function isIoError(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === constants.errno.EIO;
+}
+
+/** LMDB reports a write that the disk took only in part as EIO, not as ENOSPC. */
+function isFull(path: string): boolean {
+  const { bavail, bsize } = statfsSync(path);
+  return bavail * bsize < 1024 * 1024;
 }
