@@ -1,1 +1,2 @@
-export {};
+export * from './console-socket.ts';
+export * from './terminal.ts';

@@ -1,0 +1,39 @@
+import type { LinuxResources } from '@wherry/runtime';
+
+/** Figures of a cgroup and all below it. */
+export interface CgroupStats {
+  readonly cpuUsageNanoseconds: bigint;
+  readonly memoryUsageBytes: number;
+  /** Usage without inactive file pages: what the kubelet calls the working set. */
+  readonly memoryWorkingSetBytes: number;
+  /** Anonymous memory. */
+  readonly memoryRssBytes: number;
+  readonly pids: number;
+}
+
+/**
+ * Control groups of version 1 or 2 behind one interface. A path (`/wherry/kubepods/pod1`) names the
+ * same group in every hierarchy. Failures are system errors; `notFound` for a group that is not there
+ * except where a function says otherwise.
+ */
+export interface Cgroups {
+  readonly version: 1 | 2;
+  /** Makes the group and those above it, ready to take limits and processes. Idempotent. */
+  create(path: string): void;
+  /** Sets what is given and leaves the rest. Throws `invalid` naming the setting and its value. */
+  limit(path: string, resources: LinuxResources): void;
+  /** Moves a process into the group. */
+  attach(path: string, pid: number): void;
+  /** Processes of the group and of all below it. Empty when there is no such group. */
+  processes(path: string): number[];
+  /** Sends SIGKILL to all of them, also to those born meanwhile. Gives how many there were. */
+  kill(path: string): number;
+  /** Stops or lets run all processes. */
+  freeze(path: string, frozen: boolean): void;
+  /** Removes the group and those below it. False while processes are in it; true when it is gone. */
+  remove(path: string): boolean;
+  exists(path: string): boolean;
+  stats(path: string): CgroupStats;
+  /** How often the kernel killed a process of this group (and on v2, below it) for lack of memory. */
+  oomKills(path: string): number;
+}

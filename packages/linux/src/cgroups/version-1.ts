@@ -1,0 +1,114 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { LinuxResources } from '@wherry/runtime';
+import type { CgroupStats, Cgroups } from './contract.ts';
+import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
+
+/** Mount points by controller name (`cpu`, `memory`, …, `name=systemd`). */
+export type Controllers = ReadonlyMap<string, string>;
+
+/** Linux' cgroup version 1: a tree per controller (Documentation/admin-guide/cgroup-v1). */
+export class CgroupsVersion1 implements Cgroups {
+  readonly version = 1;
+  readonly #controllers: Controllers;
+  /** Some controllers share a mount (`cpu,cpuacct`). */
+  readonly #mounts: readonly string[];
+
+  constructor(controllers: Controllers) {
+    this.#controllers = controllers;
+    this.#mounts = [...new Set(controllers.values())];
+  }
+
+  #file(controller: string, path: string, file: string): string {
+    const mount = this.#controllers.get(controller);
+    // A controller that is not mounted gives a path that does not exist.
+    return join(mount ?? `/sys/fs/cgroup/${controller}`, path, file);
+  }
+
+  create(path: string): void {
+    for (const mount of this.#mounts) {
+      const folder = join(mount, path);
+      if (mount === this.#controllers.get('cpuset')) this.#createCpuset(mount, folder);
+      else mkdirSync(folder, { recursive: true });
+    }
+  }
+
+  /** A cpuset takes no process until its processors and memory nodes are set: the parent's, top down. */
+  #createCpuset(mount: string, folder: string): void {
+    if (folder === mount || folder.length < mount.length) return;
+    const parent = dirname(folder);
+    this.#createCpuset(mount, parent);
+    mkdirSync(folder, { recursive: true });
+    for (const file of ['cpuset.cpus', 'cpuset.mems'])
+      if (readControl(join(folder, file)) === '')
+        writeControl(join(folder, file), readControl(join(parent, file)) ?? '');
+  }
+
+  limit(path: string, resources: LinuxResources): void {
+    const set = (controller: string, file: string, value: string | number | undefined): void => {
+      if (value !== undefined) writeControl(this.#file(controller, path, file), String(value));
+    };
+    set('cpu', 'cpu.shares', resources.cpuShares);
+    set('cpu', 'cpu.cfs_period_us', resources.cpuPeriod);
+    set('cpu', 'cpu.cfs_quota_us', resources.cpuQuota);
+    set('cpuset', 'cpuset.cpus', resources.cpusetCpus || undefined);
+    set('cpuset', 'cpuset.mems', resources.cpusetMems || undefined);
+    set('pids', 'pids.max', resources.pidsLimit === undefined ? undefined : orMax(resources.pidsLimit));
+    this.#limitMemory(path, resources);
+    for (const { pageSize, limit } of resources.hugepageLimits ?? [])
+      set('hugetlb', `hugetlb.${pageSize}.limit_in_bytes`, limit);
+  }
+
+  /** The kernel wants memory ≤ memory + swap at every step: which of the two goes first depends on the direction. */
+  #limitMemory(path: string, { memoryLimitBytes, memorySwapLimitBytes }: LinuxResources): void {
+    const memory = this.#file('memory', path, 'memory.limit_in_bytes');
+    const both = this.#file('memory', path, 'memory.memsw.limit_in_bytes');
+    const swap = existsSync(both) ? memorySwapLimitBytes : undefined;
+    const grows = swap !== undefined && (swap < 0 || swap > readNumber(both));
+    if (swap !== undefined && grows) writeControl(both, String(swap));
+    if (memoryLimitBytes !== undefined) writeControl(memory, String(memoryLimitBytes));
+    if (swap !== undefined && !grows) writeControl(both, String(swap));
+  }
+
+  attach(path: string, pid: number): void {
+    for (const mount of this.#mounts) writeControl(join(mount, path, 'cgroup.procs'), String(pid));
+  }
+
+  processes(path: string): number[] {
+    return [...new Set(this.#mounts.flatMap((mount) => processesBelow(join(mount, path))))];
+  }
+
+  kill(path: string): number {
+    return killEach(() => this.processes(path));
+  }
+
+  freeze(path: string, frozen: boolean): void {
+    writeControl(this.#file('freezer', path, 'freezer.state'), frozen ? 'FROZEN' : 'THAWED');
+  }
+
+  remove(path: string): boolean {
+    return this.#mounts.map((mount) => removeGroups(join(mount, path))).every((gone) => gone);
+  }
+
+  exists(path: string): boolean {
+    return this.#mounts.some((mount) => existsSync(join(mount, path)));
+  }
+
+  stats(path: string): CgroupStats {
+    const usage = readNumber(this.#file('memory', path, 'memory.usage_in_bytes'));
+    const statistics = this.#file('memory', path, 'memory.stat');
+    return {
+      cpuUsageNanoseconds: BigInt(readControl(this.#file('cpuacct', path, 'cpuacct.usage')) ?? 0),
+      memoryUsageBytes: usage,
+      memoryWorkingSetBytes: Math.max(0, usage - Number(readField(statistics, 'total_inactive_file') ?? 0)),
+      memoryRssBytes: Number(readField(statistics, 'total_rss') ?? 0),
+      pids: readNumber(this.#file('pids', path, 'pids.current')),
+    };
+  }
+
+  oomKills(path: string): number {
+    return Number(readField(this.#file('memory', path, 'memory.oom_control'), 'oom_kill') ?? 0);
+  }
+}
+
+const orMax = (limit: number): string => (limit <= 0 ? 'max' : String(limit));

@@ -1,0 +1,136 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { codeOf, WherryError } from '@wherry/base';
+import type { LinuxResources } from '@wherry/runtime';
+import type { CgroupStats, Cgroups } from './contract.ts';
+import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
+
+const controllers = ['cpu', 'memory', 'pids', 'cpuset', 'io', 'hugetlb'];
+
+/** Linux' cgroup version 2: one tree (Documentation/admin-guide/cgroup-v2.rst). */
+export class CgroupsVersion2 implements Cgroups {
+  readonly version = 2;
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  #file(path: string, file: string): string {
+    return join(this.#root, path, file);
+  }
+
+  create(path: string): void {
+    let folder = this.#root;
+    for (const part of path.split('/').filter((name) => name !== '')) {
+      this.#enableControllers(folder);
+      folder = join(folder, part);
+      if (!existsSync(folder)) mkdirSync(folder);
+    }
+  }
+
+  /** Hands the controllers of a group to its children; only a group without processes may (except the root). */
+  #enableControllers(folder: string): void {
+    const available = new Set(readControl(join(folder, 'cgroup.controllers'))?.split(' ') ?? []);
+    const enabled = new Set(readControl(join(folder, 'cgroup.subtree_control'))?.split(' ') ?? []);
+    for (const name of controllers) {
+      if (!available.has(name) || enabled.has(name)) continue;
+      try {
+        writeControl(join(folder, 'cgroup.subtree_control'), `+${name}`);
+      } catch (error) {
+        // cpuset and io are comforts; without these three no limit would hold.
+        if (['cpu', 'memory', 'pids'].includes(name) && codeOf(error) !== 'notFound')
+          throw new WherryError(
+            'conflict',
+            `cannot hand the controller ${name} to the groups below ${folder}: it holds processes of its own`,
+            { cause: error },
+          );
+      }
+    }
+  }
+
+  limit(path: string, resources: LinuxResources): void {
+    const set = (file: string, value: string | number | undefined): void => {
+      if (value !== undefined) writeControl(this.#file(path, file), String(value));
+    };
+    if (resources.cpuShares !== undefined && resources.cpuShares > 0)
+      set('cpu.weight', weightOfShares(resources.cpuShares));
+    if (resources.cpuQuota !== undefined || resources.cpuPeriod !== undefined) {
+      const [quota, period] = (readControl(this.#file(path, 'cpu.max')) ?? 'max 100000').split(' ');
+      const wanted = resources.cpuQuota === undefined ? quota : resources.cpuQuota > 0 ? resources.cpuQuota : 'max';
+      set('cpu.max', `${wanted} ${resources.cpuPeriod ?? period}`);
+    }
+    set('cpuset.cpus', resources.cpusetCpus || undefined);
+    set('cpuset.mems', resources.cpusetMems || undefined);
+    if (resources.pidsLimit !== undefined) set('pids.max', orMax(resources.pidsLimit));
+    if (resources.memoryLimitBytes !== undefined) set('memory.max', orMax(resources.memoryLimitBytes));
+    const swap = swapOf(resources);
+    if (swap !== undefined && existsSync(this.#file(path, 'memory.swap.max'))) set('memory.swap.max', swap);
+    for (const { pageSize, limit } of resources.hugepageLimits ?? []) set(`hugetlb.${pageSize}.max`, limit);
+    for (const [key, value] of Object.entries(resources.unified ?? {})) {
+      if (!/^[a-z0-9_]+(\.[a-zA-Z0-9_]+)+$/.test(key))
+        throw new WherryError('invalid', `${JSON.stringify(key)} is not a cgroup setting`);
+      set(key, value);
+    }
+  }
+
+  attach(path: string, pid: number): void {
+    writeControl(this.#file(path, 'cgroup.procs'), String(pid));
+  }
+
+  processes(path: string): number[] {
+    return processesBelow(join(this.#root, path));
+  }
+
+  kill(path: string): number {
+    const count = this.processes(path).length;
+    const file = this.#file(path, 'cgroup.kill'); // Linux ≥ 5.14
+    if (existsSync(file)) writeControl(file, '1');
+    else return killEach(() => this.processes(path));
+    return count;
+  }
+
+  freeze(path: string, frozen: boolean): void {
+    writeControl(this.#file(path, 'cgroup.freeze'), frozen ? '1' : '0');
+  }
+
+  remove(path: string): boolean {
+    return removeGroups(join(this.#root, path));
+  }
+
+  exists(path: string): boolean {
+    return existsSync(join(this.#root, path));
+  }
+
+  stats(path: string): CgroupStats {
+    const usage = readNumber(this.#file(path, 'memory.current'));
+    const statistics = this.#file(path, 'memory.stat');
+    return {
+      cpuUsageNanoseconds: BigInt(readField(this.#file(path, 'cpu.stat'), 'usage_usec') ?? 0) * 1000n,
+      memoryUsageBytes: usage,
+      memoryWorkingSetBytes: Math.max(0, usage - Number(readField(statistics, 'inactive_file') ?? 0)),
+      memoryRssBytes: Number(readField(statistics, 'anon') ?? 0),
+      pids: readNumber(this.#file(path, 'pids.current')),
+    };
+  }
+
+  oomKills(path: string): number {
+    return Number(readField(this.#file(path, 'memory.events'), 'oom_kill') ?? 0);
+  }
+}
+
+/** Shares (2 … 262144) as a weight (1 … 10000), as the OCI runtimes map them (KEP-2254). */
+export function weightOfShares(shares: number): number {
+  const bounded = Math.min(Math.max(shares, 2), 262144);
+  return 1 + Math.floor(((bounded - 2) * 9999) / 262142);
+}
+
+/** Version 1 counts memory and swap together, version 2 swap alone. */
+function swapOf({ memoryLimitBytes, memorySwapLimitBytes }: LinuxResources): string | undefined {
+  if (memorySwapLimitBytes === undefined) return undefined;
+  if (memorySwapLimitBytes < 0) return 'max';
+  if (memoryLimitBytes === undefined || memoryLimitBytes < 0) return undefined;
+  return String(Math.max(0, memorySwapLimitBytes - memoryLimitBytes));
+}
+
+const orMax = (limit: number): string => (limit <= 0 ? 'max' : String(limit));

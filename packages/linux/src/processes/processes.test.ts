@@ -1,0 +1,83 @@
+import { readdirSync } from 'node:fs';
+import { codeOf, VirtualClock } from '@wherry/base';
+import { expect, test } from 'vitest';
+import {
+  findProgram,
+  openPipe,
+  ProcessHandle,
+  processStartTime,
+  runProgram,
+  spawnProgram,
+  streamOfDescriptor,
+} from './index.ts';
+
+const code = (error: unknown): unknown => codeOf(error);
+
+test('runs a program, gives its outputs and its exit code', async () => {
+  const result = await runProgram({
+    path: findProgram('sh'),
+    args: ['-c', 'echo "$A"; pwd; echo err >&2; exit 7'],
+    env: { A: 'b c' },
+    workingDirectory: '/tmp',
+  });
+  expect(result).toMatchObject({ exitCode: 7, signal: undefined });
+  expect(result.stdout.toString()).toBe('b c\n/tmp\n');
+  expect(result.stderr.toString()).toBe('err\n');
+});
+
+test('a signal gives 128 + n; output is bounded; a missing program is notFound', async () => {
+  expect(await runProgram({ path: '/bin/sh', args: ['-c', 'kill -9 $$'] })).toMatchObject({ exitCode: 137, signal: 9 });
+  const long = await runProgram({ path: '/bin/sh', args: ['-c', 'head -c 300000 /dev/zero'], limit: 1000 });
+  expect(long.stdout).toHaveLength(1000);
+  expect(await runProgram({ path: '/nosuch', args: [] }).catch(code)).toBe('notFound');
+});
+
+test('the timeout kills', async () => {
+  const clock = new VirtualClock();
+  const run = runProgram({ path: findProgram('sleep'), args: ['1000'], timeout: 5000, clock }).catch(code);
+  await clock.advance(5000);
+  expect(await run).toBe('timeout');
+});
+
+test('no descriptor leaks, neither here nor into the child', async () => {
+  const open = (): number => readdirSync('/proc/self/fd').length;
+  await runProgram({ path: '/bin/true', args: [] });
+  const before = open();
+  const listing = await runProgram({ path: '/bin/ls', args: ['/proc/self/fd'] });
+  expect(listing.stdout.toString().trim().split('\n')).toEqual(['0', '1', '2', '3']);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(open()).toBe(before);
+});
+
+test('descriptors are given by number, also crosswise', async () => {
+  const a = openPipe();
+  const b = openPipe();
+  const child = spawnProgram({
+    path: '/bin/sh',
+    args: ['-c', 'echo to-a >&5; echo to-b >&4'],
+    descriptors: { 5: a.write, 4: b.write },
+  });
+  const read = async (end: number): Promise<string> => {
+    let text = '';
+    for await (const chunk of streamOfDescriptor(end, { writable: false })) text += String(chunk);
+    return text;
+  };
+  const { closeQuietly } = await import('./descriptors.ts');
+  closeQuietly(a.write, b.write);
+  expect(await Promise.all([read(a.read), read(b.read), child.exited])).toEqual([
+    'to-a\n',
+    'to-b\n',
+    { exitCode: 0, signal: undefined },
+  ]);
+});
+
+test('a handle knows its process by number and start time', async () => {
+  const child = spawnProgram({ path: findProgram('sleep'), args: ['1000'] });
+  const start = processStartTime(child.pid);
+  expect(ProcessHandle.open(child.pid, '1')).toBeUndefined();
+  using handle = ProcessHandle.open(child.pid, start);
+  expect(handle?.kill('SIGTERM')).toBe(true);
+  await handle?.ended;
+  expect(await child.exited).toEqual({ exitCode: 143, signal: 15 });
+  expect(ProcessHandle.open(child.pid, start)).toBeUndefined();
+});
