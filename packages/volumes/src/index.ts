@@ -1,1 +1,11 @@
-export {};
+export * from './atomic-writer.ts';
+export type { MountRequestOfContainer } from './container-mounts.ts';
+export * from './downward-api.ts';
+export * from './host-path.ts';
+export * from './objects.ts';
+export * from './ownership.ts';
+export * from './payload.ts';
+export * from './pod-volumes.ts';
+export * from './propagation.ts';
+export * from './sub-path.ts';
+export * from './tokens.ts';
