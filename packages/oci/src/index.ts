@@ -1,3 +1,5 @@
+export * from './digest.ts';
 export * from './image-spec.ts';
+export * from './platform.ts';
 export * from './reference.ts';
 export * from './runtime-spec.ts';
