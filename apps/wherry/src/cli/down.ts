@@ -1,0 +1,72 @@
+import { rm } from 'node:fs/promises';
+import { type Clock, jsonLogger, silentLogger, sleep, systemClock, systemRandom, WherryError } from '@wherry/base';
+import { type ClusterConfig, forgetCluster } from '../machine/config.ts';
+import { type CliContext, type Command, nameFlag } from './context.ts';
+import { daemonStatus, stopDaemon } from './control-client.ts';
+import { userKubeconfigPath } from './kubeconfig-command.ts';
+import { unmergeKubeconfig } from './kubeconfig-merge.ts';
+import { createProgress } from './progress.ts';
+import { knownCluster } from './status.ts';
+
+const stopTimeout = 30_000;
+
+export const downCommand: Command = {
+  name: 'down',
+  usage: 'wherry down [--name NAME] [--purge]',
+  summary: 'Stop a cluster and remove every process, mount, namespace, interface, rule and cgroup that it made',
+  flags: [
+    nameFlag,
+    { name: 'purge', type: 'boolean', usage: 'remove what it stored as well: objects, images, certificates' },
+    { name: 'quiet', short: 'q', type: 'boolean', usage: 'print nothing but errors' },
+    { name: 'debug', type: 'boolean', usage: 'log every step' },
+  ],
+  async run(flags, context) {
+    const config = await knownCluster(context.home, flags.string('name')!);
+    const progress = flags.boolean('quiet') ? undefined : createProgress(context.stderr);
+    try {
+      progress?.start('Stopping the daemon');
+      await endDaemon(config, systemClock);
+      progress?.start('Removing containers and networks');
+      const { destroyMachine } = await import('../machine/destroy.ts');
+      const log = flags.boolean('debug') ? jsonLogger((line) => context.stderr.write(line), 'debug') : silentLogger;
+      await destroyMachine(config, { log, clock: systemClock, random: systemRandom });
+      if (flags.boolean('purge')) {
+        progress?.start('Removing what it stored');
+        await purge(config, context);
+      }
+      progress?.done();
+    } catch (error) {
+      progress?.fail();
+      throw error;
+    }
+    return 0;
+  },
+};
+
+/** Asks the daemon to end and waits until its process is gone. */
+async function endDaemon(config: ClusterConfig, clock: Clock): Promise<void> {
+  const status = await daemonStatus(config);
+  if (!status) return;
+  await stopDaemon(config);
+  const deadline = clock.now() + stopTimeout;
+  while (isAlive(status.pid)) {
+    if (clock.now() > deadline)
+      throw new WherryError('timeout', `the daemon (pid ${status.pid}) did not end within ${stopTimeout / 1000} s`);
+    await sleep(clock, 10);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function purge(config: ClusterConfig, context: CliContext): Promise<void> {
+  await rm(config.rootDirectory, { recursive: true, force: true });
+  await unmergeKubeconfig(userKubeconfigPath(context.env), config.name);
+  await forgetCluster(context.home, config.name);
+}

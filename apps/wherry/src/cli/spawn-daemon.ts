@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process';
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { deferred, type ErrorCode, WherryError } from '@wherry/base';
+import type { StartReport } from '../daemon.ts';
+import type { ClusterConfig, Home } from '../machine/config.ts';
+import type { Phase } from '../machine/machine.ts';
+
+/** Node's options for the daemon: a young generation that fits a machine at rest. */
+const nodeOptions = ['--max-semi-space-size=8', '--enable-source-maps'];
+
+export interface SpawnOptions {
+  readonly home: Home;
+  /** The file that runs the daemon. */
+  readonly entry: string;
+  readonly debug: boolean;
+  readonly onPhase: (phase: Phase) => void;
+}
+
+/** The daemon's log file. */
+export function daemonLog(config: ClusterConfig): string {
+  return join(config.rootDirectory, 'log', 'daemon.log');
+}
+
+/**
+ * Starts a cluster's daemon in the background and resolves once it is ready. When it fails, its own words
+ * and code come back; when it dies, the name of its log file.
+ */
+export async function spawnDaemon(config: ClusterConfig, { home, entry, debug, onPhase }: SpawnOptions): Promise<void> {
+  await mkdir(join(config.rootDirectory, 'log'), { recursive: true, mode: 0o700 });
+  const log = await open(daemonLog(config), 'a', 0o600);
+  const outcome = deferred();
+  const child = spawn(
+    process.execPath,
+    [
+      ...nodeOptions,
+      entry,
+      'daemon',
+      '--name',
+      config.name,
+      '--home',
+      home.directory,
+      '--run',
+      home.runDirectory,
+      ...(debug ? ['--debug'] : []),
+    ],
+    {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', log.fd, log.fd, 'pipe'],
+      env: {
+        PATH: process.env.PATH ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+        LANG: 'C.UTF-8',
+      },
+    },
+  );
+  child.once('error', outcome.reject);
+  const died = (code: number | null, signal: string | null): void =>
+    outcome.reject(
+      new WherryError(
+        'internal',
+        `the daemon ended with ${signal ?? `exit code ${code}`} before it was ready; see ${daemonLog(config)}`,
+      ),
+    );
+  child.once('exit', died);
+  const pipe = child.stdio[3] as Readable;
+  const lines = createInterface({ input: pipe });
+  lines.on('line', (line) => {
+    const report = JSON.parse(line) as StartReport;
+    if (report.type === 'phase') onPhase(report.phase);
+    else if (report.type === 'ready') outcome.resolve();
+    else outcome.reject(new WherryError(report.code as ErrorCode, report.message));
+  });
+  try {
+    await outcome.promise;
+  } finally {
+    child.off('exit', died);
+    lines.close();
+    pipe.destroy();
+    child.unref();
+    await log.close();
+  }
+}

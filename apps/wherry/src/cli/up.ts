@@ -1,0 +1,84 @@
+import { WherryError } from '@wherry/base';
+import { type ClusterConfig, ensureCluster } from '../machine/config.ts';
+import type { Phase } from '../machine/machine.ts';
+import { preflight } from '../machine/preflight.ts';
+import { type CliContext, type Command, nameFlag } from './context.ts';
+import { daemonStatus } from './control-client.ts';
+import { mergeInto } from './kubeconfig-command.ts';
+import { createProgress } from './progress.ts';
+import { spawnDaemon } from './spawn-daemon.ts';
+import { statusTable } from './status.ts';
+
+const phaseTexts: Record<Phase, string> = {
+  store: 'Opening the store',
+  api: 'Starting the API server',
+  network: 'Laying the pod network',
+  engine: 'Starting the container engine',
+  node: 'Joining the node',
+  dns: 'Answering DNS',
+};
+
+export const upCommand: Command = {
+  name: 'up',
+  usage: 'wherry up [--name NAME] [--root-dir DIR]',
+  summary: 'Bring up a cluster: create it, or start it again with all it had',
+  flags: [
+    nameFlag,
+    { name: 'root-dir', type: 'string', usage: 'folder for everything that the cluster keeps' },
+    { name: 'node-name', type: 'string', usage: "name of the node (default: the host's)" },
+    { name: 'node-ip', type: 'string', usage: "address of the node (default: the default route's)" },
+    { name: 'api-port', type: 'number', usage: 'port of the API server (default: 6443 or the next free one)' },
+    { name: 'listen-address', type: 'string', usage: 'address on which the API server listens (default: 127.0.0.1)' },
+    { name: 'cluster-cidr', type: 'string', usage: 'range of the pods (default: 10.244.0.0/16 or the next one)' },
+    { name: 'service-cidr', type: 'string', usage: 'range of the services (default: 10.96.0.0/12 or the next one)' },
+    { name: 'cgroup-parent', type: 'string', usage: 'cgroup of everything that runs (default: wherry-NAME)' },
+    { name: 'merge-kubeconfig', type: 'boolean', usage: 'put the context into ~/.kube/config and make it current' },
+    { name: 'quiet', short: 'q', type: 'boolean', usage: 'print nothing but errors' },
+    { name: 'debug', type: 'boolean', usage: 'let the daemon log every step' },
+  ],
+  async run(flags, context) {
+    await preflight(context.env.PATH ?? '');
+    const quiet = flags.boolean('quiet');
+    const config = await ensureCluster(context.home, {
+      name: flags.string('name')!,
+      rootDirectory: flags.string('root-dir'),
+      nodeName: flags.string('node-name'),
+      nodeIp: flags.string('node-ip'),
+      apiPort: flags.number('api-port'),
+      listenAddress: flags.string('listen-address'),
+      clusterCidr: flags.string('cluster-cidr'),
+      serviceCidr: flags.string('service-cidr'),
+      cgroupParent: flags.string('cgroup-parent'),
+    });
+    if ((await daemonStatus(config)) === undefined) await start(config, context, flags.boolean('debug'), quiet);
+    if (flags.boolean('merge-kubeconfig')) await mergeInto(config, context);
+    const status = await daemonStatus(config);
+    if (!status) throw new WherryError('unavailable', `the daemon of ${JSON.stringify(config.name)} does not answer`);
+    if (quiet) return 0;
+    const named = config.name === 'wherry' ? '' : ` --name ${config.name}`;
+    context.stdout.write(`${statusTable(status)}\n\n`);
+    context.stdout.write(`  eval "$(wherry env${named})"          use this cluster in this shell\n`);
+    context.stdout.write(
+      `  wherry kubeconfig --merge${named}     or in every shell (adds a context to ~/.kube/config)\n`,
+    );
+    context.stdout.write('  kubectl get nodes\n');
+    return 0;
+  },
+};
+
+async function start(
+  config: ClusterConfig,
+  { home, entry, stderr }: CliContext,
+  debug: boolean,
+  quiet: boolean,
+): Promise<void> {
+  const progress = quiet ? undefined : createProgress(stderr);
+  progress?.start(`Starting cluster ${config.name}`);
+  try {
+    await spawnDaemon(config, { home, entry, debug, onPhase: (phase) => progress?.start(phaseTexts[phase]) });
+    progress?.done();
+  } catch (error) {
+    progress?.fail();
+    throw error;
+  }
+}

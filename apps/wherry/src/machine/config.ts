@@ -1,0 +1,185 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { hostname, networkInterfaces } from 'node:os';
+import { join, resolve } from 'node:path';
+import { errnoOf, messageOf, WherryError, writeFileAtomically } from '@wherry/base';
+
+/**
+ * One cluster on one machine, as `wherry up` fixed it at the first start: a root directory, a cgroup parent
+ * and ranges of addresses. Kept in `<home>/clusters/<name>.json`; everything else follows from it.
+ */
+export interface ClusterConfig {
+  readonly formatVersion: 1;
+  readonly name: string;
+  /** Everything that must survive: store, certificates, images, pods' volumes and logs. */
+  readonly rootDirectory: string;
+  /** Pinned namespaces, mounts and sockets: meaningless after a reboot. */
+  readonly runDirectory: string;
+  /** Below the root of each cgroup hierarchy. */
+  readonly cgroupParent: string;
+  readonly nodeName: string;
+  /** The node's address; default: that of the default route, or the bridge's where there is none. */
+  readonly nodeIp?: string | undefined;
+  readonly clusterCidr: string;
+  readonly serviceCidr: string;
+  readonly bridge: string;
+  readonly apiPort: number;
+  /** Addresses on which the API server listens, beside the bridge. */
+  readonly listenAddresses: readonly string[];
+  readonly clusterDomain: string;
+}
+
+/** Where clusters are remembered, and where their files go by default. */
+export interface Home {
+  readonly directory: string; // /var/lib/wherry
+  readonly runDirectory: string; // /run/wherry
+}
+
+export interface ClusterWishes {
+  readonly name: string;
+  readonly rootDirectory?: string | undefined;
+  readonly nodeName?: string | undefined;
+  readonly nodeIp?: string | undefined;
+  readonly apiPort?: number | undefined;
+  readonly listenAddress?: string | undefined;
+  readonly clusterCidr?: string | undefined;
+  readonly serviceCidr?: string | undefined;
+  readonly cgroupParent?: string | undefined;
+}
+
+const namePattern = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
+
+/** Fails with `invalid` unless the name can stand in paths, interface and host names. */
+export function checkClusterName(name: string): void {
+  if (!namePattern.test(name))
+    throw new WherryError(
+      'invalid',
+      `invalid cluster name ${JSON.stringify(name)}: use at most 32 lower-case letters, digits and '-', with a letter or digit at both ends`,
+    );
+}
+
+const recordPath = (home: Home, name: string): string => join(home.directory, 'clusters', `${name}.json`);
+
+/** The clusters that this machine remembers, by name. */
+export async function listClusters(home: Home): Promise<readonly ClusterConfig[]> {
+  let files: string[];
+  try {
+    files = await readdir(join(home.directory, 'clusters'));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+  const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -5));
+  const configs = await Promise.all(names.sort().map((name) => findCluster(home, name)));
+  return configs.filter((config) => config !== undefined);
+}
+
+/** A remembered cluster, or `undefined`. A damaged record fails with `corrupt` and its path. */
+export async function findCluster(home: Home, name: string): Promise<ClusterConfig | undefined> {
+  checkClusterName(name);
+  const path = recordPath(home, name);
+  try {
+    const config = JSON.parse(await readFile(path, 'utf8')) as ClusterConfig;
+    if (config.formatVersion !== 1) throw new Error(`unknown format version ${String(config.formatVersion)}`);
+    return config;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw new WherryError('corrupt', `cluster record ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+export async function forgetCluster(home: Home, name: string): Promise<void> {
+  await rm(recordPath(home, name), { force: true });
+}
+
+/** The remembered cluster of this name, or a new one that stands beside all the others. */
+export async function ensureCluster(home: Home, wishes: ClusterWishes): Promise<ClusterConfig> {
+  const present = await findCluster(home, wishes.name);
+  if (present) {
+    refuseChanges(present, wishes);
+    return present;
+  }
+  const others = await listClusters(home);
+  const slot = freeSlot(others);
+  const rootDirectory =
+    wishes.rootDirectory === undefined ? join(home.directory, 'machines', wishes.name) : resolve(wishes.rootDirectory);
+  const taken = others.find((other) => other.rootDirectory === rootDirectory);
+  if (taken)
+    throw new WherryError(
+      'conflict',
+      `root directory ${rootDirectory} belongs to cluster ${JSON.stringify(taken.name)}`,
+    );
+  const config: ClusterConfig = {
+    formatVersion: 1,
+    name: wishes.name,
+    rootDirectory,
+    runDirectory: join(home.runDirectory, wishes.name),
+    cgroupParent: wishes.cgroupParent ?? `wherry-${wishes.name}`,
+    nodeName: wishes.nodeName ?? nodeNameOf(hostname()),
+    nodeIp: wishes.nodeIp,
+    clusterCidr: wishes.clusterCidr ?? `10.${244 - slot}.0.0/16`,
+    serviceCidr: wishes.serviceCidr ?? (slot === 0 ? '10.96.0.0/12' : `10.${111 + slot}.0.0/16`),
+    bridge: `wherry${slot}`,
+    apiPort: wishes.apiPort ?? 6443 + slot,
+    listenAddresses: [wishes.listenAddress ?? '127.0.0.1'],
+    clusterDomain: 'cluster.local',
+  };
+  const clash = rangeClash(config);
+  if (clash) throw new WherryError('conflict', clash);
+  await mkdir(join(home.directory, 'clusters'), { recursive: true, mode: 0o700 });
+  await writeFileAtomically(recordPath(home, config.name), `${JSON.stringify(config, null, 2)}\n`);
+  return config;
+}
+
+function refuseChanges(present: ClusterConfig, wishes: ClusterWishes): void {
+  const asked = {
+    rootDirectory: wishes.rootDirectory && resolve(wishes.rootDirectory),
+    nodeName: wishes.nodeName,
+    clusterCidr: wishes.clusterCidr,
+    serviceCidr: wishes.serviceCidr,
+    apiPort: wishes.apiPort,
+  };
+  for (const [key, value] of Object.entries(asked)) {
+    const has = present[key as keyof ClusterConfig];
+    if (value !== undefined && value !== has)
+      throw new WherryError(
+        'conflict',
+        `cluster ${JSON.stringify(present.name)} exists with ${key} ${String(has)}; it cannot become ${String(value)} (remove it with "wherry down --name ${present.name} --purge")`,
+      );
+  }
+}
+
+/** The lowest number whose bridge, port and ranges nobody has. */
+function freeSlot(others: readonly ClusterConfig[]): number {
+  const used = new Set(others.map((other) => other.bridge));
+  for (let slot = 0; slot < 64; slot++) if (!used.has(`wherry${slot}`)) return slot;
+  throw new WherryError('exhausted', 'this machine has 64 clusters already; remove one with "wherry down --purge"');
+}
+
+/** A host name as a node name: lower case, DNS subdomain. */
+function nodeNameOf(host: string): string {
+  return (
+    host
+      .toLowerCase()
+      .replace(/[^a-z0-9.-]/g, '-')
+      .replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '') || 'node'
+  );
+}
+
+/** What is wrong with the ranges, if an interface of this machine stands inside of one. */
+function rangeClash(config: ClusterConfig): string | undefined {
+  for (const [name, addresses] of Object.entries(networkInterfaces()))
+    for (const { address, family } of addresses ?? []) {
+      if (family !== 'IPv4') continue;
+      for (const flag of ['clusterCidr', 'serviceCidr'] as const)
+        if (inRange(address, config[flag]))
+          return `the range ${config[flag]} is in use: interface ${name} has ${address}; choose another with --${flag === 'clusterCidr' ? 'cluster' : 'service'}-cidr`;
+    }
+  return undefined;
+}
+
+function inRange(address: string, cidr: string): boolean {
+  const [base, bits] = cidr.split('/') as [string, string];
+  const number = (text: string): number => text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+  const size = 2 ** (32 - Number(bits));
+  return Math.floor(number(address) / size) === Math.floor(number(base) / size);
+}

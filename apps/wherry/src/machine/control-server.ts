@@ -1,0 +1,54 @@
+import { chmod, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { codeOf, type Logger, messageOf, WherryError } from '@wherry/base';
+import type { Machine } from './machine.ts';
+
+/**
+ * The daemon's own small API for the command line, HTTP on a unix socket that only root can open:
+ * `GET /status`, `POST /images` (an archive as the body), `POST /stop`.
+ */
+export async function serveControl(
+  path: string,
+  machine: Machine,
+  { stop, log }: { readonly stop: () => void; readonly log: Logger },
+): Promise<AsyncDisposable> {
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const route = `${request.method} ${request.url}`;
+    if (route === 'GET /status') reply(response, 200, machine.status());
+    else if (route === 'POST /images') reply(response, 200, { images: await machine.loadImages(request) });
+    else if (route === 'POST /stop') {
+      response.once('finish', stop);
+      reply(response, 200, {});
+    } else throw new WherryError('notFound', `no such call: ${route}`);
+  };
+  const server = createServer({ requestTimeout: 0 }, (request, response) => {
+    handle(request, response).catch((error: unknown) => {
+      log.warn('control call failed', { call: `${request.method} ${request.url}`, error: messageOf(error) });
+      reply(response, 400, { code: codeOf(error) ?? 'internal', message: messageOf(error) });
+      request.resume();
+    });
+  });
+  await rm(path, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  });
+  await chmod(path, 0o600);
+  return {
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+      await rm(path, { force: true });
+    },
+  };
+}
+
+function reply(response: ServerResponse, status: number, body: object): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
+  response.end(JSON.stringify(body));
+}

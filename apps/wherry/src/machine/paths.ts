@@ -1,0 +1,22 @@
+import { join } from 'node:path';
+import type { ClusterConfig } from './config.ts';
+
+/** Where a machine keeps its things below its root directory. */
+export function machinePaths({ rootDirectory, runDirectory }: ClusterConfig) {
+  return {
+    store: join(rootDirectory, 'store'),
+    pki: join(rootDirectory, 'pki'),
+    images: join(rootDirectory, 'images'),
+    engine: join(rootDirectory, 'engine'),
+    network: join(rootDirectory, 'network'),
+    kubelet: join(rootDirectory, 'kubelet'),
+    podLogs: join(rootDirectory, 'log', 'pods'),
+    kubeconfig: join(rootDirectory, 'admin.kubeconfig'),
+    engineRun: join(runDirectory, 'engine'),
+  };
+}
+
+/** The administrator's kubeconfig file. */
+export function adminKubeconfigPath(config: ClusterConfig): string {
+  return machinePaths(config).kubeconfig;
+}
