@@ -1,3 +1,4 @@
-export * from './memory-api.ts';
+export * from './cluster.ts';
 export * from './kubectl.ts';
 export * from './machine.ts';
+export * from './memory-api.ts';

@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Kubectl, realKubectls } from './kubectl.ts';
+import { createTestMachine, type Ran, type RunOptions, type TestMachine } from './machine.ts';
+
+/** A cluster of the built product on a test machine of its own, driven from outside as a user would. */
+export interface TestCluster extends AsyncDisposable {
+  readonly machine: TestMachine;
+  /** Environment that points `wherry` and `kubectl` at this cluster. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly kubeconfigPath: string;
+  wherry(args: readonly string[], options?: RunOptions): Promise<Ran>;
+  /** Real kubectl; the newest there is unless another is given. */
+  kubectl(args: readonly string[], options?: RunOptions & { client?: Kubectl }): Promise<Ran>;
+  /** kubectl that must succeed; gives its standard output. */
+  mustKubectl(args: readonly string[], options?: RunOptions & { client?: Kubectl }): Promise<string>;
+  /** Loads a docker archive. */
+  load(archive: string): Promise<void>;
+  /** Process id of the daemon. */
+  daemonPid(): Promise<number>;
+}
+
+/** The checkout. */
+export const repository = new URL('../../..', import.meta.url).pathname;
+
+export interface TestClusterOptions {
+  readonly upArgs?: readonly string[] | undefined;
+  /** Do not start it yet. */
+  readonly start?: boolean | undefined;
+}
+
+/** Brings a cluster up on a new machine. Disposing it takes it down with `--purge` and checks for leaks. */
+export async function createTestCluster({ upArgs = [], start = true }: TestClusterOptions = {}): Promise<TestCluster> {
+  const machine = await createTestMachine();
+  const kubeconfigPath = join(machine.directory, 'root', 'admin.kubeconfig');
+  const env = {
+    WHERRY_HOME: join(machine.directory, 'home'),
+    WHERRY_RUN: join(machine.directory, 'run'),
+    KUBECONFIG: kubeconfigPath,
+    HOME: machine.directory,
+  };
+  const command = join(process.env.WHERRY_CHECKOUT ?? repository, 'bin', 'wherry');
+  const wherry: TestCluster['wherry'] = (args, options = {}) =>
+    machine.run(process.execPath, [command, ...args], { ...options, env: { ...env, ...options.env } });
+  const newest = realKubectls()[0]!;
+  const kubectl: TestCluster['kubectl'] = (args, { client = newest, ...options } = {}) =>
+    machine.run(client.path, args, { ...options, env: { ...env, ...options.env } });
+  const cluster: TestCluster = {
+    machine,
+    env,
+    kubeconfigPath,
+    wherry,
+    kubectl,
+    async mustKubectl(args, options) {
+      const ran = await kubectl(args, options);
+      if (ran.code !== 0)
+        throw new Error(`kubectl ${args.join(' ')}: exit code ${ran.code}\n${ran.stdout}${ran.stderr}`);
+      return ran.stdout;
+    },
+    async load(archive) {
+      const ran = await wherry(['load', archive]);
+      if (ran.code !== 0) throw new Error(`wherry load: ${ran.stderr}`);
+    },
+    async daemonPid() {
+      const ran = await wherry(['status', '-o', 'json']);
+      return (JSON.parse(ran.stdout) as { pid: number }).pid;
+    },
+    async [Symbol.asyncDispose]() {
+      const down = await wherry(['down', '--purge', '--quiet']);
+      await machine[Symbol.asyncDispose]();
+      if (down.code !== 0 && !down.stderr.includes('there is no cluster'))
+        throw new Error(`wherry down: ${down.stderr}`);
+    },
+  };
+  if (start) {
+    const up = await wherry([
+      'up',
+      '--root-dir',
+      join(machine.directory, 'root'),
+      '--node-name',
+      'node1',
+      '--cgroup-parent',
+      machine.cgroupParent,
+      '--quiet',
+      ...upArgs,
+    ]);
+    if (up.code !== 0) {
+      const log = await readFile(join(machine.directory, 'root', 'log', 'daemon.log'), 'utf8').catch(() => '');
+      await cluster[Symbol.asyncDispose]().catch(() => undefined);
+      throw new Error(`wherry up: ${up.stderr}\n${log.slice(-4000)}`);
+    }
+  }
+  return cluster;
+}
