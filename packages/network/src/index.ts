@@ -1,1 +1,2 @@
+export * from './bridge-network.ts';
 export * from './network.ts';

@@ -1,0 +1,74 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf, WherryError, writeFileAtomically } from '@wherry/base';
+import { readNetworkSysctl, writeNetworkSysctl } from '@wherry/linux';
+
+interface StateFile {
+  readonly version: 1;
+  readonly bridge: string;
+  readonly podCidr: string;
+  /** Values before ours, of the settings that were changed. */
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+const fileName = 'network.json';
+
+/** What a network changed on the node beyond its own interfaces, kept on disk so that it can be put back after a crash. */
+export class NodeState {
+  readonly #path: string;
+  readonly #netns: string | undefined;
+  #state: StateFile;
+
+  private constructor(path: string, netns: string | undefined, state: StateFile) {
+    this.#path = path;
+    this.#netns = netns;
+    this.#state = state;
+  }
+
+  /** Throws `conflict` when the folder belongs to a network with another bridge or range, `corrupt` for an unreadable file. */
+  static async open(
+    directory: string,
+    { bridge, podCidr, netns }: { bridge: string; podCidr: string; netns: string | undefined },
+  ): Promise<NodeState> {
+    const path = join(directory, fileName);
+    const state = (await read(path)) ?? { version: 1, bridge, podCidr, sysctls: {} };
+    if (state.bridge !== bridge || state.podCidr !== podCidr) {
+      const which = `bridge ${state.bridge} with ${state.podCidr}`;
+      throw new WherryError('conflict', `${directory} belongs to ${which}, not to ${bridge} with ${podCidr}`);
+    }
+    const result = new NodeState(path, netns, state);
+    await result.#save();
+    return result;
+  }
+
+  /** Sets a sysctl of the node and remembers what it was. */
+  async setSysctl(name: string, value: string): Promise<void> {
+    const before = readNetworkSysctl(name, this.#netns);
+    if (before === value) return;
+    if (before !== undefined && !(name in this.#state.sysctls)) {
+      this.#state = { ...this.#state, sysctls: { ...this.#state.sysctls, [name]: before } };
+      await this.#save();
+    }
+    writeNetworkSysctl(name, value, this.#netns);
+  }
+
+  /** Puts the sysctls back. */
+  restoreSysctls(): void {
+    for (const [name, value] of Object.entries(this.#state.sysctls)) writeNetworkSysctl(name, value, this.#netns);
+  }
+
+  #save(): Promise<void> {
+    return writeFileAtomically(this.#path, JSON.stringify(this.#state, null, 2) + '\n');
+  }
+}
+
+async function read(path: string): Promise<StateFile | undefined> {
+  try {
+    const state = JSON.parse(await readFile(path, 'utf8')) as StateFile;
+    if (state.version === 1) return state;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw new WherryError('corrupt', `${path} cannot be read`, { cause: error });
+  }
+  throw new WherryError('unsupported', `${path} was written by another version`);
+}
