@@ -45,18 +45,8 @@ export function splitKey(key: string): { readonly namespace: string | undefined;
     : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }
 
-/** A time as the API writes it (metav1.Time): RFC 3339 in UTC with whole seconds. `ms` since the epoch. */
-export function timeText(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}
-
-/** A time with microseconds (metav1.MicroTime), as Leases and series of Events have. */
-export function microTimeText(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 23)}000Z`;
-}
-
 /** Milliseconds since the epoch of an RFC 3339 time; `undefined` when there is none or it does not parse. */
-export function timeOf(text: string | undefined | null): number | undefined {
+export function millisOf(text: string | undefined | null): number | undefined {
   if (!text) return undefined;
   const ms = Date.parse(text);
   return Number.isNaN(ms) ? undefined : ms;

@@ -2,7 +2,10 @@ import {
   alreadyExistsError,
   conflictError,
   notFoundError,
+  parseFieldSelector,
+  parseLabelSelector,
   statusError,
+  timeText,
   type V1ObjectMeta,
   type V1Status,
 } from '@wherry/api';
@@ -14,14 +17,11 @@ import {
   freezeDeep,
   type KubeObject,
   keyOf,
-  meetsRequirements,
   type ObjectList,
   type ObjectName,
-  parseLabelSelector,
   type ResourceId,
   type SelectOptions,
   splitKey,
-  timeText,
   type WatchEvent,
 } from '@wherry/client';
 import jsonPatch from 'fast-json-patch';
@@ -362,18 +362,15 @@ function splitName(key: string): ObjectName {
 }
 
 function selection({ namespace, labelSelector, fieldSelector }: SelectOptions): (object: Loose) => boolean {
-  const requirements = labelSelector ? parseLabelSelector(labelSelector) : [];
-  const fields = (fieldSelector ?? '')
-    .split(',')
-    .filter(Boolean)
-    .map((part) => /^([^!=]+)(!=|==|=)(.*)$/.exec(part)!);
+  const labels = parseLabelSelector(labelSelector ?? '');
+  const fields = parseFieldSelector(fieldSelector ?? '');
   return (object) => {
     if (namespace && object.metadata?.namespace !== namespace) return false;
-    if (!meetsRequirements(object.metadata?.labels, requirements)) return false;
-    return fields.every(([, path, operator, value]) => {
+    if (!labels.matches(object.metadata?.labels)) return false;
+    return fields.requirements.every(({ field, operator, value }) => {
       let at: unknown = object;
-      for (const step of path!.split('.')) at = (at as Record<string, unknown> | undefined)?.[step];
-      return (String(at ?? '') === value) === (operator !== '!=');
+      for (const step of field.split('.')) at = (at as Record<string, unknown> | undefined)?.[step];
+      return (String(at ?? '') === value) === (operator === '=');
     });
   };
 }

@@ -1,0 +1,59 @@
+import type { V1Pod } from '@wherry/api';
+import { type FilterState, type Rejection, rejectionOf } from './filters.ts';
+import { factsOf, type NodeState } from './node-state.ts';
+import { affinityState, type NamespaceLabels } from './pod-affinity.ts';
+import { scoresOf } from './scores.ts';
+import { spreadStates } from './topology-spread.ts';
+
+/** Where a pod goes, or why nowhere in upstream's words. */
+export type Placement =
+  | { readonly fits: true; readonly node: string }
+  | { readonly fits: false; readonly message: string };
+
+/** Chooses the node for a pod among the known ones. Pure; ties go to the node with fewest pods, then by name. */
+export function plan(pod: V1Pod, all: readonly NodeState[], labelsOf: NamespaceLabels = () => undefined): Placement {
+  const nodes = all.filter((state) => state.node !== undefined);
+  if (nodes.length === 0) return { fits: false, message: 'no nodes available to schedule pods' };
+  const state: FilterState = {
+    facts: factsOf(pod),
+    affinity: affinityState(pod, nodes, labelsOf),
+    spread: spreadStates(pod, nodes, 'DoNotSchedule'),
+  };
+  const rejections: Rejection[] = [];
+  const fitting = nodes.filter((node) => {
+    const rejection = rejectionOf(node, state);
+    if (rejection) rejections.push(rejection);
+    return rejection === undefined;
+  });
+  if (fitting.length === 0) return { fits: false, message: unschedulableMessage(nodes.length, rejections) };
+  if (fitting.length === 1) return { fits: true, node: fitting[0]!.name };
+  const scores = scoresOf(state.facts, fitting, labelsOf);
+  let best = 0;
+  for (let index = 1; index < fitting.length; index++) {
+    const difference = scores[index]! - scores[best]!;
+    const fewer = fitting[index]!.pods.size - fitting[best]!.pods.size;
+    const earlier = fitting[index]!.name < fitting[best]!.name;
+    if (difference > 1e-9 || (Math.abs(difference) <= 1e-9 && (fewer < 0 || (fewer === 0 && earlier)))) best = index;
+  }
+  return { fits: true, node: fitting[best]!.name };
+}
+
+/** `0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable. preemption: …` */
+function unschedulableMessage(count: number, rejections: readonly Rejection[]): string {
+  const why = counted(rejections.flatMap(({ reasons }) => reasons));
+  const helpless = rejections.filter(({ final }) => final).length;
+  const preemption = counted([
+    ...Array.from({ length: rejections.length - helpless }, () => 'No preemption victims found for incoming pod'),
+    ...Array.from({ length: helpless }, () => 'Preemption is not helpful for scheduling'),
+  ]);
+  return `0/${count} nodes are available: ${why}. preemption: 0/${count} nodes are available: ${preemption}.`;
+}
+
+function counted(reasons: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return [...counts]
+    .map(([reason, count]) => `${count} ${reason}`)
+    .sort()
+    .join(', ');
+}

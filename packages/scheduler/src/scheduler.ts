@@ -1,0 +1,232 @@
+import { timeText, type V1Namespace, type V1Node, type V1Pod, type V1PodCondition } from '@wherry/api';
+import { type Clock, codeOf, type Logger, messageOf } from '@wherry/base';
+import {
+  type ApiClient,
+  createEventRecorder,
+  type EventRecorder,
+  equalJson,
+  type InformerFactory,
+  keyOf,
+  resources,
+} from '@wherry/client';
+import { ClusterState, isFinished } from './cluster-state.ts';
+import { PendingPods } from './pending-pods.ts';
+import { plan } from './plan.ts';
+
+/** What the scheduler needs. `informers` is run by its owner. */
+export interface SchedulerOptions {
+  readonly client: ApiClient;
+  readonly informers: InformerFactory;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Default: a recorder of its own, in the style of events.k8s.io as upstream's scheduler writes them. */
+  readonly events?: EventRecorder;
+  /** Pods with this `schedulerName` are ours. Default `default-scheduler`. */
+  readonly name?: string;
+}
+
+/** Gives pods their nodes until the signal fires. */
+export interface Scheduler {
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** A scheduler that works on events alone: what is pending is tried when it, a node or a placed pod changes. */
+export function createScheduler(options: SchedulerOptions): Scheduler {
+  return { run: (signal) => new Run(options, signal).whole() };
+}
+
+class Run {
+  readonly #options: SchedulerOptions;
+  readonly #signal: AbortSignal;
+  readonly #name: string;
+  readonly #log: Logger;
+  readonly #state = new ClusterState();
+  readonly #pending: PendingPods;
+  readonly #events: EventRecorder;
+  readonly #binding = new Set<Promise<void>>();
+  readonly #namespaceOf: (name: string) => V1Namespace | undefined;
+  #ready = false;
+  #planned = false;
+
+  constructor(options: SchedulerOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+    this.#name = options.name ?? 'default-scheduler';
+    this.#log = options.log.with({ component: this.#name });
+    this.#pending = new PendingPods(options.clock, () => this.#wake());
+    this.#events =
+      options.events ??
+      createEventRecorder({
+        client: options.client,
+        component: this.#name,
+        clock: options.clock,
+        log: options.log,
+        style: 'series',
+        kind: { apiVersion: 'v1', kind: 'Pod' },
+      });
+    const namespaces = options.informers.informer<V1Namespace>(resources.namespaces);
+    this.#namespaceOf = (name) => namespaces.get(name);
+  }
+
+  async whole(): Promise<void> {
+    const { informers } = this.#options;
+    const nodes = informers.informer<V1Node>(resources.nodes);
+    const pods = informers.informer<V1Pod>(resources.pods);
+    const subscriptions = [
+      nodes.onChange((change) => {
+        if (change.type === 'deleted') this.#state.removeNode(change.object.metadata?.name ?? '');
+        else this.#state.putNode(change.object);
+        if (change.type !== 'updated' || schedulingChanged(change.previous, change.object)) this.#pending.retry();
+      }),
+      pods.onChange((change) => {
+        if (change.type === 'deleted') this.#podGone(change.object);
+        else this.#podSeen(change.object, change.type === 'updated' ? change.previous : undefined);
+      }),
+    ];
+    try {
+      await Promise.all([nodes.synced, pods.synced]);
+      this.#ready = true;
+      this.#wake();
+      await new Promise<void>((resolve) => {
+        if (this.#signal.aborted) resolve();
+        else this.#signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    } catch (error) {
+      if (!this.#signal.aborted) throw error;
+    } finally {
+      for (const subscription of subscriptions) subscription[Symbol.dispose]();
+      this.#pending.close();
+      await Promise.all(this.#binding);
+      if (!this.#options.events) await this.#events[Symbol.asyncDispose]();
+    }
+  }
+
+  #podSeen(pod: V1Pod, previous: V1Pod | undefined): void {
+    const key = keyOf(pod);
+    this.#state.putPod(pod);
+    if (pod.spec?.nodeName || isFinished(pod) || pod.metadata?.deletionTimestamp) {
+      this.#pending.remove(key);
+      const freed = isFinished(pod) && previous !== undefined && !isFinished(previous);
+      const placed = !previous?.spec?.nodeName || !equalJson(previous.metadata?.labels, pod.metadata?.labels);
+      if (freed) this.#pending.retry();
+      else if (placed) this.#pending.retry(dependsOnPods);
+      return;
+    }
+    if (!this.#isOurs(pod) || this.#state.isAssumed(key)) return;
+    // Our own status write is no reason to try again.
+    const same = previous !== undefined && this.#pending.get(key) !== undefined && sameWishes(previous, pod);
+    if (!same) this.#pending.put(pod);
+  }
+
+  #podGone(pod: V1Pod): void {
+    const key = keyOf(pod);
+    this.#state.removePod(key);
+    this.#pending.remove(key);
+    if (pod.spec?.nodeName) this.#pending.retry();
+  }
+
+  #isOurs(pod: V1Pod): boolean {
+    return (pod.spec?.schedulerName ?? 'default-scheduler') === this.#name && !pod.spec?.schedulingGates?.length;
+  }
+
+  #wake(): void {
+    if (!this.#ready || this.#planned || this.#signal.aborted) return;
+    this.#planned = true;
+    queueMicrotask(() => {
+      this.#planned = false;
+      for (const pod of this.#pending.take()) this.#schedule(pod);
+    });
+  }
+
+  #schedule(pod: V1Pod): void {
+    const placement = plan(pod, this.#state.nodes, (name) => this.#namespaceOf(name)?.metadata?.labels);
+    if (!placement.fits) {
+      this.#pending.failed(pod);
+      this.#track(this.#reportFailure(pod, placement.message));
+      return;
+    }
+    this.#state.assume(pod, placement.node);
+    this.#track(this.#bind(pod, placement.node));
+  }
+
+  #track(work: Promise<void>): void {
+    this.#binding.add(work);
+    void work.finally(() => this.#binding.delete(work));
+  }
+
+  async #bind(pod: V1Pod, node: string): Promise<void> {
+    const { namespace, name, uid } = pod.metadata ?? {};
+    const body = {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { ...(namespace ? { namespace } : {}), name: name!, ...(uid ? { uid } : {}) },
+      target: { apiVersion: 'v1', kind: 'Node', name: node },
+    };
+    try {
+      await this.#options.client.createSubresource(resources.pods, { namespace, name: name! }, 'binding', body);
+    } catch (error) {
+      const key = keyOf(pod);
+      if (this.#state.isAssumed(key)) this.#state.removePod(key);
+      const code = codeOf(error);
+      if (this.#signal.aborted || code === 'notFound' || code === 'conflict') return; // its next version decides
+      this.#log.warn('binding failed', { pod: key, node, error: messageOf(error) });
+      this.#pending.failed(pod);
+      this.#pending.retry((other) => keyOf(other) === key);
+      return;
+    }
+    const message = `Successfully assigned ${namespace}/${name} to ${node}`;
+    this.#events.event(pod, 'Normal', 'Scheduled', message, { action: 'Binding' });
+  }
+
+  async #reportFailure(pod: V1Pod, message: string): Promise<void> {
+    this.#events.event(pod, 'Warning', 'FailedScheduling', message, { action: 'Scheduling' });
+    const conditions = pod.status?.conditions ?? [];
+    const old = conditions.find(({ type }) => type === 'PodScheduled');
+    if (old?.status === 'False' && old.reason === 'Unschedulable' && old.message === message) return;
+    const condition: V1PodCondition = {
+      type: 'PodScheduled',
+      status: 'False',
+      reason: 'Unschedulable',
+      message,
+      lastTransitionTime:
+        old?.status === 'False' && old.lastTransitionTime
+          ? old.lastTransitionTime
+          : timeText(this.#options.clock.now()),
+    };
+    const { namespace, name } = pod.metadata ?? {};
+    const status = { conditions: [...conditions.filter(({ type }) => type !== 'PodScheduled'), condition] };
+    try {
+      await this.#options.client.patch(
+        resources.pods,
+        { namespace, name: name! },
+        'strategic',
+        { status },
+        {
+          subresource: 'status',
+        },
+      );
+    } catch (error) {
+      this.#log.debug('the condition was not written', { pod: keyOf(pod), error: messageOf(error) });
+    }
+  }
+}
+
+/** Whether a node changed in a way that could let a pod in. */
+function schedulingChanged(before: V1Node, after: V1Node): boolean {
+  return !(
+    equalJson(before.spec, after.spec) &&
+    equalJson(before.metadata?.labels, after.metadata?.labels) &&
+    equalJson(before.status?.allocatable, after.status?.allocatable)
+  );
+}
+
+/** Whether a pod asks for the same as before, its status aside. */
+function sameWishes(before: V1Pod, after: V1Pod): boolean {
+  return equalJson(before.spec, after.spec) && equalJson(before.metadata?.labels, after.metadata?.labels);
+}
+
+/** Whether where other pods are matters to a pod. */
+function dependsOnPods(pod: V1Pod): boolean {
+  const { affinity, topologySpreadConstraints } = pod.spec ?? {};
+  return Boolean(affinity?.podAffinity || affinity?.podAntiAffinity || topologySpreadConstraints?.length);
+}
