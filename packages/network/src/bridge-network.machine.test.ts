@@ -81,7 +81,7 @@ async function addPod(id: string, portMappings: Parameters<BridgeNetwork['add']>
 
 /** A server that says who asked. */
 async function serve(netns: string, address: string, port: number): Promise<void> {
-  servers.push(await listenInNetns(netns, address, port, (socket) => socket.end(socket.remoteAddress)));
+  servers.push(await listenInNetns(netns, address, port, (socket) => socket.end(String(socket.remoteAddress))));
 }
 
 async function ask(netns: string, address: string, port: number): Promise<string> {

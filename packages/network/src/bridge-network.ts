@@ -19,6 +19,7 @@ import {
   createVeth,
   deleteLinkRequest,
   findLink,
+  hairpinRequest,
   listAddresses,
   listLinks,
   NetlinkSocket,
@@ -238,6 +239,8 @@ class RoutedBridge implements BridgeNetwork {
       this.#deleteLink(stale.index);
       createVeth(this.#parts.socket, pair);
     }
+    // Where br_netfilter is on, rewritten packets are bridged and not routed: a pod that reaches itself needs this.
+    this.#parts.socket.execute(hairpinRequest(name, true));
     using inside = NetlinkSocket.open({ netns });
     const device = findLink(inside, interfaceName)?.index;
     if (device === undefined) throw new WherryError('internal', `${interfaceName} did not appear in ${netns}`);

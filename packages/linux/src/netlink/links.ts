@@ -15,7 +15,8 @@ const attribute = {
   alias: 20,
   netnsFd: 28,
 } as const;
-const info = { kind: 1, data: 2 } as const;
+const info = { kind: 1, data: 2, portKind: 4, portData: 5 } as const;
+const portMode = 4;
 const vethPeer = 1;
 const flagUp = 1;
 /** A network interface. */
@@ -129,6 +130,22 @@ export function setLinkRequest(index: number, settings: LinkSettings): NetlinkRe
     what: `change interface ${settings.name ?? index}`,
     type: newLink,
     body: linkBody(index, settings.up, settingsOf(settings)),
+  };
+}
+
+/** Lets a port of a bridge get back what came in through it, or not. */
+export function hairpinRequest(name: string, on: boolean): NetlinkRequest {
+  const data: Attribute[] = [
+    [info.portKind, 'bridge'],
+    [info.portData, [[portMode, Uint8Array.of(on ? 1 : 0)]]],
+  ];
+  return {
+    what: `set hairpin mode of ${name}`,
+    type: newLink,
+    body: linkBody(0, undefined, [
+      [attribute.name, name],
+      [attribute.linkInfo, data],
+    ]),
   };
 }
 
