@@ -3,6 +3,7 @@ export * from './field-error.ts';
 export * from './int-or-string.ts';
 export * from './kind.ts';
 export * from './kinds/index.ts';
+export { validateObjectMeta, validateObjectMetaUpdate } from './kinds/shared/metadata.ts';
 export * from './label-syntax.ts';
 export * from './patch/index.ts';
 export * from './quantity.ts';
