@@ -1,1 +1,1 @@
-export {};
+export * from './kube-proxy.ts';
