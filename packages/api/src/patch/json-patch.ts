@@ -1,0 +1,49 @@
+import { WherryError } from '@wherry/base';
+import { applyPatch, type JsonPatchError, type Operation } from 'fast-json-patch';
+import { statusError } from '../status.ts';
+
+/** More operations than this are refused, as upstream does. */
+const mostOperations = 10_000;
+
+function refused(text: string, cause: unknown): WherryError {
+  const message = 'the server rejected our request due to an error in our request';
+  const causes = [{ reason: 'UnexpectedServerResponse', message: text }];
+  return statusError('invalid', message, { reason: 'Invalid', code: 422, details: { causes } }, cause);
+}
+
+function failureText(error: JsonPatchError, operations: readonly Operation[]): string {
+  const { op, path } = operations[error.index ?? 0] ?? { op: 'patch', path: '' };
+  switch (error.name) {
+    case 'TEST_OPERATION_FAILED':
+      return `testing value ${path} failed: test failed`;
+    case 'OPERATION_PATH_UNRESOLVABLE':
+    case 'OPERATION_FROM_UNRESOLVABLE':
+      return `${op} operation does not apply: doc is missing path: ${JSON.stringify(path)}: missing value`;
+    default:
+      return `${op} operation does not apply: ${error.message.split('\n')[0]}`;
+  }
+}
+
+/**
+ * The result of a JSON patch (RFC 6902); the document is not changed. Error `invalid` with a whole
+ * Status: 422 for operations that do not apply, 413 for too many.
+ */
+export function applyJsonPatch(document: unknown, patch: unknown): unknown {
+  if (!Array.isArray(patch))
+    throw new WherryError(
+      'invalid',
+      'error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch',
+    );
+  if (patch.length > mostOperations) {
+    throw new WherryError(
+      'tooLarge',
+      `The allowed maximum operations in a JSON patch is ${mostOperations}, got ${patch.length}`,
+    );
+  }
+  const operations = structuredClone(patch) as Operation[];
+  try {
+    return applyPatch(structuredClone(document), operations, true, true, true).newDocument;
+  } catch (error) {
+    throw refused(failureText(error as JsonPatchError, operations), error);
+  }
+}
