@@ -33,4 +33,7 @@ export const sharedIndexes = {
     const uid = controllerOf(object)?.uid;
     return uid === undefined ? [] : [uid];
   },
+  /** Objects of a namespace that no controller manages. */
+  orphan: (object: KubeObject): readonly string[] =>
+    controllerOf(object) === undefined ? [object.metadata?.namespace ?? ''] : [],
 } as const;
