@@ -1,10 +1,12 @@
 export * from '../generated/types.ts';
+export * from './discovery/index.ts';
 export * from './field-error.ts';
 export * from './int-or-string.ts';
 export * from './kind.ts';
 export * from './kinds/index.ts';
 export { validateObjectMeta, validateObjectMetaUpdate } from './kinds/shared/metadata.ts';
 export * from './label-syntax.ts';
+export * from './openapi/index.ts';
 export * from './patch/index.ts';
 export * from './quantity.ts';
 export * from './schema/index.ts';

@@ -1,1 +1,4 @@
-export {};
+export * from './admission/contract.ts';
+export * from './auth/index.ts';
+export type { ApiServerOptions, CacheReader, FromReader, VersionInfo } from './options.ts';
+export { type ApiServer, createApiServer } from './server.ts';

@@ -1,0 +1,131 @@
+import type { Http2ServerRequest } from 'node:http2';
+import type { TLSSocket } from 'node:tls';
+import { badRequestError, statusError } from '@wherry/api';
+import type { Authenticator, Authorizer, UserInfo } from '../auth/contract.ts';
+import { authoriseResource } from '../request/authorise.ts';
+import type { Request } from './exchange.ts';
+
+const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
+
+/** Finds out who sends a request. A connection's certificate is looked at once. */
+export class Users {
+  readonly #authenticator: Authenticator;
+  readonly #authorizer: Authorizer;
+  readonly #ofConnection = new WeakMap<object, UserInfo>();
+
+  constructor(authenticator: Authenticator, authorizer: Authorizer) {
+    this.#authenticator = authenticator;
+    this.#authorizer = authorizer;
+  }
+
+  /** The user, at once where it is known. Error 401; 403 for impersonation that is not allowed. */
+  of(request: Request): UserInfo | Promise<UserInfo> {
+    const { headers } = request;
+    const connection = (request as Http2ServerRequest).stream?.session ?? request.socket;
+    const known = this.#ofConnection.get(connection);
+    if (known !== undefined && headers.authorization === undefined && headers['impersonate-user'] === undefined) {
+      return known;
+    }
+    return this.#find(request, connection, known);
+  }
+
+  async #find(request: Request, connection: object, known: UserInfo | undefined): Promise<UserInfo> {
+    let user = known;
+    if (user === undefined) {
+      const socket = ((connection as { socket?: TLSSocket }).socket ?? request.socket) as TLSSocket;
+      const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
+      const named = certificate !== undefined && Object.keys(certificate).length > 0 ? certificate : undefined;
+      const bearerToken = tokenOf(request);
+      user = await this.#authenticator.authenticate({ certificate: named, bearerToken });
+      if (
+        named !== undefined &&
+        user.extra?.['authentication.kubernetes.io/credential-id'] !== undefined &&
+        bearerToken === undefined
+      ) {
+        this.#ofConnection.set(connection, user);
+      }
+    }
+    return this.#impersonated(request, user);
+  }
+
+  #impersonated(request: Request, user: UserInfo): UserInfo {
+    const { headers } = request;
+    const username = headers['impersonate-user'];
+    if (username === undefined || username === '') {
+      if (headers['impersonate-group'] !== undefined || headers['impersonate-uid'] !== undefined) {
+        throw badRequestError('requested impersonation without impersonating a user');
+      }
+      return user;
+    }
+    const groups = listOf(request, 'impersonate-group');
+    const extra = extraOf(request);
+    const check = (group: string, resource: string, namespace: string, name: string, subresource = ''): void =>
+      authoriseResource(this.#authorizer, user, 'impersonate', {
+        group,
+        version: 'v1',
+        resource,
+        subresource,
+        namespace,
+        name,
+      });
+    const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(String(username));
+    if (account !== null) check('', 'serviceaccounts', account[1]!, account[2]!);
+    else check('', 'users', '', String(username));
+    for (const group of groups) check('', 'groups', '', group);
+    for (const [key, values] of Object.entries(extra)) {
+      for (const value of values) check('authentication.k8s.io', 'userextras', '', value, key);
+    }
+    const uid = headers['impersonate-uid'] as string | undefined;
+    if (uid !== undefined) check('authentication.k8s.io', 'uids', '', uid);
+    return { username: String(username), groups: withImplied(String(username), groups, account), uid, extra };
+  }
+}
+
+function withImplied(username: string, groups: readonly string[], account: RegExpExecArray | null): string[] {
+  const all = [...groups];
+  if (account !== null && groups.length === 0)
+    all.push('system:serviceaccounts', `system:serviceaccounts:${account[1]}`);
+  const implied = username === 'system:anonymous' ? 'system:unauthenticated' : 'system:authenticated';
+  if (!all.includes(implied)) all.push(implied);
+  return all;
+}
+
+function tokenOf(request: Request): string | undefined {
+  const { authorization } = request.headers;
+  if (authorization !== undefined) {
+    const space = authorization.indexOf(' ');
+    if (authorization.slice(0, space).toLowerCase() === 'bearer') return authorization.slice(space + 1).trim();
+    throw statusError('unauthorized', 'Unauthorized');
+  }
+  const protocols = request.headers['sec-websocket-protocol'];
+  if (protocols === undefined) return undefined;
+  const named = String(protocols)
+    .split(',')
+    .map((item) => item.trim())
+    .find((item) => item.startsWith(tokenProtocol));
+  return named === undefined ? undefined : Buffer.from(named.slice(tokenProtocol.length), 'base64url').toString('utf8');
+}
+
+/** All values of a header that may stand several times. */
+function listOf(request: Request, name: string): string[] {
+  const values: string[] = [];
+  const { rawHeaders } = request;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    if (rawHeaders[index]!.toLowerCase() === name) values.push(rawHeaders[index + 1]!);
+  }
+  return values;
+}
+
+function extraOf(request: Request): Record<string, string[]> {
+  const prefix = 'impersonate-extra-';
+  const extra: Record<string, string[]> = {};
+  const { rawHeaders } = request;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase();
+    if (!name.startsWith(prefix)) continue;
+    const key = decodeURIComponent(name.slice(prefix.length));
+    extra[key] ??= [];
+    extra[key].push(rawHeaders[index + 1]!);
+  }
+  return extra;
+}

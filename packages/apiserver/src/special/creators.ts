@@ -1,0 +1,30 @@
+import { badRequestError } from '@wherry/api';
+import type { Authenticator, Authorizer, TokenIssuer } from '../auth/contract.ts';
+import type { Core } from '../pipeline/core.ts';
+import { bindPod, evictPod } from './pods.ts';
+import { reviewCreators } from './reviews.ts';
+import { type Creator, Subresources } from './subresources.ts';
+import { requestToken } from './tokens.ts';
+
+/** All that is created without being stored. */
+export function createSubresources(
+  core: Core,
+  parts: { readonly authenticator: Authenticator; readonly authorizer: Authorizer; readonly issuer: TokenIssuer },
+): Subresources {
+  const creators = new Map<string, Creator>([
+    ...reviewCreators(parts.authenticator, parts.authorizer),
+    ['/pods/binding', (target, body, options) => bindPod(core, target, body, options)],
+    ['/pods/eviction', (target, body, options) => evictPod(core, target, body, options)],
+    ['/serviceaccounts/token', (target, body) => requestToken(core, parts.issuer, target, body)],
+    [
+      '/bindings',
+      (target, body, options) => {
+        const name = (body as { metadata?: { name?: string } }).metadata?.name;
+        const kind = core.catalog.find('', 'v1', 'pods');
+        if (!name || kind === undefined) throw badRequestError('name is required');
+        return bindPod(core, { ...target, kind, name }, body, options);
+      },
+    ],
+  ]);
+  return new Subresources(core, creators);
+}
