@@ -195,6 +195,7 @@ describe('the node', () => {
     ).toEqual(expect.not.arrayContaining(['wt0']));
     expect(listRoutes(socket).filter(({ destination }) => destination.startsWith('10.'))).toEqual([]);
     expect(readNetworkSysctl('net.ipv4.ip_forward', pathOf(machine))).toBe('0');
+    expect(readNetworkSysctl('net.ipv4.conf.all.send_redirects', pathOf(machine))).toBe('1');
     await expect(readdir(stateDirectory)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 

@@ -154,6 +154,11 @@ class RoutedBridge implements BridgeNetwork {
     }
     nftables.run(tableRules(this.#rules, leases.leases));
     await state.setSysctl('net.ipv4.ip_forward', '1');
+    // Pods of one node meet at the bridge, so the kernel would tell them to talk past the router that
+    // translates their addresses, and count that against the errors it may send them. It does so when
+    // `all` or the interface says so: other interfaces keep their own setting.
+    writeNetworkSysctl(`net/ipv4/conf/${bridge}/send_redirects`, '0', netns);
+    await state.setSysctl('net.ipv4.conf.all.send_redirects', '0');
   }
 
   add(request: NetworkRequest): Promise<NetworkResult> {

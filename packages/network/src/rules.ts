@@ -11,9 +11,7 @@ export interface RuleSettings {
 
 /**
  * The whole table of a pod network, replacing what is there in one transaction. Published ports are
- * rewritten before kube-proxy's rules see a packet. Redirects are dropped because all pods are
- * behind the one bridge and the kernel would tell them to talk past the router, which translates
- * their addresses.
+ * rewritten before kube-proxy's rules see a packet.
  */
 export function tableRules(settings: RuleSettings, leases: readonly Lease[]): string {
   const { table, bridge, podCidr, clusterCidr, serviceCidr } = settings;
@@ -35,10 +33,6 @@ table ip ${table} {
     oifname "${bridge}" ip saddr 127.0.0.0/8 masquerade
     ip saddr . ip daddr @hairpin masquerade
     ip saddr ${podCidr} ip daddr != { ${clusterCidr}, ${serviceCidr} } oifname != "${bridge}" masquerade fully-random
-  }
-  chain no-redirects {
-    type filter hook output priority 0; policy accept;
-    oifname "${bridge}" icmp type redirect drop
   }
 }
 ${leases.map((lease) => publishRules(table, lease)).join('\n')}`;
