@@ -1,1 +1,13 @@
+export type { LayerSource } from './create-image.ts';
+export {
+  type CreateImageOptions,
+  type ImageStore,
+  type ImageStoreOptions,
+  type LoadedImage,
+  openImageStore,
+} from './image-store.ts';
+export type { ImageRecord, LayerRecord } from './metadata.ts';
 export * from './rootfs.ts';
+export type { TarHeader, TarType } from './tar/tar-entry.ts';
+export { readTar, type TarEntry } from './tar/tar-reader.ts';
+export { type TarInput, writeTar } from './tar/tar-writer.ts';

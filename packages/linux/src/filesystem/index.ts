@@ -3,3 +3,5 @@ export * from './mount.ts';
 export * from './mount-flags.ts';
 export * from './mount-table.ts';
 export * from './overlay.ts';
+export * from './mknod.ts';
+export * from './xattr.ts';

@@ -1,0 +1,216 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf, systemRandom, WherryError } from '@wherry/base';
+import { type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
+
+/**
+ * Blobs by digest: `blobs/<algorithm>/<hex>`, as in an OCI layout. A blob is written to `ingest/`,
+ * verified, synced and renamed, so that what stands in `blobs` is whole.
+ */
+export class ContentStore {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Where the blob is, or would be. */
+  path(digest: Digest): string {
+    return join(this.#directory, 'blobs', digest.startsWith('sha512:') ? 'sha512' : 'sha256', hexOf(digest));
+  }
+
+  /** The size in bytes, or `undefined` when the blob is not here. */
+  async size(digest: Digest): Promise<number | undefined> {
+    try {
+      return (await stat(this.path(digest))).size;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** A small blob, verified. Throws `notFound`, `tooLarge`, `corrupt`. */
+  async read(digest: Digest, limit: number): Promise<Buffer> {
+    const size = await this.size(digest);
+    if (size === undefined) throw new WherryError('notFound', `content ${digest} is not here`);
+    if (size > limit) throw new WherryError('tooLarge', `content ${digest} has ${size} bytes, more than ${limit}`);
+    const hash = hashFor(digest);
+    const chunks: Buffer[] = [];
+    for await (const chunk of this.stream(digest)) {
+      hash.update(chunk);
+      chunks.push(chunk);
+    }
+    if (hash.digest('hex') !== hexOf(digest)) {
+      throw new WherryError('corrupt', `content ${digest} does not match its digest`);
+    }
+    return Buffer.concat(chunks);
+  }
+
+  stream(digest: Digest): AsyncIterable<Buffer> {
+    return createReadStream(this.path(digest), { highWaterMark: 256 * 1024 });
+  }
+
+  /** Writes a small blob. */
+  async write(content: Uint8Array): Promise<Digest> {
+    const digest = digestOf(content);
+    if ((await this.size(digest)) === content.length) return digest;
+    await using ingest = await this.ingest();
+    await ingest.write(content);
+    await ingest.commit(digest);
+    return digest;
+  }
+
+  /** Begins a blob. Dispose it when it was not committed. */
+  async ingest(): Promise<Ingest> {
+    const folder = join(this.#directory, 'ingest');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const path = join(folder, systemRandom.hex(16));
+    const file = await open(path, 'wx+', 0o600);
+    return new Ingest(file, path, (digest) => this.path(digest));
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    await rm(this.path(digest), { force: true });
+  }
+
+  async list(): Promise<Digest[]> {
+    const found: Digest[] = [];
+    for (const algorithm of ['sha256', 'sha512']) {
+      for (const hex of await readNames(join(this.#directory, 'blobs', algorithm))) {
+        const digest = `${algorithm}:${hex}`;
+        if (isDigest(digest)) found.push(digest);
+      }
+    }
+    return found;
+  }
+
+  /** Removes what a process that died left half-written. Only before anything is begun. */
+  async cleanUp(): Promise<void> {
+    await rm(join(this.#directory, 'ingest'), { recursive: true, force: true });
+  }
+}
+
+/** A blob that is being written. One writer. */
+export class Ingest implements AsyncDisposable {
+  readonly #file: FileHandle;
+  readonly #path: string;
+  readonly #target: (digest: Digest) => string;
+  #sha256 = createHash('sha256');
+  #size = 0;
+  #sealed = false;
+  #committed: string | undefined;
+
+  constructor(file: FileHandle, path: string, target: (digest: Digest) => string) {
+    this.#file = file;
+    this.#path = path;
+    this.#target = target;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#sha256.update(chunk);
+    for (let done = 0; done < chunk.length; ) {
+      try {
+        const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done, this.#size + done);
+        done += bytesWritten;
+      } catch (error) {
+        if (errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT') {
+          throw new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
+        }
+        throw error;
+      }
+    }
+    this.#size += chunk.length;
+  }
+
+  /** Forgets what was written and begins again. */
+  async restart(): Promise<void> {
+    await this.#file.truncate(0);
+    this.#sha256 = createHash('sha256');
+    this.#size = 0;
+  }
+
+  /** Ends writing: what was written is on disk, and no file is open any more. */
+  async seal(): Promise<void> {
+    if (this.#sealed) return;
+    await this.#file.datasync();
+    await this.#close();
+  }
+
+  /** The sha256 digest of what was written. */
+  digest(): Digest {
+    return `sha256:${this.#sha256.copy().digest('hex')}`;
+  }
+
+  /** What was written, when it is small. Throws `tooLarge`. */
+  async read(limit: number): Promise<Buffer> {
+    if (this.#size > limit) throw new WherryError('tooLarge', `a document of ${this.#size} bytes, more than ${limit}`);
+    return await readFile(this.#committed ?? this.#path);
+  }
+
+  /** The first bytes, by which formats are told apart. */
+  async start(): Promise<Buffer> {
+    const file = await open(this.#committed ?? this.#path, 'r');
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8, 0);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /**
+   * Makes the blob stand under its digest, with `expected` only when it is that one (else `corrupt`).
+   * Idempotent; afterwards disposing changes nothing.
+   */
+  async commit(expected?: Digest): Promise<{ readonly digest: Digest; readonly size: number }> {
+    await this.seal();
+    const digest =
+      expected?.startsWith('sha512:') && this.#committed === undefined
+        ? await this.#rehash()
+        : (expected ?? this.digest());
+    if (expected?.startsWith('sha256:') ? this.digest() !== expected : expected !== undefined && digest !== expected) {
+      throw new WherryError('corrupt', `failed to verify content: got ${this.digest()}, expected ${expected}`);
+    }
+    if (this.#committed === undefined) {
+      const target = this.#target(digest);
+      await mkdir(join(target, '..'), { recursive: true, mode: 0o700 });
+      await rename(this.#path, target);
+      this.#committed = target;
+    }
+    return { digest, size: this.#size };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#committed !== undefined) return;
+    await this.#close();
+    await rm(this.#path, { force: true });
+  }
+
+  async #rehash(): Promise<Digest> {
+    const hash = createHash('sha512');
+    for await (const chunk of createReadStream(this.#path)) hash.update(chunk as Buffer);
+    return `sha512:${hash.digest('hex')}`;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#sealed) return;
+    this.#sealed = true;
+    await this.#file.close();
+  }
+}
+
+/** The names in a folder; none when there is no folder. */
+export async function readNames(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,86 @@
+import { WherryError } from '@wherry/base';
+import { type Descriptor, type ImageConfig, type ImageIndex, isDigest, type Manifest } from '@wherry/oci';
+
+/** Larger documents are refused unread. */
+export const largestDocument = 8 * 1024 * 1024;
+/** As many as overlayfs stacks (`OVL_MAX_STACK`). */
+const mostLayers = 500;
+
+/** A JSON object. Throws `corrupt`. */
+export function parseObject(content: Buffer, what: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(content.toString('utf8'));
+  } catch (error) {
+    throw new WherryError('corrupt', `the ${what} is not JSON`, { cause: error });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(what, 'is no object');
+  return value as Record<string, unknown>;
+}
+
+/** An image manifest (OCI manifest.md, Docker schema 2). Throws `corrupt`, `unsupported`. */
+export function parseManifest(content: Buffer): Manifest {
+  const what = 'image manifest';
+  const value = parseObject(content, what);
+  if (value.schemaVersion !== 2) {
+    throw new WherryError('unsupported', 'image manifests of schema 1 are not supported');
+  }
+  if (!Array.isArray(value.layers)) throw invalid(what, 'has no layers');
+  if (value.layers.length > mostLayers) throw invalid(what, `has more than ${mostLayers} layers`);
+  checkDescriptor(value.config, what);
+  for (const layer of value.layers) checkDescriptor(layer, what);
+  return value as unknown as Manifest;
+}
+
+/** An image index or manifest list. Throws `corrupt`. */
+export function parseIndex(content: Buffer): ImageIndex {
+  const value = parseObject(content, 'image index');
+  if (!Array.isArray(value.manifests)) throw invalid('image index', 'has no manifests');
+  for (const manifest of value.manifests) checkDescriptor(manifest, 'image index');
+  return value as unknown as ImageIndex;
+}
+
+/** An image's config. Throws `corrupt`. */
+export function parseConfig(content: Buffer): ImageConfig {
+  const what = 'image config';
+  const value = parseObject(content, what);
+  const rootfs = value.rootfs as { diff_ids?: unknown } | undefined;
+  const ids = rootfs?.diff_ids ?? [];
+  if (!Array.isArray(ids) || ids.length > mostLayers || !ids.every((id) => typeof id === 'string' && isDigest(id))) {
+    throw invalid(what, 'has invalid diff_ids');
+  }
+  for (const name of ['architecture', 'os'] as const) {
+    if (value[name] !== undefined && typeof value[name] !== 'string') throw invalid(what, `has an invalid ${name}`);
+  }
+  checkSettings(value.config, what);
+  return { ...value, rootfs: { type: 'layers', diff_ids: ids } } as unknown as ImageConfig;
+}
+
+function checkSettings(settings: unknown, what: string): void {
+  if (settings === undefined || settings === null) return;
+  if (typeof settings !== 'object') throw invalid(what, 'has invalid settings');
+  const values = settings as Record<string, unknown>;
+  for (const name of ['Env', 'Entrypoint', 'Cmd']) {
+    const list = values[name];
+    const right = list === undefined || list === null || (Array.isArray(list) && list.every(isString));
+    if (!right) throw invalid(what, `has an invalid ${name}`);
+  }
+  for (const name of ['User', 'WorkingDir', 'StopSignal']) {
+    const text = values[name];
+    if (text !== undefined && text !== null && !isString(text)) throw invalid(what, `has an invalid ${name}`);
+  }
+}
+
+function isString(value: unknown): boolean {
+  return typeof value === 'string';
+}
+
+function checkDescriptor(value: unknown, what: string): asserts value is Descriptor {
+  const { digest, size } = (value ?? {}) as { digest?: unknown; size?: unknown };
+  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(what, 'has an invalid digest');
+  if (!Number.isSafeInteger(size) || (size as number) < 0) throw invalid(what, 'has an invalid size');
+}
+
+function invalid(what: string, why: string): WherryError {
+  return new WherryError('corrupt', `the ${what} ${why}`);
+}

@@ -1,0 +1,96 @@
+import { type Clock, WherryError } from '@wherry/base';
+import { type Digest, digestOf, type ImageConfig, type Manifest, mediaTypes, parseDigest } from '@wherry/oci';
+import type { ContentStore, Ingest } from './content/content-store.ts';
+import { largestDocument, parseConfig, parseManifest } from './content/json.ts';
+import type { Pins } from './content/pins.ts';
+import { chainIds, type LayerStore } from './layers/layer-store.ts';
+import type { ImageRecord, LayerRecord, Metadata } from './metadata.ts';
+
+/** Makes images of content: whatever brings an image here ends in `register`. */
+export class ImageRegistrar {
+  readonly content: ContentStore;
+  readonly layers: LayerStore;
+  readonly metadata: Metadata;
+  readonly pins: Pins;
+  readonly #clock: Clock;
+
+  constructor(content: ContentStore, layers: LayerStore, metadata: Metadata, pins: Pins, clock: Clock) {
+    this.content = content;
+    this.layers = layers;
+    this.metadata = metadata;
+    this.pins = pins;
+    this.#clock = clock;
+  }
+
+  /** Commits written blobs and registers the image. */
+  async registerWritten(
+    manifest: Buffer,
+    blobs: ReadonlyMap<Digest, Ingest>,
+    names: readonly string[],
+  ): Promise<ImageRecord> {
+    const digest = digestOf(manifest);
+    using _ = await this.pins.pin([digest, ...blobs.keys()]);
+    for (const [expected, ingest] of blobs) await ingest.commit(expected);
+    await this.content.write(manifest);
+    return await this.register(
+      digest,
+      names.map((name) => [name, digest] as const),
+    );
+  }
+
+  /**
+   * Unpacks the layers of a manifest whose blobs are here (and pinned by the caller) and enters the
+   * image under names, each with what it names. Throws `corrupt` when the parts do not fit together.
+   */
+  async register(
+    manifestDigest: Digest,
+    names: readonly (readonly [string, Digest])[],
+    onLayer: (layer: LayerRecord, phase: 'extracting' | 'complete') => void = () => undefined,
+  ): Promise<ImageRecord> {
+    const manifestBytes = await this.content.read(manifestDigest, largestDocument);
+    const manifest = parseManifest(manifestBytes);
+    const id = parseDigest(manifest.config.digest);
+    const config = parseConfig(await this.content.read(id, largestDocument));
+    const layers = layerRecords(manifest, config);
+    using _ = await this.pins.pin(layers.map((layer) => layer.chainId));
+    for (const layer of layers) {
+      onLayer(layer, 'extracting');
+      await this.unpack(layers, layer);
+      onLayer(layer, 'complete');
+    }
+    const record: ImageRecord = {
+      manifest: manifestDigest,
+      mediaType: manifest.mediaType ?? mediaTypes.ociManifest,
+      id,
+      layers,
+      sizeBytes: manifestBytes.length + manifest.config.size + layers.reduce((sum, { size }) => sum + size, 0),
+      user: config.config?.User ?? '',
+      addedAt: this.#clock.now(),
+    };
+    await this.metadata.add(record, names);
+    return record;
+  }
+
+  /** Unpacks one layer of a stack whose lower layers are unpacked. */
+  async unpack(layers: readonly LayerRecord[], layer: LayerRecord): Promise<void> {
+    const below = layers.slice(0, layers.indexOf(layer)).map(({ chainId }) => chainId);
+    await this.layers.unpack(layer, () => this.content.stream(layer.digest), below.reverse());
+  }
+}
+
+function layerRecords(manifest: Manifest, config: ImageConfig): LayerRecord[] {
+  const diffIds = config.rootfs.diff_ids.map(parseDigest);
+  if (diffIds.length !== manifest.layers.length) {
+    throw new WherryError(
+      'corrupt',
+      `mismatched image rootfs and manifest layers: ${diffIds.length} diff_ids, ${manifest.layers.length} layers`,
+    );
+  }
+  const chain = chainIds(diffIds);
+  return manifest.layers.map(({ digest, size }, index) => ({
+    digest: parseDigest(digest),
+    size,
+    diffId: diffIds[index]!,
+    chainId: chain[index]!,
+  }));
+}
