@@ -1,0 +1,10 @@
+export {
+  aggregatedCoreDiscovery,
+  aggregatedGroupDiscovery,
+  compareVersions,
+  coreVersions,
+  groupDocument,
+  groupList,
+  resourceList,
+  subresourcesOf,
+} from './discovery.ts';

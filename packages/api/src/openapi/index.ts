@@ -1,0 +1,1 @@
+export { createOpenApiDocuments, type OpenApiDocument, type OpenApiDocuments } from './documents.ts';
