@@ -5,6 +5,7 @@ export * from './controller.ts';
 export * from './event-recorder.ts';
 export * from './informer.ts';
 export * from './informer-contract.ts';
+export * from './leader-election.ts';
 export * from './node-affinity.ts';
 export * from './objects.ts';
 export * from './owners.ts';
