@@ -1,1 +1,3 @@
-export {};
+export * from './cluster-source.ts';
+export * from './dns-server.ts';
+export * from './source.ts';
