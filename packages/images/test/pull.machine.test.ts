@@ -1,0 +1,312 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { type Clock, silentLogger } from '@wherry/base';
+import { type Digest, digestOf, mediaTypes } from '@wherry/oci';
+import type { PullProgress, RegistryAuth } from '@wherry/runtime';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ImageStore, openImageStore, writeTar } from '../src/index.ts';
+import { TestRegistry } from './test-registry.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'wherry-pull-'));
+afterAll(() => rmSync(root, { recursive: true }));
+let count = 0;
+
+/** Back-offs end at once. */
+const hastyClock: Clock = {
+  now: () => 0,
+  after(_ms, callback) {
+    const timer = setImmediate(callback);
+    return { [Symbol.dispose]: () => clearImmediate(timer) };
+  },
+};
+
+let registry: TestRegistry;
+let store: ImageStore;
+let directory: string;
+beforeEach(async () => {
+  registry = await TestRegistry.start();
+  directory = join(root, `${count++}`);
+  store = await openImageStore({
+    directory,
+    log: silentLogger,
+    clock: hastyClock,
+    platform: { os: 'linux', architecture: 'amd64' },
+  });
+});
+afterEach(async () => {
+  await store[Symbol.asyncDispose]();
+  await registry[Symbol.asyncDispose]();
+});
+
+interface Published {
+  readonly id: Digest;
+  readonly manifest: Digest;
+  readonly layers: readonly Digest[];
+}
+
+async function layer(name: string, size = 100): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  const content = randomBytes(size);
+  for await (const chunk of writeTar([{ name, type: 'file', mode: 0o644, content }])) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Puts an image into the registry. */
+function publish(plain: readonly Buffer[], tag: string, architecture = 'amd64'): Published {
+  const diffIds = plain.map(digestOf);
+  const config = registry.addBlob(
+    Buffer.from(JSON.stringify({ os: 'linux', architecture, rootfs: { type: 'layers', diff_ids: diffIds } })),
+  );
+  const layers = plain.map((content) => ({
+    ...registry.addBlob(gzipSync(content)),
+    mediaType: mediaTypes.ociLayerGzip,
+  }));
+  const value = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: { ...config, mediaType: mediaTypes.ociConfig },
+    layers,
+  };
+  const manifest = registry.addManifest(value, mediaTypes.ociManifest, tag);
+  return { id: config.digest, manifest: manifest.digest, layers: layers.map(({ digest }) => digest) };
+}
+
+const named = (tag: string): string => `${registry.host}/team/app:${tag}`;
+const pull = (tag: string, auth?: RegistryAuth): Promise<string> => store.pullImage(named(tag), { auth });
+
+describe('pull', () => {
+  it('brings an image, once', async () => {
+    const layers = await Promise.all(['a', 'b', 'c', 'd'].map((name) => layer(name)));
+    const { id, manifest } = publish([...layers, layers[0]!], 'v1');
+    const progress: PullProgress[] = [];
+    expect(await store.pullImage(named('v1'), { onProgress: (step) => progress.push(step) })).toBe(id);
+    expect(await store.imageStatus(named('v1'))).toMatchObject({
+      id,
+      repoTags: [named('v1')],
+      repoDigests: [`${registry.host}/team/app@${manifest}`],
+    });
+    expect(new Set(progress.map(({ phase }) => phase))).toEqual(
+      new Set(['waiting', 'downloading', 'verifying', 'downloaded', 'extracting', 'complete']),
+    );
+    const { lowerDirectories } = await store.rootfs(`${registry.host}/team/app@${manifest}`, 'o');
+    expect(lowerDirectories.map((folder) => readdirSync(folder))).toEqual([['a'], ['d'], ['c'], ['b'], ['a']]);
+    registry.requests.length = 0;
+    expect(await pull('v1')).toBe(id);
+    expect(registry.requests.map(({ method }) => method)).toEqual(['HEAD']);
+  });
+
+  it('chooses the platform of an index, and keeps the name of the index', async () => {
+    const arm = publish([await layer('arm')], 'arm', 'arm64');
+    const amd = publish([await layer('amd')], 'amd');
+    const entry = (image: Published, architecture: string) => ({
+      mediaType: mediaTypes.ociManifest,
+      digest: image.manifest,
+      size: 1,
+      platform: { os: 'linux', architecture },
+    });
+    const both = {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociIndex,
+      manifests: [entry(arm, 'arm64'), entry(amd, 'amd64')],
+    };
+    const index = registry.addManifest(both, mediaTypes.ociIndex, 'multi');
+    registry.addManifest({ ...both, manifests: [entry(arm, 'arm64')] }, mediaTypes.ociIndex, 'other');
+    expect(await pull('multi')).toBe(amd.id);
+    expect((await store.imageStatus(amd.id))?.repoDigests).toEqual([`${registry.host}/team/app@${index.digest}`]);
+    expect(await store.pullImage(named('multi'), { platform: { os: 'linux', architecture: 'arm64' } })).toBe(arm.id);
+    await expect(pull('other')).rejects.toMatchObject({
+      code: 'notFound',
+      message: expect.stringMatching(/no match for platform in manifest: not found$/),
+    });
+  });
+
+  it('says what failed in the words of containerd', async () => {
+    await expect(pull('nope')).rejects.toMatchObject({
+      code: 'notFound',
+      message: `failed to pull and unpack image "${named('nope')}": failed to resolve reference "${named('nope')}": ${named('nope')}: not found`,
+    });
+    const unused = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => unused.once('listening', resolve));
+    const { port } = unused.address() as AddressInfo;
+    await new Promise((resolve) => unused.close(resolve));
+    const name = `127.0.0.1:${port}/nope:v1`;
+    await expect(store.pullImage(name)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: `failed to pull and unpack image "${name}": failed to resolve reference "${name}": failed to do request: Head "http://127.0.0.1:${port}/v2/nope/manifests/v1": dial tcp 127.0.0.1:${port}: connect: connection refused`,
+    });
+    await expect(store.pullImage(`localhost:${port}/nope:v1`)).rejects.toMatchObject({
+      message: expect.stringMatching(/dial tcp 127\.0\.0\.1:\d+: connect: connection refused$/),
+    });
+    await expect(store.pullImage('Bad Name')).rejects.toMatchObject({ code: 'invalid' });
+  });
+});
+
+describe('authorisation', () => {
+  const demand = (challenge: string, right: string): void => {
+    registry.intercept = (request, response) => {
+      if (!request.url?.startsWith('/v2/') || request.headers.authorization === right) return false;
+      response.writeHead(401, { 'WWW-Authenticate': challenge }).end();
+      return true;
+    };
+  };
+
+  it('answers basic challenges', async () => {
+    const { id } = publish([await layer('a')], 'v1');
+    demand('Basic realm="r"', `Basic ${Buffer.from('me:secret').toString('base64')}`);
+    await expect(pull('v1')).rejects.toMatchObject({ code: 'unauthorized' });
+    await expect(pull('v1', { username: 'me', password: 'wrong' })).rejects.toMatchObject({ code: 'unauthorized' });
+    expect(await pull('v1', { username: 'me', password: 'secret' })).toBe(id);
+  });
+
+  it('fetches bearer tokens, with credentials and without', async () => {
+    const { id } = publish([await layer('a')], 'v1');
+    const scope = 'repository:team/app:pull';
+    demand(`Bearer realm="http://${registry.host}/token",service="s",scope="${scope}"`, 'Bearer t0k');
+    const refuse = registry.intercept;
+    let seen: string[] = [];
+    registry.intercept = (request, response) => {
+      if (!request.url?.startsWith('/token')) return refuse(request, response);
+      seen.push(`${request.method} ${request.url} ${request.headers.authorization}`);
+      response.writeHead(200).end(JSON.stringify({ token: 't0k' }));
+      return true;
+    };
+    expect(await pull('v1')).toBe(id);
+    expect(seen).toEqual([`GET /token?service=s&scope=${encodeURIComponent(scope)} undefined`]);
+    seen = [];
+    await pull('v1', { username: 'me', password: 'secret' });
+    expect(seen[0]).toMatch(/ Basic bWU6c2VjcmV0$/);
+    seen = [];
+    await pull('v1', { identityToken: 'refresh' });
+    expect(seen).toEqual(['POST /token undefined']);
+    seen = [];
+    await pull('v1', { registryToken: 't0k' });
+    expect(seen).toEqual([]);
+  });
+
+  it('sends credentials to no realm without TLS', async () => {
+    publish([await layer('a')], 'v1');
+    demand('Bearer realm="http://192.0.2.1/token"', 'none');
+    await expect(pull('v1', { username: 'me', password: 'secret' })).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+
+  it('does not follow a redirect with the credentials', async () => {
+    const { layers } = publish([await layer('a')], 'v1');
+    await using other = await TestRegistry.start();
+    other.intercept = (_request, response) => {
+      response.writeHead(200).end(registry.blobs.get(layers[0]!));
+      return true;
+    };
+    const basic = `Basic ${Buffer.from('me:secret').toString('base64')}`;
+    demand('Basic realm="r"', basic);
+    const refuse = registry.intercept;
+    registry.intercept = (request, response) => {
+      if (refuse(request, response)) return true;
+      if (!request.url?.includes(layers[0]!)) return false;
+      response.writeHead(307, { Location: `http://${other.host}/elsewhere` }).end();
+      return true;
+    };
+    await pull('v1', { username: 'me', password: 'secret' });
+    expect(other.requests.map(({ path, authorization }) => [path, authorization])).toEqual([['/elsewhere', undefined]]);
+  });
+
+  it('does not follow a redirect away from this machine without TLS', async () => {
+    publish([await layer('a')], 'v1');
+    registry.intercept = (_request, response) => {
+      response.writeHead(307, { Location: 'http://192.0.2.1/' }).end();
+      return true;
+    };
+    await expect(pull('v1')).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('not TLS'),
+    });
+  });
+});
+
+describe('broken registries', () => {
+  const onBlob = (digest: Digest, answer: typeof TestRegistry.prototype.intercept): void => {
+    registry.intercept = (request, response) => (request.url?.includes(digest) ? answer(request, response) : false);
+  };
+
+  it('are asked for the rest when a connection breaks', async () => {
+    const { id, layers } = publish([await layer('a', 600_000)], 'v1');
+    const blob = registry.blobs.get(layers[0]!)!;
+    let breaks = 0;
+    onBlob(layers[0]!, (_request, response) => {
+      if (++breaks > 1) return false;
+      response.writeHead(200, { 'Content-Length': blob.length });
+      response.write(blob.subarray(0, 300_000), () => response.destroy());
+      return true;
+    });
+    expect(await pull('v1')).toBe(id);
+    const ranges = registry.requests.filter(({ path }) => path.includes(layers[0]!)).map(({ range }) => range);
+    expect(ranges).toHaveLength(2);
+    expect(ranges[1]).toMatch(/^bytes=[1-9]\d*-$/);
+  });
+
+  it('may ignore the range', async () => {
+    const { id, layers } = publish([await layer('a', 600_000)], 'v1');
+    const blob = registry.blobs.get(layers[0]!)!;
+    let requests = 0;
+    onBlob(layers[0]!, (_request, response) => {
+      response.writeHead(200, { 'Content-Length': blob.length });
+      if (++requests === 1) response.write(blob.subarray(0, 300_000), () => response.destroy());
+      else response.end(blob);
+      return true;
+    });
+    expect(await pull('v1')).toBe(id);
+  });
+
+  it('are tried a bounded number of times', async () => {
+    const { layers } = publish([await layer('a')], 'v1');
+    onBlob(layers[0]!, (_request, response) => {
+      response.writeHead(503).end();
+      return true;
+    });
+    await expect(pull('v1')).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining('503') });
+    expect(registry.requests.filter(({ path }) => path.includes(layers[0]!))).toHaveLength(5);
+  });
+
+  it('cannot pass off other content', async () => {
+    const good = publish([await layer('a')], 'v1');
+    const blob = registry.blobs.get(good.layers[0]!)!;
+    const bad = Buffer.from(blob);
+    bad[20]! ^= 1;
+    for (const content of [bad, Buffer.concat([blob, blob])]) {
+      registry.blobs.set(good.layers[0]!, content);
+      await expect(pull('v1')).rejects.toMatchObject({ code: 'corrupt' });
+    }
+    registry.blobs.set(good.layers[0]!, blob);
+    // What had been verified is kept for the next attempt until it is collected.
+    await store.collectGarbage();
+    registry.manifests.set(good.manifest, {
+      content: Buffer.from('{"schemaVersion":2}'),
+      mediaType: mediaTypes.ociManifest,
+    });
+    await expect(pull('v1')).rejects.toMatchObject({ code: 'corrupt' });
+    registry.manifests.set('huge', { content: Buffer.alloc(5_000_000, ' '), mediaType: mediaTypes.ociManifest });
+    await expect(pull('huge')).rejects.toMatchObject({ code: 'tooLarge' });
+    expect(await store.listImages()).toEqual([]);
+    await store.collectGarbage();
+    expect(readdirSync(join(directory, 'ingest'))).toEqual([]);
+    const left = join(directory, 'blobs/sha256');
+    expect(existsSync(left) ? readdirSync(left) : []).toEqual([]);
+  });
+
+  it('can be given up', async () => {
+    const { layers } = publish([await layer('a')], 'v1');
+    const controller = new AbortController();
+    onBlob(layers[0]!, () => {
+      // Never answers.
+      controller.abort();
+      return true;
+    });
+    await expect(store.pullImage(named('v1'), { signal: controller.signal })).rejects.toMatchObject({
+      code: 'cancelled',
+    });
+  });
+});
