@@ -121,7 +121,11 @@ class Server implements ApiServer {
       streamsOf: options.streamsOf,
       dialPod: options.dialPod,
     });
-    const apiDocuments = documents(options.kinds);
+    const apiDocuments = documents({
+      kinds: options.kinds,
+      version: options.version.gitVersion,
+      address: `${options.advertise.address}:${options.advertise.port}`,
+    });
     this.#handler = new Handler({
       core: this.#core,
       users,
