@@ -29,6 +29,7 @@ export { allContainers, defaultPodSpec } from './pod/defaults.ts';
 export { podSummary } from './pod/printer.ts';
 export { type QosClass, qosClassOf } from './pod/qos.ts';
 export { validatePodSpec, validatePodTemplate } from './pod/validate-spec.ts';
+export { addAmounts, podResources, quotaCounts, quotaUsageOf } from './quota.ts';
 export { ageOf, humanDuration } from './shared/duration.ts';
 export { isEmptySelector, selectorMatches, validateLabelSelector } from './shared/label-selector.ts';
 export {

@@ -12,6 +12,8 @@ export interface AdmissionRequest {
   readonly oldObject: ApiObject | undefined;
   readonly user: UserInfo;
   readonly dryRun: boolean;
+  /** Sends a `Warning:` header with the answer. */
+  readonly warn?: ((text: string) => void) | undefined;
 }
 
 /** What a plug-in may look up: current objects from the server's own cache, without a request. */
