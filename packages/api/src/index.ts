@@ -6,6 +6,7 @@ export * from './kind.ts';
 export * from './kinds/index.ts';
 export { validateObjectMeta, validateObjectMetaUpdate } from './kinds/shared/metadata.ts';
 export * from './label-syntax.ts';
+export * from './managed-fields/index.ts';
 export * from './openapi/index.ts';
 export * from './patch/index.ts';
 export * from './quantity.ts';
