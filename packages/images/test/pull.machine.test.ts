@@ -288,7 +288,8 @@ describe('broken registries', () => {
       mediaType: mediaTypes.ociManifest,
     });
     await expect(pull('v1')).rejects.toMatchObject({ code: 'corrupt' });
-    registry.manifests.set('huge', { content: Buffer.alloc(5_000_000, ' '), mediaType: mediaTypes.ociManifest });
+    const huge = { content: Buffer.alloc(5_000_000, ' '), mediaType: mediaTypes.ociManifest };
+    for (const name of ['huge', digestOf(huge.content)]) registry.manifests.set(name, huge);
     await expect(pull('huge')).rejects.toMatchObject({ code: 'tooLarge' });
     expect(await store.listImages()).toEqual([]);
     await store.collectGarbage();
