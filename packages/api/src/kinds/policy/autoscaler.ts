@@ -119,7 +119,7 @@ function targetsText(scaler: V2HorizontalPodAutoscaler): string {
 
 const columns = printer<V2HorizontalPodAutoscaler>([
   nameColumn,
-  { name: 'Reference', cell: ({ spec }) => `${spec?.scaleTargetRef.kind}/${spec?.scaleTargetRef.name}` },
+  { name: 'Reference', cell: ({ spec }) => `${spec?.scaleTargetRef?.kind}/${spec?.scaleTargetRef?.name}` },
   { name: 'Targets', cell: targetsText },
   { name: 'MinPods', cell: ({ spec }) => String(spec?.minReplicas ?? '<unset>') },
   { name: 'MaxPods', type: 'integer', cell: ({ spec }) => spec?.maxReplicas ?? 0 },
