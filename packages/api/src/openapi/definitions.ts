@@ -1,4 +1,5 @@
 import { type FieldSchema, type ObjectSchema, schemaOf, type ValueSchema } from '../schema/index.ts';
+import { missingDescription } from './descriptions.ts';
 
 type Json = Record<string, unknown>;
 
@@ -129,7 +130,11 @@ export function typeDefinition(schema: ObjectSchema, docs: Documentation, versio
   const properties: Json = {};
   const required: string[] = [];
   for (const field of schema.fields.values()) {
-    properties[field.name] = fieldDefinition(field, texts[field.name] ?? '', version);
+    properties[field.name] = fieldDefinition(
+      field,
+      texts[field.name] || missingDescription(schema.name, field.name),
+      version,
+    );
     if (field.required) required.push(field.name);
   }
   return {
