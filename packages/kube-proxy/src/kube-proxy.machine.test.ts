@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { V1EndpointSlice, V1Service } from '@wherry/api';
 import { silentLogger, systemRandom, VirtualClock } from '@wherry/base';
 import type { Change, Informer, InformerFactory, KubeObject } from '@wherry/client';
-import { dialInNetns, listenInNetns, Nftables } from '@wherry/linux';
+import { bindUdpInNetns, dialInNetns, listenInNetns, Nftables } from '@wherry/linux';
 import { type BridgeNetwork, createBridgeNetwork } from '@wherry/network';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createKubeProxy, type KubeProxy } from './kube-proxy.ts';
@@ -147,11 +147,11 @@ async function serve(
   await clock.advance(10);
 }
 
-function endpoints(name: string, pods: readonly (Pod & { node?: string; ready?: boolean })[]): void {
+function endpoints(name: string, pods: readonly (Pod & { node?: string; ready?: boolean })[], protocol = 'TCP'): void {
   slices.put({
     addressType: 'IPv4',
     metadata: { namespace: 'a', name: `${name}-x`, labels: { 'kubernetes.io/service-name': name } },
-    ports: [{ name: '', port: 80, protocol: 'TCP' }],
+    ports: [{ name: '', port: 80, protocol }],
     endpoints: pods.map(({ address, node = 'here', ready = true }) => ({
       addresses: [address],
       nodeName: node,
@@ -226,6 +226,33 @@ describe('cluster IPs', () => {
     await clock.advance(10);
     expect(await ask(client.netns, '10.96.0.10')).toContain('two');
   });
+});
+
+test('a UDP client that keeps its port follows the endpoints', async () => {
+  const sockets = [];
+  try {
+    for (const { netns, address } of [one, two]) {
+      const server = await bindUdpInNetns(netns, '0.0.0.0', 80);
+      server.on('message', (_data, from) => server.send(address, from.port, from.address));
+      sockets.push(server);
+    }
+    const sender = await bindUdpInNetns(client.netns, '0.0.0.0', 0);
+    sockets.push(sender);
+    const askUdp = (): Promise<string> =>
+      new Promise((resolve) => {
+        sender.once('message', (data) => resolve(String(data)));
+        sender.send('who', 80, '10.96.0.20');
+      });
+    for (const pod of [one, two, one]) {
+      const spec = { clusterIP: '10.96.0.20', ports: [{ port: 80, protocol: 'UDP' }] };
+      services.put({ metadata: { namespace: 'a', name: 'udp' }, spec });
+      endpoints('udp', [pod], 'UDP');
+      await clock.advance(10);
+      expect(await askUdp()).toBe(pod.address);
+    }
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
 });
 
 describe('outside traffic', () => {

@@ -3,8 +3,9 @@ import { type Clock, deferred, type Logger, messageOf, systemClock } from '@wher
 import { type Informer, type InformerFactory, resources } from '@wherry/client';
 import { Nftables } from '@wherry/linux';
 import { RuleSet } from './rule-set.ts';
-import { planService } from './service-plan.ts';
+import { type PortPlan, planService } from './service-plan.ts';
 import { noRules, renderService, type ServiceRules } from './service-rules.ts';
+import { forgetStaleConnections } from './stale-connections.ts';
 import { baseTable } from './table.ts';
 
 /** What `createKubeProxy` needs to know. */
@@ -59,6 +60,8 @@ class NftablesProxy implements KubeProxy {
   readonly #slices: Informer<V1EndpointSlice>;
   readonly #synced = deferred();
   readonly #dirty = new Set<string>();
+  /** Ports of the services that have UDP among them, as last applied. */
+  readonly #udpPorts = new Map<string, readonly PortPlan[]>();
   #nftables: Nftables | undefined;
   #rules: RuleSet | undefined;
   #timer: Disposable | undefined;
@@ -131,9 +134,12 @@ class NftablesProxy implements KubeProxy {
     this.#dirty.clear();
     const rules = new RuleSet(this.#table);
     const { serviceCidr, masqueradeBit = 0x4000 } = this.#options;
+    const stale = [...this.#udpPorts.values()].flat();
+    this.#udpPorts.clear();
     const all = new Map(this.#services.list().map((service) => [keyOf(service), this.#render(service)]));
     const base = baseTable({ table: this.#table, serviceCidr, masqueradeBit });
     nftables.run(base + rules.update(all));
+    this.#forgetStale([...this.#udpPorts.values()].flat(), stale);
     this.#warnOfContested(rules);
     this.#rules = rules;
   }
@@ -141,9 +147,11 @@ class NftablesProxy implements KubeProxy {
   #applyChanges(nftables: Nftables, rules: RuleSet): void {
     const batch = [...this.#dirty].slice(0, batchSize);
     for (const key of batch) this.#dirty.delete(key);
+    const before = batch.flatMap((key) => this.#udpPorts.get(key) ?? []);
     const changes = new Map(
       batch.map((key) => {
         const service = this.#services.get(key);
+        this.#udpPorts.delete(key);
         return [key, service === undefined ? noRules : this.#render(service)];
       }),
     );
@@ -154,6 +162,10 @@ class NftablesProxy implements KubeProxy {
     } catch (error) {
       if (!this.#replaceLostTable(nftables, error)) throw error;
     }
+    this.#forgetStale(
+      batch.flatMap((key) => this.#udpPorts.get(key) ?? []),
+      before,
+    );
     for (const key of rules.takeWoken()) this.#dirty.add(key);
     this.#warnOfContested(rules);
   }
@@ -171,7 +183,21 @@ class NftablesProxy implements KubeProxy {
 
   #render(service: V1Service): ServiceRules {
     const slices = this.#slices.byIndex('service', keyOf(service));
-    return renderService(planService(service, slices, this.#options.nodeName), this.#options.clusterCidr);
+    const ports = planService(service, slices, this.#options.nodeName);
+    if (ports.some(({ protocol }) => protocol === 'udp')) this.#udpPorts.set(keyOf(service), ports);
+    return renderService(ports, this.#options.clusterCidr);
+  }
+
+  /** `before` are ports as they were: those that are no more have no endpoints. */
+  #forgetStale(now: readonly PortPlan[], before: readonly PortPlan[]): void {
+    const kept = new Set(now.map(({ name }) => name));
+    const gone = before.filter(({ name }) => !kept.has(name)).map((port) => ({ ...port, endpoints: [] }));
+    try {
+      forgetStaleConnections(this.#options.netns, [...now, ...gone]);
+    } catch (error) {
+      // The rules are right; only clients that keep their port notice.
+      this.#options.log.warn('stale UDP connections could not be forgotten', { error: messageOf(error) });
+    }
   }
 
   #warnOfContested(rules: RuleSet): void {

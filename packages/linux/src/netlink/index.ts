@@ -1,4 +1,5 @@
 export * from './addresses.ts';
+export * from './connections.ts';
 export * from './links.ts';
 export * from './netlink-socket.ts';
 export * from './routes.ts';
