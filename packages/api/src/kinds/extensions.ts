@@ -110,6 +110,8 @@ function validateDefinition(definition: V1CustomResourceDefinition): FieldError[
 export const customResourceDefinitionBehaviour = behaviourOf<V1CustomResourceDefinition>({
   defaults: ({ spec }) => {
     if (!spec) return;
+    spec.names ??= { kind: '', plural: '' };
+    spec.names.kind ??= '';
     spec.names.singular ||= spec.names.kind.toLowerCase();
     spec.names.listKind ||= `${spec.names.kind}List`;
     spec.conversion ??= { strategy: 'None' };

@@ -38,7 +38,7 @@ function endpointsText(endpoints: V1Endpoints): string {
     const addresses = (subset.addresses ?? []).map((address) => address.ip);
     if (!subset.ports?.length) return addresses;
     return subset.ports.flatMap((port) =>
-      addresses.map((ip) => (ip.includes(':') ? `[${ip}]:${port.port}` : `${ip}:${port.port}`)),
+      addresses.map((ip) => (ip?.includes(':') ? `[${ip}]:${port.port}` : `${ip}:${port.port}`)),
     );
   });
   if (all.length === 0) return '<none>';

@@ -143,7 +143,7 @@ function validateVolume(volume: V1PersistentVolume): FieldError[] {
   for (const [name] of sources.slice(1)) {
     errors.push(field.forbidden(`spec.${name}`, 'may not specify more than 1 volume type'));
   }
-  if (spec.hostPath?.path.split('/').includes('..')) {
+  if (spec.hostPath?.path?.split('/').includes('..')) {
     errors.push(field.invalid('spec.hostPath.path', spec.hostPath.path, "must not contain '..'"));
   }
   if (spec.local && !spec.nodeAffinity) {

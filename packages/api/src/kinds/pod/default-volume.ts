@@ -53,7 +53,10 @@ export function defaultVolume(volume: V1Volume): void {
   if (volume.hostPath) volume.hostPath.type ??= '';
   if (volume.image) volume.image.pullPolicy ||= defaultPullPolicy(volume.image.reference ?? '');
   const claim = volume.ephemeral?.volumeClaimTemplate;
-  if (claim) claim.spec.volumeMode ??= 'Filesystem';
+  if (claim) {
+    claim.spec ??= {};
+    claim.spec.volumeMode ??= 'Filesystem';
+  }
   defaultProjected(volume);
   defaultNetworkVolume(volume);
 }

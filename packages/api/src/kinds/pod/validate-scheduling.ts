@@ -77,14 +77,15 @@ function validateRequirement(requirement: V1NodeSelectorRequirement, fields: boo
 }
 
 /** One term of a node selector. */
-export function validateNodeSelectorTerm(term: V1NodeSelectorTerm, at: string): FieldError[] {
+export function validateNodeSelectorTerm(term: V1NodeSelectorTerm | undefined, at: string): FieldError[] {
   return [
-    ...(term.matchExpressions ?? []).flatMap((r, i) => validateRequirement(r, false, `${at}.matchExpressions[${i}]`)),
-    ...(term.matchFields ?? []).flatMap((r, i) => validateRequirement(r, true, `${at}.matchFields[${i}]`)),
+    ...(term?.matchExpressions ?? []).flatMap((r, i) => validateRequirement(r, false, `${at}.matchExpressions[${i}]`)),
+    ...(term?.matchFields ?? []).flatMap((r, i) => validateRequirement(r, true, `${at}.matchFields[${i}]`)),
   ];
 }
 
-function validatePodAffinityTerm(term: V1PodAffinityTerm, at: string): FieldError[] {
+function validatePodAffinityTerm(term: V1PodAffinityTerm | undefined, at: string): FieldError[] {
+  if (!term) return [field.required(`${at}.topologyKey`, 'can not be empty')];
   return [
     ...validateLabelSelector(term.labelSelector, `${at}.labelSelector`),
     ...validateLabelSelector(term.namespaceSelector, `${at}.namespaceSelector`),

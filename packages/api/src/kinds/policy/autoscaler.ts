@@ -93,7 +93,8 @@ function currentOf(status: V2MetricStatus | undefined): V2MetricValueStatus | un
 function metricText(metric: V2MetricSpec, status: V2MetricStatus | undefined): string {
   const source = sourceOf(metric);
   if (!source) return '<unknown type>';
-  const { target, label } = source;
+  const { label } = source;
+  const target: Partial<V2MetricTarget> = source.target ?? {};
   const current = currentOf(status);
   if (target.averageUtilization !== undefined) {
     const now = current?.averageUtilization;
@@ -137,7 +138,7 @@ export const autoscalerBehaviour = behaviourOf<V2HorizontalPodAutoscaler>({
 });
 
 function isCpu(metric: V2MetricSpec): boolean {
-  return metric.resource?.name === 'cpu' && metric.resource.target.averageUtilization !== undefined;
+  return metric.resource?.name === 'cpu' && metric.resource.target?.averageUtilization !== undefined;
 }
 
 /** A copy of the annotations without those that carry what v1 has no fields for. */
@@ -160,7 +161,7 @@ function toV1(stored: ApiObject): ApiObject {
   if (others.length > 0) annotations[metricsAnnotation] = JSON.stringify(others);
   if (spec?.behavior) annotations[behaviourAnnotation] = JSON.stringify(spec.behavior);
   const current = (status?.currentMetrics ?? []).find((metric) => metric.resource?.name === 'cpu');
-  const utilisation = current?.resource?.current.averageUtilization;
+  const utilisation = current?.resource?.current?.averageUtilization;
   const { currentMetrics: _metrics, conditions: _conditions, ...plain } = status ?? { desiredReplicas: 0 };
   return {
     ...stored,

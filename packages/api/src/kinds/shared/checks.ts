@@ -23,8 +23,12 @@ export function checkOptionalChoice(value: string | undefined, choices: readonly
 }
 
 /** Every problem that a rule for names finds, as an `Invalid` at `path`. */
-export function checkName(value: string, rule: (value: string) => readonly string[], path: string): FieldError[] {
-  return rule(value).map((problem) => field.invalid(path, value, problem));
+export function checkName(
+  value: string | undefined,
+  rule: (value: string) => readonly string[],
+  path: string,
+): FieldError[] {
+  return rule(value ?? '').map((problem) => field.invalid(path, value ?? '', problem));
 }
 
 /** A name that must be given and follow a rule. */

@@ -28,7 +28,7 @@ export function rangeText(low: number, high: number): string {
 }
 
 /** Problems with a DNS label (RFC 1123), at most 63 bytes. */
-export function dnsLabelProblems(value: string): string[] {
+export function dnsLabelProblems(value = ''): string[] {
   const problems: string[] = [];
   if (Buffer.byteLength(value) > 63) problems.push(maxLengthText(63));
   if (!labelPattern.test(value)) {
@@ -47,7 +47,7 @@ export function dnsLabelProblems(value: string): string[] {
 }
 
 /** Problems with a DNS subdomain (RFC 1123), at most 253 bytes. */
-export function dnsSubdomainProblems(value: string): string[] {
+export function dnsSubdomainProblems(value = ''): string[] {
   const problems: string[] = [];
   if (Buffer.byteLength(value) > 253) problems.push(maxLengthText(253));
   if (!subdomainPattern.test(value)) {
@@ -63,7 +63,7 @@ export function dnsSubdomainProblems(value: string): string[] {
 }
 
 /** Problems with a DNS label that starts with a letter (RFC 1035). */
-export function dns1035LabelProblems(value: string): string[] {
+export function dns1035LabelProblems(value = ''): string[] {
   const problems: string[] = [];
   if (Buffer.byteLength(value) > 63) problems.push(maxLengthText(63));
   if (!label1035Pattern.test(value)) {
@@ -83,7 +83,7 @@ const qualifiedText =
   "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
 
 /** Problems with a key of a label, annotation or finalizer: `[prefix/]name`. */
-export function qualifiedNameProblems(value: string): string[] {
+export function qualifiedNameProblems(value = ''): string[] {
   const parts = value.split('/');
   if (parts.length > 2) {
     return [
@@ -106,7 +106,7 @@ export function qualifiedNameProblems(value: string): string[] {
 }
 
 /** Problems with a label's value. */
-export function labelValueProblems(value: string): string[] {
+export function labelValueProblems(value = ''): string[] {
   const problems: string[] = [];
   if (value.length > 63) problems.push(maxLengthText(63));
   if (value !== '' && !qualifiedPattern.test(value)) {
@@ -130,7 +130,7 @@ function parentFolderProblems(value: string): string[] {
 }
 
 /** Problems with a key of a ConfigMap's or Secret's data. */
-export function configKeyProblems(value: string): string[] {
+export function configKeyProblems(value = ''): string[] {
   const problems: string[] = [];
   if (value.length > 253) problems.push(maxLengthText(253));
   if (!configKeyPattern.test(value)) {
@@ -148,7 +148,7 @@ export function configKeyProblems(value: string): string[] {
 }
 
 /** Problems with the name of an environment variable: printable ASCII without `=` (KEP-4369). */
-export function environmentNameProblems(value: string): string[] {
+export function environmentNameProblems(value = ''): string[] {
   if (value === '') return ['environment variable name must be non-empty'];
   return /^[ -<>-~]+$/.test(value)
     ? []
@@ -156,7 +156,7 @@ export function environmentNameProblems(value: string): string[] {
 }
 
 /** Problems with a C identifier. */
-export function cIdentifierProblems(value: string): string[] {
+export function cIdentifierProblems(value = ''): string[] {
   return cIdentifierPattern.test(value)
     ? []
     : [
@@ -171,7 +171,7 @@ export function cIdentifierProblems(value: string): string[] {
 }
 
 /** Problems with the name of a port (RFC 6335 service name). */
-export function portNameProblems(value: string): string[] {
+export function portNameProblems(value = ''): string[] {
   const problems: string[] = [];
   if (value.length > 15) problems.push(maxLengthText(15));
   if (!/^[-a-z0-9]+$/.test(value)) {
@@ -184,17 +184,17 @@ export function portNameProblems(value: string): string[] {
 }
 
 /** Problems with a port number. */
-export function portNumberProblems(value: number): string[] {
+export function portNumberProblems(value = 0): string[] {
   return Number.isInteger(value) && value >= 1 && value <= 65535 ? [] : [rangeText(1, 65535)];
 }
 
 /** Problems with an IP address of either family. */
-export function ipAddressProblems(value: string): string[] {
+export function ipAddressProblems(value = ''): string[] {
   return isIPv4(value) || isIPv6(value) ? [] : ['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'];
 }
 
 /** Problems with a CIDR block. */
-export function cidrProblems(value: string): string[] {
+export function cidrProblems(value = ''): string[] {
   const [address = '', bits = '', ...rest] = value.split('/');
   const most = isIPv4(address) ? 32 : isIPv6(address) ? 128 : -1;
   const good = rest.length === 0 && /^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= most;
@@ -202,7 +202,7 @@ export function cidrProblems(value: string): string[] {
 }
 
 /** Problems with a name that stands as one segment of a URL's path (RBAC objects). */
-export function pathSegmentProblems(value: string, prefix = false): string[] {
+export function pathSegmentProblems(value = '', prefix = false): string[] {
   if (!prefix && (value === '.' || value === '..')) return [`may not be '${value}'`];
   return ['/', '%'].filter((c) => value.includes(c)).map((c) => `may not contain '${c}'`);
 }
