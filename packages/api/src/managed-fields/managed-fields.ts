@@ -31,6 +31,8 @@ interface Managed {
   readonly manager: FieldManager;
   readonly time: string | undefined;
   readonly set: FieldSet;
+  /** The entry as it was read, while nothing of it changed. */
+  readonly source?: V1ManagedFieldsEntry | undefined;
 }
 
 /** More entries of updates than this are merged into one, oldest first (as upstream). */
@@ -87,6 +89,7 @@ function readManaged(object: ApiObject | undefined): Managed[] {
     },
     time: entry.time,
     set: fromFieldsV1(entry.fieldsV1),
+    source: entry,
   }));
 }
 
@@ -96,7 +99,8 @@ function sameManager(a: FieldManager, b: FieldManager): boolean {
   );
 }
 
-function written({ manager, time, set }: Managed): V1ManagedFieldsEntry {
+function written({ manager, time, set, source }: Managed): V1ManagedFieldsEntry {
+  if (source) return source;
   return {
     manager: manager.name,
     operation: manager.operation,
@@ -168,7 +172,7 @@ export function updateManagedFields(
       continue;
     }
     const left = differenceSet(differenceSet(one.set, taken), gone);
-    after.push(sameSet(left, one.set) ? one : { ...one, set: left });
+    after.push(sameSet(left, one.set) ? one : { ...one, set: left, source: undefined });
   }
   if (!own && !isEmptySet(taken)) after.push({ manager, time, set: taken });
   return withManaged(changed, after);
@@ -216,12 +220,12 @@ export function applyConfiguration(
   const conflicts = conflictsOf(others, changed);
   if (conflicts.length > 0) {
     if (!options.force) return { ok: false, conflicts };
-    others = others.map((m) => ({ ...m, set: differenceSet(m.set, changed) }));
+    others = others.map((m) => ({ ...m, set: differenceSet(m.set, changed), source: undefined }));
   }
   const owned = others.reduce((all, m) => unionSet(all, m.set), wanted);
   const pruned = pruneTyped(merged, last?.set ?? emptySet(), owned, root) as ApiObject;
   const same = last !== undefined && sameSet(last.set, wanted);
-  const own: Managed = { manager, time: same ? last.time : options.time, set: wanted };
+  const own: Managed = same ? last : { manager, time: options.time, set: wanted };
   return { ok: true, object: withManaged(pruned, [...others, own]) };
 }
 
