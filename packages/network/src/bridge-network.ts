@@ -78,9 +78,14 @@ export async function createBridgeNetwork(options: BridgeNetworkOptions): Promis
     const state = await NodeState.open(stateDirectory, { bridge, podCidr, netns });
     raiseFence(socket, [clusterCidr, serviceCidr]);
     const nftables = Nftables.open({ netns });
-    const network = new RoutedBridge(options, { socket, nftables, leases, state });
-    await network.setUp();
-    return network;
+    try {
+      const network = new RoutedBridge(options, { socket, nftables, leases, state });
+      await network.setUp();
+      return network;
+    } catch (error) {
+      nftables[Symbol.dispose]();
+      throw error;
+    }
   } catch (error) {
     socket[Symbol.dispose]();
     throw error;
