@@ -1,6 +1,7 @@
 export * from '../generated/types.ts';
 export * from './discovery/index.ts';
 export * from './field-error.ts';
+export * from './field-selector.ts';
 export * from './int-or-string.ts';
 export * from './kind.ts';
 export * from './kinds/index.ts';

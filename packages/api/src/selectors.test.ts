@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { labelSelector, labelSetSelector, parseFieldSelector, parseLabelSelector } from './selectors.ts';
+import { parseFieldSelector } from './field-selector.ts';
+import { labelSelector, labelSetSelector, parseLabelSelector } from './selectors.ts';
 
 const labels = { app: 'web', tier: 'front', n: '7', 'example.com/x': '' };
 
