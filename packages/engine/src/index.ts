@@ -1,1 +1,3 @@
-export {};
+export { createEngine } from './engine.ts';
+export type { Engine, EngineOptions, OciRuntimeOptions } from './options.ts';
+export { defaultSeccompProfile } from './spec/seccomp.ts';

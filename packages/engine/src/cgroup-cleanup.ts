@@ -1,0 +1,15 @@
+import { sleep } from '@wherry/base';
+import type { EngineContext } from './context.ts';
+
+/**
+ * Kills what is in a cgroup and removes it. The kernel gives no event (version 1) for the moment when
+ * a killed process has left its group, so the removal is tried again for at most two seconds.
+ */
+export async function killAndRemoveCgroup(context: EngineContext, path: string): Promise<void> {
+  for (let wait = 1; wait < 1000; wait *= 2) {
+    context.cgroups.kill(path);
+    if (context.cgroups.remove(path)) return;
+    await sleep(context.clock, wait);
+  }
+  context.log.warn('a cgroup could not be removed', { cgroup: path, processes: context.cgroups.processes(path) });
+}

@@ -1,0 +1,30 @@
+import type { Clock, Logger, Random } from '@wherry/base';
+import type { RootfsSource } from '@wherry/images';
+import type { Cgroups } from '@wherry/linux';
+import type { PodNetwork } from '@wherry/network';
+import type { OciRuntime } from './runtime/oci-runtime.ts';
+import type { RuntimeNamespace } from './runtime/runtime-namespace.ts';
+import type { EventHub } from './state/event-hub.ts';
+import type { EnginePaths } from './state/paths.ts';
+import type { ContainerRecord, RecordStore, SandboxRecord } from './state/records.ts';
+
+/** What the parts of one engine share. */
+export interface EngineContext {
+  readonly paths: EnginePaths;
+  readonly cgroupParent: string;
+  readonly cgroups: Cgroups;
+  readonly network: PodNetwork;
+  readonly images: RootfsSource;
+  readonly sandboxes: RecordStore<SandboxRecord>;
+  readonly containers: RecordStore<ContainerRecord>;
+  readonly runtimeNamespace: RuntimeNamespace;
+  /** The OCI runtime of a sandbox's handler. Throws `invalid` for an unknown one. */
+  runtimeFor(handler: string | undefined): OciRuntime;
+  readonly events: EventHub;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** Cgroup of the monitors: beside the pods', so that neither their limits nor a restart of the daemon touch them. */
+export const monitorGroup = (context: EngineContext): string => `${context.cgroupParent}/monitors`;

@@ -1,0 +1,290 @@
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
+import { dialInNetns, findProgram, openCgroups, unmountAll, warmThreadPool } from '@wherry/linux';
+import type { RuntimeSpec } from '@wherry/oci';
+import type {
+  AttachOptions,
+  ContainerConfig,
+  ContainerStats,
+  ContainerStatus,
+  ExecOptions,
+  ExecResult,
+  LabelFilter,
+  LinuxResources,
+  PodSandboxConfig,
+  PodSandboxStatus,
+  RuntimeEvent,
+  RuntimeVersion,
+  StreamSession,
+} from '@wherry/runtime';
+import { killAndRemoveCgroup } from './cgroup-cleanup.ts';
+import { containerStatus } from './container-status.ts';
+import { Containers } from './containers.ts';
+import { type EngineContext, monitorGroup } from './context.ts';
+import type { Engine, EngineOptions } from './options.ts';
+import { removeRootfs } from './rootfs.ts';
+import { OciRuntime } from './runtime/oci-runtime.ts';
+import { RuntimeNamespace } from './runtime/runtime-namespace.ts';
+import { Sandboxes } from './sandboxes.ts';
+import { EventHub } from './state/event-hub.ts';
+import { enginePaths } from './state/paths.ts';
+import { type ContainerRecord, RecordStore, type SandboxRecord } from './state/records.ts';
+import { attachTo, control } from './streams/attach.ts';
+import { type ExecSession, startExec } from './streams/exec.ts';
+import { execProcess } from './streams/exec-process.ts';
+import { collectExec } from './streams/exec-sync.ts';
+
+/** Opens the engine on its folders and takes over what a former one left running. */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const { rootDirectory, runDirectory, log = silentLogger } = options;
+  await warmThreadPool();
+  mkdirSync(rootDirectory, { recursive: true, mode: 0o700 });
+  mkdirSync(runDirectory, { recursive: true, mode: 0o711 });
+  const paths = enginePaths(rootDirectory, runDirectory);
+  for (const folder of [paths.layers, paths.sandboxes, paths.containers, paths.runtimeState])
+    mkdirSync(folder, { recursive: true, mode: 0o711 });
+  findProgram('conmon');
+  const cgroups = openCgroups();
+  cgroups.create(options.cgroupParent);
+  const runtimeNamespace = await RuntimeNamespace.open(paths);
+  const context: EngineContext = {
+    paths,
+    cgroupParent: options.cgroupParent,
+    cgroups,
+    network: options.network,
+    images: options.images,
+    sandboxes: await RecordStore.open<SandboxRecord>(paths.sandboxRecords, log),
+    containers: await RecordStore.open<ContainerRecord>(paths.containerRecords, log),
+    runtimeNamespace,
+    runtimeFor: runtimeTable(options, paths.runtimeState, runtimeNamespace),
+    events: new EventHub(),
+    clock: options.clock ?? systemClock,
+    random: options.random ?? systemRandom,
+    log,
+  };
+  const engine = new EmbeddedEngine(context, options.parallelStarts ?? 4);
+  await engine.recover();
+  return engine;
+}
+
+function runtimeTable(
+  options: EngineOptions,
+  state: string,
+  namespace: RuntimeNamespace,
+): (handler: string | undefined) => OciRuntime {
+  const fallback = new OciRuntime((options.defaultRuntime ?? { path: 'crun' }).path, state, namespace);
+  const named = new Map<string, OciRuntime>();
+  return (handler) => {
+    if (handler === undefined || handler === '') return fallback;
+    const wanted = options.runtimes?.[handler];
+    if (wanted === undefined)
+      throw new WherryError('invalid', `no runtime for ${JSON.stringify(handler)} is configured`);
+    const runtime = named.get(handler) ?? new OciRuntime(wanted.path, join(state, handler), namespace);
+    named.set(handler, runtime);
+    return runtime;
+  };
+}
+
+class EmbeddedEngine implements Engine {
+  readonly #context: EngineContext;
+  readonly #sandboxes: Sandboxes;
+  readonly #containers: Containers;
+
+  constructor(context: EngineContext, parallelStarts: number) {
+    this.#context = context;
+    this.#containers = new Containers(context, parallelStarts);
+    this.#sandboxes = new Sandboxes(context, this.#containers);
+    this.#containers.connect(this.#sandboxes);
+  }
+
+  async recover(): Promise<void> {
+    await this.#containers.recover();
+    await this.#sandboxes.recover();
+    await this.#removeStrays();
+  }
+
+  /** Folders without a record: what a crash or a power cut left of a creation or a removal. */
+  async #removeStrays(): Promise<void> {
+    const { paths, containers, sandboxes } = this.#context;
+    const ids = new Set([...readdirSync(paths.layers), ...readdirSync(paths.containers)]);
+    for (const id of ids) if (containers.get(id) === undefined) await removeRootfs(this.#context, id);
+    for (const id of readdirSync(paths.sandboxes)) {
+      if (sandboxes.get(id) !== undefined) continue;
+      unmountAll(join(paths.sandbox(id), 'shm'));
+      await rm(paths.sandbox(id), { recursive: true, force: true });
+    }
+  }
+
+  async version(): Promise<RuntimeVersion> {
+    const ociRuntime = await this.#context.runtimeFor(undefined).version();
+    return { runtimeName: 'wherry', runtimeVersion: '0.1.0', ociRuntime };
+  }
+
+  async ready(): Promise<void> {
+    for (const program of ['conmon', ...(this.#context.runtimeNamespace.separate ? ['nsenter', 'unshare'] : [])])
+      findProgram(program);
+    this.#context.runtimeFor(undefined);
+  }
+
+  runPodSandbox(config: PodSandboxConfig): Promise<PodSandboxStatus> {
+    return this.#sandboxes.run(config);
+  }
+
+  stopPodSandbox(id: string): Promise<void> {
+    return this.#sandboxes.stop(id);
+  }
+
+  removePodSandbox(id: string): Promise<void> {
+    return this.#sandboxes.remove(id);
+  }
+
+  async podSandboxStatus(id: string): Promise<PodSandboxStatus> {
+    return this.#sandboxes.status(this.#sandboxes.get(id));
+  }
+
+  async listPodSandboxes(filter: LabelFilter = {}): Promise<readonly PodSandboxStatus[]> {
+    return this.#context.sandboxes
+      .all()
+      .filter((record) => record.phase !== 'creating' && matches(filter, record.id, record.config.labels))
+      .map((record) => this.#sandboxes.status(record));
+  }
+
+  createContainer(sandboxId: string, config: ContainerConfig): Promise<string> {
+    return this.#containers.create(sandboxId, config);
+  }
+
+  startContainer(id: string): Promise<void> {
+    return this.#containers.start(id);
+  }
+
+  stopContainer(id: string, timeoutSeconds: number): Promise<void> {
+    return this.#containers.stop(id, timeoutSeconds);
+  }
+
+  removeContainer(id: string): Promise<void> {
+    return this.#containers.remove(id);
+  }
+
+  async containerStatus(id: string): Promise<ContainerStatus> {
+    return this.#status(this.#containers.get(id));
+  }
+
+  #status(record: ContainerRecord): ContainerStatus {
+    return containerStatus(record, this.#sandboxes.get(record.sandboxId));
+  }
+
+  #matching(filter: LabelFilter & { sandboxId?: string } = {}): ContainerRecord[] {
+    return this.#context.containers
+      .all()
+      .filter(
+        (record) =>
+          record.phase !== 'creating' &&
+          record.phase !== 'removing' &&
+          matches(filter, record.id, record.config.labels) &&
+          (filter.sandboxId === undefined || record.sandboxId === filter.sandboxId),
+      );
+  }
+
+  async listContainers(filter?: LabelFilter & { sandboxId?: string }): Promise<readonly ContainerStatus[]> {
+    return this.#matching(filter).map((record) => this.#status(record));
+  }
+
+  async execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<ExecResult> {
+    const session = await this.#exec(id, { command, tty: false, stdin: false, stdout: true, stderr: true });
+    return await collectExec(session, timeoutSeconds, this.#context.clock);
+  }
+
+  exec(id: string, options: ExecOptions): Promise<StreamSession> {
+    return this.#exec(id, options);
+  }
+
+  async #exec(id: string, options: ExecOptions): Promise<ExecSession> {
+    if (options.command.length === 0) throw new WherryError('invalid', 'no command specified');
+    const { record, runtime } = this.#containers.running(id);
+    const { paths, random } = this.#context;
+    const bundle = paths.container(record.id);
+    const spec = JSON.parse(readFileSync(join(bundle, 'spec.json'), 'utf8')) as RuntimeSpec;
+    const process = execProcess(spec.process, options, paths.rootfs(record.id));
+    return await startExec({ id: random.hex(64), containerId: record.id, bundle, runtime, process, options });
+  }
+
+  async attach(id: string, options: AttachOptions): Promise<StreamSession> {
+    const { record, live } = this.#containers.running(id);
+    const exited = live.exited.promise.then(() => this.#containers.get(record.id).exitCode ?? 0);
+    const { tty, stdin } = record.config;
+    const possible = { ...options, tty, stdin: options.stdin && stdin };
+    return attachTo(this.#context.paths.container(record.id), possible, exited);
+  }
+
+  async portForward(sandboxId: string, port: number): Promise<Duplex> {
+    const record = this.#sandboxes.get(sandboxId);
+    if (record.phase !== 'ready') throw new WherryError('conflict', `the sandbox ${sandboxId} is not ready`);
+    const { net } = this.#sandboxes.namespaces(record);
+    try {
+      return await dialInNetns(net, '127.0.0.1', port);
+    } catch (error) {
+      return await dialInNetns(net, '::1', port).catch(() => {
+        throw error;
+      });
+    }
+  }
+
+  async containerStats(id: string): Promise<ContainerStats> {
+    return this.#stats(this.#containers.get(id));
+  }
+
+  #stats(record: ContainerRecord): ContainerStats {
+    return {
+      id: record.id,
+      sandboxId: record.sandboxId,
+      metadata: record.config.metadata,
+      labels: record.config.labels,
+      timestamp: this.#context.clock.now(),
+      ...this.#context.cgroups.stats(this.#containers.cgroup(record)),
+      writableLayerBytes: undefined,
+    };
+  }
+
+  async listContainerStats(filter?: LabelFilter & { sandboxId?: string }): Promise<readonly ContainerStats[]> {
+    return this.#matching(filter).flatMap((record) => (record.phase === 'running' ? [this.#stats(record)] : []));
+  }
+
+  async updateContainerResources(id: string, resources: LinuxResources): Promise<void> {
+    const { record } = this.#containers.running(id);
+    this.#context.cgroups.limit(this.#containers.cgroup(record), resources);
+    const merged = { ...record.config, resources: { ...record.config.resources, ...resources } };
+    await this.#context.containers.put({ ...record, config: merged });
+  }
+
+  async reopenContainerLog(id: string): Promise<void> {
+    const { record } = this.#containers.running(id);
+    control(this.#context.paths.container(record.id), '2\n');
+  }
+
+  events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {
+    return this.#context.events.listen(signal);
+  }
+
+  async destroyAll(): Promise<void> {
+    const { sandboxes, containers, paths, cgroupParent } = this.#context;
+    await Promise.all(sandboxes.all().map(({ id }) => this.#sandboxes.remove(id)));
+    await Promise.all(containers.all().map(({ id }) => this.#containers.remove(id)));
+    await this[Symbol.asyncDispose]();
+    await killAndRemoveCgroup(this.#context, monitorGroup(this.#context));
+    await killAndRemoveCgroup(this.#context, cgroupParent);
+    RuntimeNamespace.close(paths);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#containers[Symbol.dispose]();
+    this.#context.events.end();
+  }
+}
+
+function matches(filter: LabelFilter, id: string, labels: Readonly<Record<string, string>>): boolean {
+  if (filter.id !== undefined && !id.startsWith(filter.id)) return false;
+  return Object.entries(filter.labels ?? {}).every(([key, value]) => labels[key] === value);
+}

@@ -1,0 +1,30 @@
+import { type Deferred, deferred } from '@wherry/base';
+import { ProcessHandle } from '@wherry/linux';
+import type { ContainerRecord } from './state/records.ts';
+
+/** What the engine holds of a running container besides its record. */
+export class LiveContainer implements Disposable {
+  readonly id: string;
+  /** `undefined` once the process is gone. */
+  readonly process: ProcessHandle | undefined;
+  readonly monitor: ProcessHandle | undefined;
+  /** Resolves when the end is recorded. */
+  readonly exited: Deferred<void> = deferred();
+
+  private constructor(id: string, process: ProcessHandle | undefined, monitor: ProcessHandle | undefined) {
+    this.id = id;
+    this.process = process;
+    this.monitor = monitor;
+  }
+
+  static open(record: ContainerRecord): LiveContainer {
+    const handle = (identity: ContainerRecord['process']): ProcessHandle | undefined =>
+      identity && ProcessHandle.open(identity.pid, identity.startTime);
+    return new LiveContainer(record.id, handle(record.process), handle(record.monitor));
+  }
+
+  [Symbol.dispose](): void {
+    this.process?.[Symbol.dispose]();
+    this.monitor?.[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,38 @@
+import type { Clock, Logger, Random } from '@wherry/base';
+import type { RootfsSource } from '@wherry/images';
+import type { PodNetwork } from '@wherry/network';
+import type { RuntimeService } from '@wherry/runtime';
+
+/** A program that follows the OCI runtime specification's command line (`crun`, `runc`). */
+export interface OciRuntimeOptions {
+  /** Name or absolute path. */
+  readonly path: string;
+}
+
+export interface EngineOptions {
+  /** Survives a reboot: records, the writable layers. */
+  readonly rootDirectory: string;
+  /** Ends with a reboot (a tmpfs such as /run): namespaces, mounts, monitors' files. */
+  readonly runDirectory: string;
+  /** Absolute cgroup path below which everything of this engine is. */
+  readonly cgroupParent: string;
+  readonly network: PodNetwork;
+  readonly images: RootfsSource;
+  readonly defaultRuntime?: OciRuntimeOptions;
+  /** By the name that a RuntimeClass' handler gives. */
+  readonly runtimes?: Readonly<Record<string, OciRuntimeOptions>>;
+  /** Starts of containers at the same time. Default: 4. */
+  readonly parallelStarts?: number;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Logger;
+}
+
+/**
+ * The container engine. Disposing it lets go of everything and leaves the containers running; the
+ * next engine with the same folders takes them over.
+ */
+export interface Engine extends RuntimeService, AsyncDisposable {
+  /** Ends and removes every sandbox and container, and every mount, namespace and cgroup of this engine. */
+  destroyAll(): Promise<void>;
+}

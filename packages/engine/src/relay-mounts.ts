@@ -1,0 +1,40 @@
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { bindMount, unmountAll } from '@wherry/linux';
+import type { RuntimeSpec } from '@wherry/oci';
+import type { EngineContext } from './context.ts';
+
+/**
+ * Where the runtime has a mount namespace of its own, a volume mounted after that was made is not
+ * visible in it. So for the time of the creation each source is bound into the run folder, whose
+ * mounts travel. Gives the specification with the sources exchanged, and what takes the binds back.
+ */
+export function relayMounts(
+  context: EngineContext,
+  id: string,
+  spec: RuntimeSpec,
+): { readonly spec: RuntimeSpec } & Disposable {
+  if (!context.runtimeNamespace.separate) return { spec, [Symbol.dispose]: () => undefined };
+  const folder = join(context.paths.container(id), 'relay');
+  const made: string[] = [];
+  const undo = (): void => {
+    for (const path of made.splice(0)) unmountAll(path);
+  };
+  try {
+    const mounts = spec.mounts.map((mount, index) => {
+      if (mount.type !== 'bind' || mount.source === undefined || mount.source.startsWith(context.paths.sandboxes))
+        return mount;
+      mkdirSync(folder, { recursive: true });
+      const target = join(folder, String(index));
+      if (statSync(mount.source).isDirectory()) mkdirSync(target, { recursive: true });
+      else writeFileSync(target, '');
+      bindMount(mount.source, target, { recursive: true });
+      made.push(target);
+      return { ...mount, source: target };
+    });
+    return { spec: { ...spec, mounts }, [Symbol.dispose]: undo };
+  } catch (error) {
+    undo();
+    throw error;
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * What users know a failed start by: the words of runc, which everybody searches for. crun's own are
+ * translated where both say the same; anything else is passed on.
+ */
+export function startFailure(message: string, args: readonly string[]): string {
+  const program = args[0] ?? '';
+  const text = message.trim();
+  const missing = /^executable file `(.*)` not found in \$PATH/.exec(text);
+  if (missing) {
+    const name = missing[1] ?? program;
+    return name.includes('/')
+      ? `exec: ${JSON.stringify(name)}: stat ${name}: no such file or directory`
+      : `exec: ${JSON.stringify(name)}: executable file not found in $PATH`;
+  }
+  if (/^open executable: (Operation not permitted|Permission denied)/.test(text))
+    return `exec: ${JSON.stringify(program)}: permission denied`;
+  const folder = /^chdir `(.*)`: (.*)$/.exec(text);
+  if (folder)
+    return `chdir to cwd (${JSON.stringify(folder[1])}) set in config.json failed: ${(folder[2] ?? '').toLowerCase()}`;
+  return text;
+}
+
+/** The last error in a runtime's log of JSON lines. */
+export function lastError(log: string): string | undefined {
+  let last: string | undefined;
+  for (const line of log.split('\n')) {
+    if (line === '') continue;
+    try {
+      const { level, msg } = JSON.parse(line) as { level?: string; msg?: string };
+      if (msg !== undefined && (level === 'error' || level === undefined)) last = msg;
+    } catch {
+      last = line;
+    }
+  }
+  return last;
+}

@@ -1,0 +1,65 @@
+import { WherryError } from '@wherry/base';
+import { findProgram, type RunResult, runProgram } from '@wherry/linux';
+import type { RuntimeState } from '@wherry/oci';
+import type { RuntimeNamespace } from './runtime-namespace.ts';
+
+/** A command with its arguments, ready to be started. */
+export interface CommandLine {
+  readonly path: string;
+  readonly args: readonly string[];
+}
+
+/** No call of a runtime takes long; one that hangs (a dead network file system) is given up. */
+const longestCall = 60_000;
+
+/** An OCI runtime's command line (runtime-spec, `runtime.md`; crun(1)). */
+export class OciRuntime {
+  readonly #path: string;
+  readonly #stateDirectory: string;
+  readonly #namespace: RuntimeNamespace;
+
+  constructor(path: string, stateDirectory: string, namespace: RuntimeNamespace) {
+    this.#path = findProgram(path);
+    this.#stateDirectory = stateDirectory;
+    this.#namespace = namespace;
+  }
+
+  /** The runtime with these arguments, in its namespace. */
+  command(args: readonly string[]): CommandLine {
+    const [path, ...rest] = [...this.#namespace.prefix, this.#path, `--root=${this.#stateDirectory}`, ...args] as [
+      string,
+      ...string[],
+    ];
+    return { path, args: rest };
+  }
+
+  async #run(...args: string[]): Promise<RunResult> {
+    return await runProgram({
+      ...this.command(args),
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      timeout: longestCall,
+    });
+  }
+
+  /** `crun 1.8.1` */
+  async version(): Promise<string> {
+    const { stdout } = await runProgram({ path: this.#path, args: ['--version'] });
+    return /^(\S+) version (\S+)/.exec(stdout.toString())?.slice(1, 3).join(' ') ?? 'unknown';
+  }
+
+  async start(id: string): Promise<void> {
+    const result = await this.#run('start', id);
+    if (result.exitCode !== 0) throw new WherryError('internal', result.stderr.toString().trim());
+  }
+
+  /** `undefined` for a container that the runtime does not know. */
+  async state(id: string): Promise<RuntimeState | undefined> {
+    const result = await this.#run('state', id);
+    return result.exitCode === 0 ? (JSON.parse(result.stdout.toString()) as RuntimeState) : undefined;
+  }
+
+  /** Kills the container if need be and removes its state and cgroup. Idempotent. */
+  async delete(id: string): Promise<void> {
+    await this.#run('delete', '--force', id);
+  }
+}

@@ -1,0 +1,69 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { WherryError } from '@wherry/base';
+import {
+  bindMount,
+  cgroupLayout,
+  findProgram,
+  listMounts,
+  runProgram,
+  setPropagation,
+  unmountAll,
+} from '@wherry/linux';
+import type { EnginePaths } from '../state/paths.ts';
+
+/**
+ * crun refuses to run where cgroup controllers are on version 1 and the version 2 tree is mounted
+ * beside them. There it gets a mount namespace of its own in which that tree is not mounted. The run
+ * folder is a shared mount, so that root file systems mounted later appear inside.
+ */
+export class RuntimeNamespace {
+  /** Program and arguments before the runtime's own; empty when the runtime can run as it is. */
+  readonly prefix: readonly string[];
+
+  private constructor(prefix: readonly string[]) {
+    this.prefix = prefix;
+  }
+
+  get separate(): boolean {
+    return this.prefix.length > 0;
+  }
+
+  static async open(paths: EnginePaths): Promise<RuntimeNamespace> {
+    const layout = cgroupLayout();
+    if (layout.kind !== 'hybrid') return new RuntimeNamespace([]);
+    const runDirectory = dirname(paths.runtimeNamespace);
+    const pin = join(paths.runtimeNamespace, 'mnt');
+    const mounts = listMounts();
+    const mounted = (path: string): boolean => mounts.some((mount) => mount.mountPoint === path);
+    if (!mounted(runDirectory)) {
+      bindMount(runDirectory, runDirectory);
+      setPropagation(runDirectory, 'shared');
+    }
+    if (!mounted(pin)) {
+      mkdirSync(paths.runtimeNamespace, { recursive: true, mode: 0o700 });
+      // A pin of a mount namespace must not travel into that namespace.
+      if (!mounted(paths.runtimeNamespace)) bindMount(paths.runtimeNamespace, paths.runtimeNamespace);
+      setPropagation(paths.runtimeNamespace, 'private');
+      closeSync(openSync(pin, 'a', 0o600));
+      const result = await runProgram({
+        path: findProgram('unshare'),
+        args: [`--mount=${pin}`, '--propagation', 'slave', findProgram('umount'), layout.unified],
+      });
+      if (result.exitCode !== 0)
+        throw new WherryError(
+          'unavailable',
+          `cannot hide ${layout.unified} from the OCI runtime: ${result.stderr.toString().trim()}`,
+        );
+    }
+    return new RuntimeNamespace([findProgram('nsenter'), `--mount=${pin}`, '--']);
+  }
+
+  /** Takes everything back. */
+  static close(paths: EnginePaths): void {
+    unmountAll(join(paths.runtimeNamespace, 'mnt'));
+    unmountAll(paths.runtimeNamespace);
+    const runDirectory = dirname(paths.runtimeNamespace);
+    if (cgroupLayout().kind === 'hybrid') unmountAll(runDirectory);
+  }
+}

@@ -1,0 +1,133 @@
+import { readFileSync } from 'node:fs';
+import { WherryError } from '@wherry/base';
+import type { ImageConfig, LinuxSpec, ProcessSpec, RuntimeSpec } from '@wherry/oci';
+import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
+import { availableCapabilities, capabilitiesOf } from './capabilities.ts';
+import { devicesOf } from './devices.ts';
+import { mountsOf, type SandboxFiles } from './mounts.ts';
+import { maskedPaths, readonlyPaths } from './paths.ts';
+import { resourcesSpec } from './resources.ts';
+import { seccompOf } from './seccomp.ts';
+import { resolveUser } from './user.ts';
+
+/** Paths of the sandbox's namespaces; `undefined` for those of the node. */
+export interface SandboxNamespaces {
+  readonly net: string | undefined;
+  readonly ipc: string | undefined;
+  readonly uts: string | undefined;
+  /** The shared process namespace; `node`: the host's; `undefined`: one of its own. */
+  readonly pid: string | 'node' | undefined;
+}
+
+export interface SpecRequest {
+  readonly rootfs: string;
+  readonly image: ImageConfig;
+  readonly config: ContainerConfig;
+  readonly sandbox: PodSandboxConfig;
+  readonly namespaces: SandboxNamespaces;
+  readonly files: SandboxFiles;
+  readonly cgroupsPath: string;
+}
+
+const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** The `config.json` of a container whose root file system is mounted at `rootfs`. */
+export function buildSpec(request: SpecRequest): RuntimeSpec {
+  const { config } = request;
+  return {
+    ociVersion: '1.0.2',
+    process: processSpec(request),
+    root: { path: request.rootfs, readonly: config.security.readonlyRootfs === true },
+    mounts: mountsOf(config, request.files),
+    annotations: config.annotations,
+    linux: linuxSpec(request),
+  };
+}
+
+function processSpec({ rootfs, image, config, sandbox }: SpecRequest): ProcessSpec {
+  const { security } = config;
+  const label = security.selinux;
+  return {
+    terminal: config.tty,
+    user: resolveUser(rootfs, image.config?.User ?? '', security),
+    args: commandOf(config, image),
+    env: environmentOf(config, image, sandbox),
+    cwd: config.workingDir || image.config?.WorkingDir || '/',
+    capabilities: capabilitiesOf(security),
+    noNewPrivileges: security.noNewPrivileges === true,
+    ...(config.resources?.oomScoreAdj === undefined
+      ? {}
+      : { oomScoreAdj: possibleOomScore(config.resources.oomScoreAdj) }),
+    ...(security.apparmorProfile === undefined || security.apparmorProfile === ''
+      ? {}
+      : { apparmorProfile: security.apparmorProfile }),
+    ...(label === undefined ? {} : { selinuxLabel: `${label.user}:${label.role}:${label.type}:${label.level}` }),
+  };
+}
+
+/** `command` replaces the image's entrypoint and its command, `args` only the latter. */
+function commandOf(config: ContainerConfig, image: ImageConfig): string[] {
+  const replaced = config.command !== undefined && config.command.length > 0;
+  const given = config.args !== undefined && config.args.length > 0;
+  const first = replaced ? config.command : (image.config?.Entrypoint ?? []);
+  const rest = given ? config.args : replaced ? [] : (image.config?.Cmd ?? []);
+  const args = [...first, ...rest];
+  if (args.length === 0) throw new WherryError('invalid', 'no command specified');
+  return args;
+}
+
+function environmentOf(config: ContainerConfig, image: ImageConfig, sandbox: PodSandboxConfig): string[] {
+  const values = new Map<string, string>();
+  const put = (text: string): void => {
+    const at = text.indexOf('=');
+    values.set(at < 0 ? text : text.slice(0, at), at < 0 ? '' : text.slice(at + 1));
+  };
+  put(defaultPath);
+  if (config.tty) put('TERM=xterm');
+  put(`HOSTNAME=${sandbox.hostname}`);
+  for (const entry of image.config?.Env ?? []) put(entry);
+  for (const { name, value } of config.env) values.set(name, value);
+  return [...values].map(([name, value]) => `${name}=${value}`);
+}
+
+function linuxSpec({ config, namespaces, cgroupsPath }: SpecRequest): LinuxSpec {
+  const { security } = config;
+  const privileged = security.privileged === true;
+  const devices = devicesOf(config);
+  const seccomp = seccompOf(security, capabilitiesOf(security).bounding);
+  const joined = (type: 'network' | 'ipc' | 'uts', path: string | undefined): { type: typeof type; path: string }[] =>
+    path === undefined ? [] : [{ type, path }];
+  return {
+    namespaces: [
+      { type: 'mount' },
+      ...joined('network', namespaces.net),
+      ...joined('ipc', namespaces.ipc),
+      ...joined('uts', namespaces.uts),
+      ...(namespaces.pid === 'node'
+        ? []
+        : namespaces.pid === undefined
+          ? [{ type: 'pid' as const }]
+          : [{ type: 'pid' as const, path: namespaces.pid }]),
+    ],
+    cgroupsPath,
+    resources: { ...resourcesSpec(config.resources ?? {}), devices: devices.rules },
+    devices: devices.devices,
+    ...(seccomp === undefined ? {} : { seccomp }),
+    ...rootPropagation(config),
+    maskedPaths: privileged ? [] : (security.maskedPaths ?? maskedPaths),
+    readonlyPaths: privileged ? [] : (security.readonlyPaths ?? readonlyPaths),
+  };
+}
+
+/** Mounts travel through the container's root only when one of its mounts asks for it. */
+function rootPropagation(config: ContainerConfig): { readonly rootfsPropagation?: string } {
+  const kinds = config.mounts.map((mount) => mount.propagation);
+  if (kinds.includes('rshared')) return { rootfsPropagation: 'rshared' };
+  return kinds.includes('rslave') ? { rootfsPropagation: 'rslave' } : {};
+}
+
+/** Without CAP_SYS_RESOURCE a score can only rise: then the own one is the least (containerd's `restrict_oom_score_adj`). */
+function possibleOomScore(wanted: number): number {
+  if (availableCapabilities().has('SYS_RESOURCE')) return wanted;
+  return Math.max(wanted, Number(readFileSync('/proc/self/oom_score_adj', 'utf8')));
+}

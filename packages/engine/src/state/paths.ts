@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+
+/** Where everything of an engine is. */
+export interface EnginePaths {
+  readonly sandboxRecords: string;
+  readonly containerRecords: string;
+  /** `<id>/upper` and `<id>/work` of each container. */
+  readonly layers: string;
+  /** Exit codes, one file a container, written by the monitors. */
+  readonly exits: string;
+  readonly runtimeState: string;
+  /** Pin of the mount namespace in which the OCI runtime runs on a hybrid cgroup layout. */
+  readonly runtimeNamespace: string;
+  readonly sandboxes: string;
+  readonly containers: string;
+  namespaces(sandboxId: string): string;
+  sandbox(id: string): string;
+  /** The OCI bundle. */
+  container(id: string): string;
+  rootfs(id: string): string;
+  layer(id: string): string;
+}
+
+export function enginePaths(rootDirectory: string, runDirectory: string): EnginePaths {
+  const sandboxes = join(runDirectory, 'sandboxes');
+  const containers = join(runDirectory, 'containers');
+  const layers = join(rootDirectory, 'layers');
+  return {
+    sandboxRecords: join(rootDirectory, 'sandboxes'),
+    containerRecords: join(rootDirectory, 'containers'),
+    layers,
+    exits: join(runDirectory, 'exits'),
+    runtimeState: join(runDirectory, 'runtime'),
+    runtimeNamespace: join(runDirectory, 'runtime-namespace'),
+    sandboxes,
+    containers,
+    namespaces: (id) => join(runDirectory, 'namespaces', id),
+    sandbox: (id) => join(sandboxes, id),
+    container: (id) => join(containers, id),
+    rootfs: (id) => join(containers, id, 'rootfs'),
+    layer: (id) => join(layers, id),
+  };
+}

@@ -1,0 +1,210 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
+import { WherryError } from '@wherry/base';
+import {
+  type Child,
+  closeQuietly,
+  listenForTerminal,
+  openPipe,
+  ProcessHandle,
+  resizeTerminal,
+  spawnProgram,
+  streamOfDescriptor,
+} from '@wherry/linux';
+import type { ProcessSpec } from '@wherry/oci';
+import type { ExecOptions, StreamSession } from '@wherry/runtime';
+import { lastError, startFailure } from '../runtime/messages.ts';
+import type { OciRuntime } from '../runtime/oci-runtime.ts';
+
+export interface ExecRequest {
+  readonly id: string;
+  readonly containerId: string;
+  /** Folder for the files of this call. */
+  readonly bundle: string;
+  readonly runtime: OciRuntime;
+  readonly process: ProcessSpec;
+  readonly options: ExecOptions;
+}
+
+/** A session that can also be ended by force. */
+export interface ExecSession extends StreamSession {
+  /** Kills the command. */
+  kill(): void;
+}
+
+interface Files {
+  readonly process: string;
+  readonly pid: string;
+  readonly log: string;
+  readonly console: string;
+}
+
+/** Runs a command in a running container with `<runtime> exec`, whose exit code is the command's. */
+export async function startExec(request: ExecRequest): Promise<ExecSession> {
+  const at = (suffix: string): string => join(request.bundle, `exec-${request.id.slice(0, 16)}.${suffix}`);
+  const files: Files = { process: at('json'), pid: at('pid'), log: at('log'), console: at('tty') };
+  writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 });
+  try {
+    return request.options.tty ? await onTerminal(request, files) : onPipes(request, files);
+  } catch (error) {
+    removeFiles(files);
+    throw error;
+  }
+}
+
+function commandOf(request: ExecRequest, files: Files): { readonly path: string; readonly args: readonly string[] } {
+  const terminal = request.options.tty ? ['--tty', `--console-socket=${files.console}`] : [];
+  return request.runtime.command([
+    `--log=${files.log}`,
+    '--log-format=json',
+    'exec',
+    ...terminal,
+    `--process=${files.process}`,
+    `--pid-file=${files.pid}`,
+    request.containerId,
+  ]);
+}
+
+function onPipes(request: ExecRequest, files: Files): ExecSession {
+  const { stdin: wantsIn } = request.options;
+  const ends = { in: wantsIn ? openPipe() : undefined, out: openPipe(), err: openPipe() };
+  let child: Child;
+  try {
+    const descriptors = { 1: ends.out.write, 2: ends.err.write, ...(ends.in && { 0: ends.in.read }) };
+    child = spawnProgram({ ...commandOf(request, files), env: {}, descriptors, newSession: true });
+  } catch (error) {
+    closeQuietly(ends.in?.write, ends.out.read, ends.err.read);
+    throw error;
+  } finally {
+    closeQuietly(ends.in?.read, ends.out.write, ends.err.write);
+  }
+  const stdin = ends.in && streamOfDescriptor(ends.in.write, { readable: false });
+  // A command that ends without reading all of its input is no failure.
+  stdin?.on('error', () => undefined);
+  const stdout = streamOfDescriptor(ends.out.read, { writable: false });
+  const stderr = streamOfDescriptor(ends.err.read, { writable: false });
+  return session(request, files, child, { stdin, stdout, stderr, resize: () => undefined });
+}
+
+async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSession> {
+  using console = listenForTerminal(files.console);
+  const child = spawnProgram({ ...commandOf(request, files), env: {}, newSession: true });
+  const early = child.exited.then(() => undefined);
+  const master = await Promise.race([console.terminal, early]);
+  if (master === undefined) {
+    // It could not run (or was over before its terminal came, which the runtime does not do).
+    const nothing = new PassThrough().end();
+    return session(request, files, child, {
+      stdin: undefined,
+      stdout: nothing,
+      stderr: undefined,
+      resize: () => undefined,
+    });
+  }
+  const stream = streamOfDescriptor(master);
+  const output = terminalOutput(stream);
+  const resize: StreamSession['resize'] = (size) => {
+    if (!stream.destroyed) resizeTerminal(master, size);
+  };
+  return session(request, files, child, { stdin: terminalInput(stream), stdout: output, stderr: undefined, resize });
+}
+
+/** A terminal's master reads EIO when the last user has closed it: that is its end. */
+export function terminalOutput(stream: Socket): Readable {
+  const output = new PassThrough();
+  stream.pipe(output, { end: false });
+  stream.once('end', () => output.end());
+  stream.once('error', () => output.end());
+  stream.once('close', () => output.end());
+  output.once('close', () => stream.destroy());
+  return output;
+}
+
+/** The end of input is a control character on a terminal, not a closed descriptor. */
+function terminalInput(stream: Socket): Writable {
+  const input = new PassThrough();
+  input.pipe(stream, { end: false });
+  input.once('end', () => {
+    if (!stream.destroyed) stream.write('\x04');
+  });
+  return input;
+}
+
+interface Streams {
+  readonly stdin: Writable | undefined;
+  readonly stdout: Readable;
+  readonly stderr: Readable | undefined;
+  readonly resize: StreamSession['resize'];
+}
+
+function session(request: ExecRequest, files: Files, child: Child, streams: Streams): ExecSession {
+  const { options } = request;
+  const outputs = [streams.stdout, ...(streams.stderr === undefined ? [] : [streams.stderr])];
+  const finished = Promise.all(outputs.map(over));
+  if (!options.stdout) streams.stdout.resume();
+  if (!options.stderr) streams.stderr?.resume();
+  const kill = (): void => killExec(files.pid, child);
+  const exit = (async () => {
+    const { exitCode } = await child.exited;
+    const failure = exitCode === 0 ? undefined : lastError(readText(files.log));
+    removeFiles(files);
+    streams.stdin?.destroy();
+    if (failure !== undefined) {
+      for (const output of outputs) output.destroy();
+      throw new WherryError(
+        'invalid',
+        `failed to exec in container: failed to start exec "${request.id}": OCI runtime exec failed: exec failed: unable to start container process: ${startFailure(failure, options.command)}: unknown`,
+      );
+    }
+    await finished;
+    return exitCode;
+  })();
+  exit.catch(() => undefined);
+  return {
+    stdin: options.stdin ? streams.stdin : undefined,
+    stdout: options.stdout ? streams.stdout : undefined,
+    stderr: options.stderr ? streams.stderr : undefined,
+    exit,
+    resize: streams.resize,
+    kill,
+    [Symbol.asyncDispose]: async () => {
+      kill();
+      streams.stdin?.destroy();
+      for (const output of outputs) output.destroy();
+      await exit.catch(() => undefined);
+    },
+  };
+}
+
+function over(stream: Readable): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.readableEnded || stream.destroyed) resolve();
+    stream
+      .once('end', resolve)
+      .once('close', resolve)
+      .once('error', () => resolve());
+  });
+}
+
+/** First the command itself: without its parent, the runtime, it would live on. */
+function killExec(pidFile: string, child: Child): void {
+  const pid = Number(readText(pidFile));
+  if (pid > 0) {
+    using handle = ProcessHandle.open(pid);
+    handle?.kill('SIGKILL');
+  } else child.kill('SIGKILL');
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function removeFiles(files: Files): void {
+  for (const path of [files.process, files.pid, files.log, files.console]) rmSync(path, { force: true });
+}
