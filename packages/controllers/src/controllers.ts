@@ -1,14 +1,19 @@
 import { type Clock, type Logger, messageOf, type Random, sleep } from '@wherry/base';
 import { type ApiClient, backoffDelay, type InformerFactory, runLeaderElection } from '@wherry/client';
 import type { Controller, ControllerContext } from './context.ts';
+import { cronJobController } from './cron-job/cron-job.ts';
+import { daemonSetController } from './daemon-set/daemon-set.ts';
 import { deploymentController } from './deployment/deployment.ts';
 import { endpointSliceController } from './endpoints/endpoint-slices.ts';
 import { endpointsController } from './endpoints/endpoints.ts';
 import { garbageCollector } from './garbage-collector/garbage-collector.ts';
+import { jobController } from './job/job.ts';
+import { ttlAfterFinishedController } from './job/ttl-after-finished.ts';
 import type { KindSource } from './kinds.ts';
 import { namespaceController } from './namespace/namespace.ts';
 import { replicaSetController, replicationController } from './replica-set/replica-set.ts';
 import { rootCaPublisher, serviceAccountController } from './service-account/service-account.ts';
+import { statefulSetController } from './stateful-set/stateful-set.ts';
 
 /** Facts of the cluster that controllers need. */
 export interface ControllersOptions {
@@ -47,6 +52,11 @@ const makers: Readonly<Record<string, Make>> = {
   'replicaset-controller': replicaSetController,
   'replication-controller': replicationController,
   'deployment-controller': deploymentController,
+  'job-controller': jobController,
+  'ttl-after-finished-controller': ttlAfterFinishedController,
+  'cronjob-controller': cronJobController,
+  'statefulset-controller': statefulSetController,
+  'daemon-set-controller': daemonSetController,
   'endpointslice-controller': endpointSliceController,
   'endpoint-controller': endpointsController,
   'service-account-controller': serviceAccountController,
