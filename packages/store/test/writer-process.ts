@@ -15,6 +15,7 @@ export function buildWriter(folder: string): string {
     outfile,
     bundle: true,
     platform: 'node',
+    target: 'node20',
     format: 'esm',
     external: ['lmdb'],
     logLevel: 'error',
