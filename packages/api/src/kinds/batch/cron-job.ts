@@ -78,7 +78,6 @@ export const cronJobBehaviour = behaviourOf<V1CronJob>({
   },
   validate,
   specFields: ['spec'],
-  defaultPropagation: 'Background',
   ...printer<V1CronJob>([
     nameColumn,
     { name: 'Schedule', cell: (cron) => cron.spec?.schedule ?? '' },

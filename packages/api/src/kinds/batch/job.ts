@@ -213,7 +213,8 @@ export const jobBehaviour = behaviourOf<V1Job>({
   validate,
   validateUpdate,
   specFields: ['spec'],
-  defaultPropagation: 'Background',
+  // Kept by upstream for old clients: a job deleted without a policy leaves its pods. kubectl names one.
+  defaultPropagation: 'Orphan',
   selectableFields: (job) => ({ 'status.successful': String(job.status?.succeeded ?? 0) }),
   selectableFieldNames: ['status.successful'],
   warnings: (job) =>
