@@ -314,7 +314,10 @@ class NodeAgent implements Kubelet {
     if (change.type === 'updated' && change.previous.metadata?.uid !== uid)
       this.#workers.get(change.previous.metadata?.uid ?? '')?.removed();
     const worker = this.#workers.get(uid);
-    if (worker) return worker.update(change.object);
+    if (worker) {
+      worker.update(change.object);
+      return;
+    }
     if (this.#context === undefined) return;
     const fresh = new PodWorker(this.#context, change.object);
     this.#workers.set(uid, fresh);

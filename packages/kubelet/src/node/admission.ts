@@ -48,14 +48,14 @@ function tooLarge(
   allocatable: Readonly<Record<string, string>>,
   others: readonly V1Pod[],
 ): Refusal | undefined {
-  const podLimit = quantityValue(parseQuantity(allocatable['pods'] ?? '110'));
+  const podLimit = quantityValue(parseQuantity(allocatable.pods ?? '110'));
   if (others.length + 1 > podLimit) return outOf('pods', 1, others.length, podLimit);
   const own = podSums(pod);
   const sums = others.map(podSums);
-  const cpu = quantityMilliValue(parseQuantity(allocatable['cpu'] ?? '0'));
+  const cpu = quantityMilliValue(parseQuantity(allocatable.cpu ?? '0'));
   const usedCpu = sums.reduce((sum, { cpuRequest }) => sum + cpuRequest, 0);
   if (own.cpuRequest > 0 && usedCpu + own.cpuRequest > cpu) return outOf('cpu', own.cpuRequest, usedCpu, cpu);
-  const memory = quantityValue(parseQuantity(allocatable['memory'] ?? '0'));
+  const memory = quantityValue(parseQuantity(allocatable.memory ?? '0'));
   const usedMemory = sums.reduce((sum, { memoryRequest }) => sum + memoryRequest, 0);
   if (own.memoryRequest > 0 && usedMemory + own.memoryRequest > memory)
     return outOf('memory', own.memoryRequest, usedMemory, memory);

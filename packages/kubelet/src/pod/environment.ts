@@ -34,7 +34,7 @@ export async function containerEnvironment(
   const lookup = (name: string): string | undefined => own.get(name) ?? services.get(name);
   for (const from of container.envFrom ?? []) await addFrom(own, from, sources);
   for (const variable of container.env ?? []) {
-    const value = await valueOf(variable, container, sources, lookup);
+    const value = await variableValue(variable, container, sources, lookup);
     if (value !== undefined) own.set(variable.name, value);
   }
   const all = new Map([...services, ...own]);
@@ -63,7 +63,7 @@ async function addFrom(own: Map<string, string>, from: V1EnvFromSource, sources:
   }
 }
 
-async function valueOf(
+async function variableValue(
   variable: V1EnvVar,
   container: V1Container,
   sources: EnvironmentSources,

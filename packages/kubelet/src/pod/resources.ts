@@ -102,8 +102,8 @@ export function podSums(pod: V1Pod): Sums {
     return Math.max(peak, together);
   };
   const all = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
-  const overheadCpu = pod.spec?.overhead?.['cpu'];
-  const overheadMemory = pod.spec?.overhead?.['memory'];
+  const overheadCpu = pod.spec?.overhead?.cpu;
+  const overheadMemory = pod.spec?.overhead?.memory;
   const moreCpu = overheadCpu === undefined ? 0 : quantityMilliValue(parseQuantity(overheadCpu));
   const moreMemory = overheadMemory === undefined ? 0 : quantityValue(parseQuantity(overheadMemory));
   return {

@@ -20,7 +20,7 @@ export function statusPatch(old: V1PodStatus | undefined, status: V1PodStatus): 
     (condition) => !equalJson(bare(condition), bare(find(old, condition.type))),
   );
   if (conditions.length > 0) {
-    patch['conditions'] = conditions;
+    patch.conditions = conditions;
     const others = (old?.conditions ?? []).filter(({ type }) => !status.conditions?.some((own) => own.type === type));
     patch['$setElementOrder/conditions'] = [...(status.conditions ?? []), ...others].map(({ type }) => ({ type }));
   }

@@ -187,7 +187,10 @@ export class PodWorker {
     const seconds = this.#pod.spec?.activeDeadlineSeconds;
     if (seconds === undefined || this.#verdict || this.#life !== 'running') return;
     const due = this.#startTime() + seconds * 1000;
-    if (due > this.#node.clock.now()) return this.#wakeAt(due);
+    if (due > this.#node.clock.now()) {
+      this.#wakeAt(due);
+      return;
+    }
     const message = 'Pod was active on the node longer than the specified deadline';
     this.#verdict = { phase: 'Failed', reason: 'DeadlineExceeded', message };
     this.#record('Normal', 'DeadlineExceeded', message);
@@ -345,7 +348,10 @@ export class PodWorker {
     const now = clock.now();
     if (failure && failure.hash === containerHash(container)) {
       if (failure.retryAt === undefined) return;
-      if (failure.retryAt > now) return this.#wakeAt(failure.retryAt);
+      if (failure.retryAt > now) {
+        this.#wakeAt(failure.retryAt);
+        return;
+      }
     }
     const sandbox = readySandbox(this.#pod, observed);
     const mounted = this.#mounted;
