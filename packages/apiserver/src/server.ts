@@ -19,9 +19,9 @@ import { Housekeeping } from './registry/housekeeping.ts';
 import { Registry } from './registry/registry.ts';
 import { parseRange } from './services/address-range.ts';
 import { ServiceAllocator } from './services/allocator.ts';
-import { createConnectors } from './special/connectors.ts';
 import { createSubresources } from './special/creators.ts';
 import { namespaceHooks } from './special/hooks.ts';
+import { createConnectors } from './streams/connectors.ts';
 
 /** How long a watch lasts at least when its client names no time (upstream's minimum). */
 const watchTimeout = 30 * 60 * 1000;

@@ -1,1 +1,3 @@
-export {};
+export * from './channel-socket.ts';
+export * from './spdy/connection.ts';
+export * from './websocket.ts';
