@@ -214,8 +214,11 @@ export class PodWorker {
       this.#again = true;
       return;
     }
-    if (plan.sandbox && (await this.#haveVolumes(plan.sandbox.ips)))
-      for (const start of plan.starts) this.#startOne(start, observed);
+    if (plan.sandbox && (await this.#haveVolumes(plan.sandbox.ips))) {
+      // In the order of the list, each after the one before it and its postStart hook, as upstream does.
+      let before = Promise.resolve();
+      for (const start of plan.starts) before = this.#startOne(start, observed, before) ?? before;
+    }
     this.#adopt(observed);
     await this.#report(observed, plan);
     await this.#collect(observed);
@@ -341,23 +344,25 @@ export class PodWorker {
     }
   }
 
-  #startOne(action: StartAction, observed: ObservedPod): void {
+  #startOne(action: StartAction, observed: ObservedPod, before: Promise<void>): Promise<void> | undefined {
     const { container } = action;
     const { clock, restartBackOff } = this.#node;
     const failure = this.#failures.get(container.name);
     const now = clock.now();
     if (failure && failure.hash === containerHash(container)) {
-      if (failure.retryAt === undefined) return;
+      if (failure.retryAt === undefined) return undefined;
       if (failure.retryAt > now) {
         this.#wakeAt(failure.retryAt);
-        return;
+        return undefined;
       }
     }
     const sandbox = readySandbox(this.#pod, observed);
     const mounted = this.#mounted;
-    if (sandbox === undefined || mounted === undefined) return;
+    if (sandbox === undefined || mounted === undefined) return undefined;
     const record = this.#recorder(container.name, action.sort);
     const run = async (): Promise<void> => {
+      await before;
+      if (this.#stop.signal.aborted) return;
       if (action.after !== undefined) {
         const { name } = container;
         this.#backOffs.set(name, nextBackOff(this.#backOffs.get(name), action.after, now, restartBackOff));
@@ -376,10 +381,10 @@ export class PodWorker {
       this.#failures.delete(container.name);
       this.#probe(container, id, facts.podIps[0], undefined);
     };
-    this.#task(container.name, run, container);
+    return this.#task(container.name, run, container);
   }
 
-  #task(name: string, work: () => Promise<void>, container?: V1Container): void {
+  #task(name: string, work: () => Promise<void>, container?: V1Container): Promise<void> {
     const task = work()
       .catch((error: unknown) => {
         if (this.#stop.signal.aborted) return;
@@ -397,6 +402,7 @@ export class PodWorker {
         this.wake();
       });
     this.#tasks.set(name, task);
+    return task;
   }
 
   #probe(
@@ -435,7 +441,7 @@ export class PodWorker {
     const { name } = run.metadata;
     if (this.#tasks.has(name)) return;
     const grace = graceSeconds ?? this.#pod.spec?.terminationGracePeriodSeconds ?? 30;
-    this.#task(name, async () => {
+    void this.#task(name, async () => {
       await killContainers(this.#node, this.#pod, [run], {
         grace,
         message,
