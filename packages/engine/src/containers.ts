@@ -187,7 +187,9 @@ export class Containers {
     const record = this.get(id);
     const oom = report?.exitCode !== 0 && cgroups.oomKills(this.#cgroup(record)) > 0;
     if (report === undefined) cgroups.kill(this.#cgroup(record));
-    const { exitCode, finishedAt } = report ?? { exitCode: unknownCode, finishedAt: clock.now() };
+    const { exitCode, finishedAt: written } = report ?? { exitCode: unknownCode, finishedAt: clock.now() };
+    // File times come from the kernel's coarse clock, some milliseconds behind.
+    const finishedAt = Math.max(written, record.startedAt ?? 0);
     const reason = report === undefined ? 'Unknown' : oom ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error';
     const message = report === undefined ? 'the monitor of the container ended before it' : undefined;
     await this.#ended(record, { exitCode, finishedAt, reason, message });

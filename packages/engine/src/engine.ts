@@ -261,7 +261,7 @@ class EmbeddedEngine implements Engine {
 
   async reopenContainerLog(id: string): Promise<void> {
     const { record } = this.#containers.running(id);
-    control(this.#context.paths.container(record.id), '2\n');
+    control(this.#context.paths.container(record.id), '2 0 0\n');
   }
 
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {

@@ -1,9 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { codeOf } from '@wherry/base';
-import { insideNetworkNamespace } from '@wherry/linux';
+import { listenInNetns } from '@wherry/linux';
 import type { ContainerConfig } from '@wherry/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createEngine, type Engine } from '../src/index.ts';
@@ -236,9 +235,8 @@ describe('streams', () => {
 
   test('port-forward reaches the loopback of the sandbox', async () => {
     const sandbox = await engine.runPodSandbox(podConfig(machine));
-    const server = createServer((socket) => socket.end('from inside'));
-    await new Promise<void>((resolve) => {
-      insideNetworkNamespace(sandbox.networkNamespace as string, () => server.listen(7777, '127.0.0.1', resolve));
+    const server = await listenInNetns(sandbox.networkNamespace, '127.0.0.1', 7777, (socket) => {
+      socket.end('from inside');
     });
     expect(await text(await engine.portForward(sandbox.id, 7777))).toBe('from inside');
     await new Promise((resolve) => server.close(resolve));

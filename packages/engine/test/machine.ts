@@ -46,13 +46,7 @@ export function testMachine(): TestMachine {
   const held = new Set<string>();
   const connected = new Set<string>();
   const cgroupParent = `/wt-${systemRandom.hex(8)}`;
-  const options: EngineOptions = {
-    rootDirectory: join(folder, 'root'),
-    runDirectory: join(folder, 'run'),
-    cgroupParent,
-    images: imagesOf(image, held),
-    network: networkOf(connected),
-  };
+  const options = optionsIn(folder, cgroupParent, held, connected);
   const cgroups = openCgroups();
   return {
     folder,
@@ -76,6 +70,21 @@ export function testMachine(): TestMachine {
       if (JSON.stringify(left) !== JSON.stringify(nothing)) throw new Error(`left behind: ${JSON.stringify(left)}`);
     },
   };
+}
+
+function optionsIn(folder: string, cgroupParent: string, held: Set<string>, connected: Set<string>): EngineOptions {
+  return {
+    rootDirectory: join(folder, 'root'),
+    runDirectory: join(folder, 'run'),
+    cgroupParent,
+    images: imagesOf(join(folder, 'image'), held),
+    network: networkOf(connected),
+  };
+}
+
+/** An engine on the folders of another process' test machine. */
+export function engineOf(folder: string, cgroupParent: string): Promise<Engine> {
+  return createEngine(optionsIn(folder, cgroupParent, new Set(), new Set()));
 }
 
 function imagesOf(tree: string, held: Set<string>): RootfsSource {
@@ -128,10 +137,14 @@ function processesNaming(text: string): string[] {
 const readCommand = (pid: string): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8');
 
 export function podConfig(machine: TestMachine, change: Partial<PodSandboxConfig> = {}): PodSandboxConfig {
+  return podConfigIn(machine.folder, change);
+}
+
+export function podConfigIn(folder: string, change: Partial<PodSandboxConfig> = {}): PodSandboxConfig {
   return {
     metadata: { name: 'pod', uid: 'u1', namespace: 'default', attempt: 0 },
     hostname: 'pod-host',
-    logDirectory: join(machine.folder, 'logs'),
+    logDirectory: join(folder, 'logs'),
     labels: { pod: 'one' },
     annotations: {},
     namespaces: { network: 'pod', pid: 'container', ipc: 'pod' },

@@ -80,7 +80,7 @@ function packetWriter(socket: ReturnType<typeof connectSeqpacket>): Writable {
 }
 
 /**
- * Writes a command to conmon's control FIFO: `1 HEIGHT WIDTH` sets the terminal's size, `2` makes it
+ * Writes a command to conmon's control FIFO: `1 HEIGHT WIDTH` sets the terminal's size, `2 0 0` makes it
  * open its log file anew. Throws `conflict` when no monitor reads it.
  */
 export function control(bundle: string, command: string): void {
