@@ -404,6 +404,8 @@ describe('services', () => {
     expect(draft.spec).toMatchObject({
       externalTrafficPolicy: 'Cluster',
       internalTrafficPolicy: 'Cluster',
+      ipFamilyPolicy: 'SingleStack',
+      ipFamilies: ['IPv4'],
       sessionAffinityConfig: { clientIP: { timeoutSeconds: 10_800 } },
       ports: [{ port: 8080, targetPort: 8080, protocol: 'TCP', nodePort: 30320 }],
     });

@@ -227,6 +227,20 @@ function keepsAddress(spec: V1ServiceSpec): boolean {
   return spec.type !== 'ExternalName';
 }
 
+/**
+ * The families of a Service on a cluster with IPv4 service addresses only. A headless Service
+ * without a selector stands for addresses that somebody else writes, of either family.
+ */
+function settleFamilies(spec: V1ServiceSpec): void {
+  if (!keepsAddress(spec)) return;
+  const foreign = spec.clusterIP === 'None' && Object.keys(spec.selector ?? {}).length === 0;
+  spec.ipFamilyPolicy ??= foreign ? 'RequireDualStack' : 'SingleStack';
+  if (spec.ipFamilies?.length) return;
+  const first = spec.clusterIP?.includes(':') ? 'IPv6' : 'IPv4';
+  const both = foreign && spec.ipFamilyPolicy !== 'SingleStack';
+  spec.ipFamilies = both ? [first, first === 'IPv4' ? 'IPv6' : 'IPv4'] : [first];
+}
+
 /** An update that leaves allocated values out keeps them; a change of type drops what no longer applies. */
 function prepareForUpdate(service: V1Service, old: V1Service): void {
   const spec = service.spec!;
@@ -253,6 +267,7 @@ function prepareForUpdate(service: V1Service, old: V1Service): void {
     delete spec.allocateLoadBalancerNodePorts;
     if (spec.loadBalancerClass === was.loadBalancerClass) delete spec.loadBalancerClass;
   }
+  settleFamilies(spec);
 }
 
 function dropExternal(spec: V1ServiceSpec, was: V1ServiceSpec): void {
@@ -299,6 +314,7 @@ export const serviceBehaviour = behaviourOf<V1Service>({
   defaults,
   prepareForCreate: (service) => {
     service.status = { loadBalancer: {} };
+    settleFamilies(service.spec!);
   },
   prepareForUpdate,
   validate: validateService,
