@@ -288,7 +288,7 @@ export class Containers {
   }
 
   async #recoverOne(record: ContainerRecord): Promise<void> {
-    const { containers, sandboxes, clock } = this.#context;
+    const { sandboxes } = this.#context;
     if (record.phase === 'creating' || record.phase === 'removing' || sandboxes.get(record.sandboxId) === undefined) {
       await this.#discard({ ...record, phase: 'starting' });
       return;
@@ -299,18 +299,7 @@ export class Containers {
       if (live.monitor === undefined) await live.exited.promise;
       return;
     }
-    // A reboot took the mount: a container that never ran gets its root again, from the start.
-    if (record.phase === 'created' && !isMountPoint(this.#context.paths.rootfs(record.id))) {
-      const message = 'the machine was started anew before the container was';
-      await containers.put({
-        ...record,
-        phase: 'exited',
-        exitCode: unknownCode,
-        finishedAt: clock.now(),
-        reason: 'Unknown',
-        message,
-      });
-    }
+    if (record.phase === 'created') await this.#recoverCreated(record);
   }
 
   /** Whether the process was let go is known by the OCI runtime alone. */
@@ -318,9 +307,9 @@ export class Containers {
     const { containers, paths, clock } = this.#context;
     const runtime = this.#runtimeOf(record);
     const state = await runtime.state(record.id);
-    const report = this.#exits.read(record.id);
     const monitorPid = pidIn(join(paths.container(record.id), 'monitor.pid'));
-    if (state?.status === 'running' || (state?.status === 'stopped' && report !== undefined)) {
+    // `stopped` counts as let go: to start it once too little is mended by a restart, twice by nothing.
+    if (state !== undefined && state.status !== 'created' && state.status !== 'creating') {
       const process = identityOf(state.pid);
       const monitor = monitorPid === undefined ? undefined : identityOf(monitorPid);
       const running = await containers.put({ ...record, phase: 'running', startedAt: clock.now(), process, monitor });
@@ -329,7 +318,16 @@ export class Containers {
       return;
     }
     await this.#undoStart(record);
-    await containers.put({ ...record, phase: 'created' });
+    await this.#recoverCreated(await containers.put({ ...record, phase: 'created' }));
+  }
+
+  /** A reboot took the mount of the root. */
+  async #recoverCreated(record: ContainerRecord): Promise<void> {
+    const { containers, paths, clock } = this.#context;
+    if (isMountPoint(paths.rootfs(record.id))) return;
+    const message = 'the machine was started anew before the container was';
+    const end = { exitCode: unknownCode, finishedAt: clock.now(), reason: 'Unknown', message };
+    await containers.put({ ...record, ...end, phase: 'exited' });
   }
 
   /** Lets go of everything; the containers run on. */

@@ -1,6 +1,7 @@
+import { writeSync } from 'node:fs';
 import { systemRandom } from '@wherry/base';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { findProgram, spawnProgram } from '../processes/index.ts';
+import { closeQuietly, findProgram, openPipe, spawnProgram } from '../processes/index.ts';
 import { openCgroups } from './index.ts';
 
 const cgroups = openCgroups();
@@ -45,12 +46,15 @@ test('a process that takes too much memory is killed, and counted', async () => 
   const path = `${parent}/small`;
   cgroups.create(path);
   cgroups.limit(path, { memoryLimitBytes: 8 << 20, memorySwapLimitBytes: 8 << 20 });
+  const start = openPipe();
   const child = spawnProgram({
     path: '/bin/sh',
-    args: ['-c', 'read go; exec head -c 64m /dev/zero | tail'],
-    descriptors: {},
+    args: ['-c', 'read go; exec tail -c 64m /dev/zero'],
+    descriptors: { 0: start.read },
   });
   cgroups.attach(path, child.pid);
-  await child.exited;
-  expect(cgroups.exists(path)).toBe(true);
+  writeSync(start.write, 'go\n');
+  closeQuietly(start.read, start.write);
+  expect(await child.exited).toEqual({ exitCode: 137, signal: 9 });
+  expect(cgroups.oomKills(path)).toBe(1);
 });
