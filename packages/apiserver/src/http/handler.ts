@@ -12,6 +12,7 @@ import type { RequestOptions, Target } from '../pipeline/request.ts';
 import { selectionOf } from '../pipeline/selection.ts';
 import { updateObject } from '../pipeline/update.ts';
 import { openWatch } from '../pipeline/watch.ts';
+import { decodeProtobuf, protobufType } from '../protobuf/decode.ts';
 import { isStored } from '../registry/catalog.ts';
 import { StoredObject } from '../registry/stored-object.ts';
 import { authorisePath, authoriseResource } from '../request/authorise.ts';
@@ -405,10 +406,11 @@ async function deletionOf({ request, query }: Call): Promise<[DeletionOptions, b
 
 function parse(body: Buffer, contentType: string | undefined): { value: unknown; duplicateFields: readonly string[] } {
   const type = (contentType ?? 'application/json').split(';')[0]!.trim().toLowerCase();
-  if (type !== '' && type !== 'application/json' && type !== 'application/yaml' && type !== '*/*') {
-    throw unsupportedType(['application/json', 'application/yaml']);
-  }
   if (body.length === 0) throw badRequestError('the request has no body');
+  if (type === protobufType) return { value: decodeProtobuf(body), duplicateFields: [] };
+  if (type !== '' && type !== 'application/json' && type !== 'application/yaml' && type !== '*/*') {
+    throw unsupportedType(['application/json', 'application/yaml', protobufType]);
+  }
   try {
     return parseBody(body, type === '*/*' ? undefined : type);
   } catch (error) {
