@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type Clock, codeOf, type Logger, messageOf, sleep } from '@wherry/base';
 import { backoffDelay } from './backoff.ts';
 import type { ApiClient, KubeObject, ResourceId, SelectOptions } from './client.ts';
@@ -45,6 +46,7 @@ export function createInformerFactory(options: InformerOptions): InformerFactory
 
     async run(signal) {
       life = signal;
+      setMaxListeners(0, signal); // one listener a watch is no leak
       for (const informer of informers.values()) start(informer);
       await new Promise<void>((resolve) => {
         if (signal.aborted) resolve();

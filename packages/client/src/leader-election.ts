@@ -1,5 +1,7 @@
+import { setMaxListeners } from 'node:events';
 import { microTimeText, type V1Lease } from '@wherry/api';
 import { type Clock, codeOf, type Logger, messageOf, sleep } from '@wherry/base';
+import { backoffDelay } from './backoff.ts';
 import type { ApiClient } from './client.ts';
 import { millisOf } from './objects.ts';
 import { resources } from './resources.ts';
@@ -11,7 +13,7 @@ export interface LeaderElectionOptions {
   readonly log: Logger;
   readonly namespace: string;
   readonly name: string;
-  /** Unique per candidate: `host_uuid`. */
+  /** Unique per candidate, and the same after a restart, so that a process that was killed need not wait for its own lease. */
   readonly identity: string;
   /** How long others wait after the last renewal. Default 60: rarely renewed, since idle must cost nothing. */
   readonly leaseSeconds?: number;
@@ -33,17 +35,23 @@ export async function runLeaderElection(options: LeaderElectionOptions): Promise
   const { clock, log, signal, retrySeconds = 2, leaseSeconds = 60 } = options;
   const renewSeconds = options.renewSeconds ?? leaseSeconds / 3;
   const election = new Election(options, leaseSeconds);
+  let failures = 0;
   while (!signal.aborted) {
     const won = await election.tryToTake().catch((error: unknown) => {
       log.debug('the lease could not be taken', { lease: options.name, error: messageOf(error) });
-      return false;
+      return undefined;
     });
     if (!won) {
-      await sleep(clock, retrySeconds * 1000, { signal }).catch(() => undefined);
+      // A server or namespace that is still coming up is asked again soon; another holder is not.
+      failures = won === undefined ? failures + 1 : 0;
+      const pause = won === undefined ? backoffDelay(failures, 50, retrySeconds * 1000) : retrySeconds * 1000;
+      await sleep(clock, pause, { signal }).catch(() => undefined);
       continue;
     }
+    failures = 0;
     log.info('leading', { lease: options.name });
     const term = new AbortController();
+    setMaxListeners(0, term.signal); // each controller listens
     const end = (): void => term.abort(signal.reason);
     signal.addEventListener('abort', end, { once: true });
     if (signal.aborted) end();

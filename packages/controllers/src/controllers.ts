@@ -11,6 +11,10 @@ import { jobController } from './job/job.ts';
 import { ttlAfterFinishedController } from './job/ttl-after-finished.ts';
 import type { KindSource } from './kinds.ts';
 import { namespaceController } from './namespace/namespace.ts';
+import { nodeIpamController } from './node/node-ipam.ts';
+import { nodeLifecycleController } from './node/node-lifecycle.ts';
+import { podGarbageCollector } from './node/pod-gc.ts';
+import { taintEvictionController } from './node/taint-eviction.ts';
 import { replicaSetController, replicationController } from './replica-set/replica-set.ts';
 import { rootCaPublisher, serviceAccountController } from './service-account/service-account.ts';
 import { statefulSetController } from './stateful-set/stateful-set.ts';
@@ -25,8 +29,8 @@ export interface ControllersOptions {
   readonly clusterCidr?: string;
   /** Bits of a node's pod range. Default 24. */
   readonly nodeCidrMask?: number;
-  /** Candidate's name in the election. Default: the component's name and a random part. */
-  readonly identity?: string;
+  /** Candidate's name in the election: one per machine, the same after a restart. */
+  readonly identity: string;
 }
 
 /** What the controller manager is made of. `clientFor` gives a client that is authorised as a controller. */
@@ -62,6 +66,11 @@ const makers: Readonly<Record<string, Make>> = {
   'service-account-controller': serviceAccountController,
   'root-ca-cert-publisher': (context, { rootCa }) => rootCaPublisher(context, rootCa),
   'namespace-controller': (context, { kinds }) => namespaceController(context, kinds),
+  'node-controller': nodeLifecycleController,
+  'taint-eviction-controller': taintEvictionController,
+  'pod-garbage-collector': podGarbageCollector,
+  'node-ipam-controller': (context, { clusterCidr, nodeCidrMask = 24 }) =>
+    nodeIpamController(context, clusterCidr, nodeCidrMask),
   'generic-garbage-collector': (context, { kinds }) => garbageCollector(context, kinds),
 };
 
@@ -79,7 +88,7 @@ export function createControllers(parts: ControllersParts): Controllers {
   return {
     async run(signal) {
       const name = 'kube-controller-manager';
-      const identity = options.identity ?? `${name}_${random.uuid()}`;
+      const { identity } = options;
       await runLeaderElection({ client, clock, log, namespace: 'kube-system', name, identity, signal, lead });
     },
   };

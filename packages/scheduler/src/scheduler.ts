@@ -8,6 +8,7 @@ import {
   type InformerFactory,
   keyOf,
   resources,
+  runLeaderElection,
 } from '@wherry/client';
 import { ClusterState, isFinished } from './cluster-state.ts';
 import { PendingPods } from './pending-pods.ts';
@@ -21,6 +22,8 @@ export interface SchedulerOptions {
   readonly log: Logger;
   /** Default: a recorder of its own, in the style of events.k8s.io as upstream's scheduler writes them. */
   readonly events?: EventRecorder;
+  /** When given, pods are scheduled only while this candidate holds the Lease `kube-scheduler`; one per machine, the same after a restart. */
+  readonly identity?: string;
   /** Pods with this `schedulerName` are ours. Default `default-scheduler`. */
   readonly name?: string;
 }
@@ -32,7 +35,11 @@ export interface Scheduler {
 
 /** A scheduler that works on events alone: what is pending is tried when it, a node or a placed pod changes. */
 export function createScheduler(options: SchedulerOptions): Scheduler {
-  return { run: (signal) => new Run(options, signal).whole() };
+  const { client, clock, log, identity } = options;
+  const lead = (signal: AbortSignal): Promise<void> => new Run(options, signal).whole();
+  if (identity === undefined) return { run: lead };
+  const lease = { namespace: 'kube-system', name: 'kube-scheduler', identity };
+  return { run: (signal) => runLeaderElection({ client, clock, log, ...lease, signal, lead }) };
 }
 
 class Run {
