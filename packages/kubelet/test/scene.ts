@@ -113,7 +113,7 @@ export async function makeScene(): Promise<Scene> {
 }
 
 /** The memory API takes strategic patches as merge patches: conditions must be joined by type before. */
-function withStatusMerge(api: MemoryApi): ApiClient {
+export function withStatusMerge(api: MemoryApi): ApiClient {
   const patch: ApiClient['patch'] = async (resource, at, type, body, options) => {
     const change = draftOf(body) as { status?: Record<string, unknown> & { conditions?: { type: string }[] } };
     const { status } = change;
