@@ -51,7 +51,7 @@ export interface Controllers {
 
 type Make = (context: ControllerContext, options: ControllersOptions) => Controller;
 
-/** Every controller under the name of its service account (upstream's, bootstrap RBAC refers to them). */
+/** Every controller under its name, which is its service account's unless `accounts` says otherwise. */
 const makers: Readonly<Record<string, Make>> = {
   'replicaset-controller': replicaSetController,
   'replication-controller': replicationController,
@@ -74,13 +74,19 @@ const makers: Readonly<Record<string, Make>> = {
   'generic-garbage-collector': (context, { kinds }) => garbageCollector(context, kinds),
 };
 
+/** Controllers that act as another one's service account: upstream runs them with the node controller's rights. */
+const accounts: Readonly<Record<string, string>> = {
+  'taint-eviction-controller': 'node-controller',
+  'node-ipam-controller': 'node-controller',
+};
+
 /** Makes the controller manager. A controller that fails is started again with back-off; the others go on. */
 export function createControllers(parts: ControllersParts): Controllers {
   const { client, clientFor = () => client, informers, clock, random, log, options } = parts;
   const lead = async (signal: AbortSignal): Promise<void> => {
     await Promise.all(
-      Object.entries(makers).map(([account, make]) => {
-        const context = { client: clientFor(account), informers, clock, random, log };
+      Object.entries(makers).map(([name, make]) => {
+        const context = { client: clientFor(accounts[name] ?? name), informers, clock, random, log };
         return keepRunning(() => make(context, options), { clock, log, signal });
       }),
     );
