@@ -30,14 +30,19 @@ export async function createObject(
   return createDraft(core, target, decodeBody(target.kind, body, options), options);
 }
 
-/** The same for an object that is already decoded and belongs to the caller no longer. */
+/**
+ * The same for an object that is already decoded and belongs to the caller no longer. `managed`: it
+ * carries its `managedFields` (server-side apply).
+ */
 export async function createDraft(
   core: Core,
   target: Target,
   own: ApiObject,
   options: RequestOptions,
+  managed = false,
 ): Promise<StoredObject> {
   const storage = core.catalog.storageOf(target.kind);
+  const managers = managed ? own.metadata?.managedFields : undefined;
   if (settleNamespace(own, target).resourceVersion) {
     throw badRequestError('resourceVersion should not be set on objects to be created');
   }
@@ -54,7 +59,8 @@ export async function createDraft(
   if (generate !== undefined) metadata.name = generatedName(generate, core.random);
   validateNew(storage, draft, options);
   await validateAdmission(core, request);
-  trackChange(target, undefined, draft, options, now);
+  if (managers !== undefined) metadata.managedFields = managers;
+  else trackChange(target, storage, undefined, draft, options, now);
   const claim = hooksOf(core, storage)?.claim?.(draft, undefined);
   try {
     if (claim !== undefined && claim.errors.length > 0) throw invalidError(storage, metadata.name!, claim.errors);

@@ -30,8 +30,8 @@ export interface Change {
    * after a concurrent write. A `resourceVersion` in it must be the current one.
    */
   produce(live: StoredObject): ApiObject | Promise<ApiObject>;
-  /** Whether to start over when somebody wrote in between although the draft named a version (patches). */
-  readonly applied?: boolean;
+  /** The draft carries its `managedFields` already (server-side apply). */
+  readonly managed?: boolean;
 }
 
 export const modifiedText =
@@ -52,7 +52,7 @@ export async function modifyObject(
     if (live === undefined) throw notFoundError(target.kind, target.name);
     const draft = await change.produce(live);
     const named = checkIdentity(storage, target, draft, live);
-    const result = await attemptChange(core, storage, target, change.part, draft, live, options);
+    const result = await attemptChange(core, storage, target, change, draft, live, options);
     if (result !== undefined) return result;
     if (named || attempt === attempts) throw conflictError(target.kind, target.name, modifiedText);
   }
@@ -79,7 +79,7 @@ async function attemptChange(
   core: Core,
   storage: KindDeclaration,
   target: Target,
-  part: Part,
+  { part, managed }: Change,
   proposed: ApiObject,
   live: StoredObject,
   options: RequestOptions,
@@ -102,7 +102,7 @@ async function attemptChange(
   if (part !== 'status') raiseGeneration(storage, draft, old);
   validateChange(storage, part, draft, old, options);
   await validateAdmission(core, request);
-  trackChange(target, old, draft, options, now);
+  if (managed !== true) trackChange(target, storage, old, draft, options, now);
   if (sameContent(draft, old) && sameManagers(draft.metadata!, old.metadata!)) return live;
   const claim = hooksOf(core, storage)?.claim?.(draft, old);
   try {

@@ -10,6 +10,7 @@ import {
 import type { PatchType } from '@wherry/client';
 import { copyJson } from '../registry/json.ts';
 import type { StoredObject } from '../registry/stored-object.ts';
+import { applyObject } from './apply.ts';
 import type { Core } from './core.ts';
 import { decodeBody } from './decode.ts';
 import { modifyObject, type Part } from './modify.ts';
@@ -30,6 +31,7 @@ export async function patchObject(
   request: PatchRequest,
   options: RequestOptions,
 ): Promise<{ readonly stored: StoredObject; readonly created: boolean }> {
+  if (request.type === 'apply') return applyObject(core, target, copyJson(request.patch), request.force, options);
   const storage = core.catalog.storageOf(target.kind);
   const part: Part = target.subresource === 'status' ? 'status' : 'main';
   const result = await modifyObject(
