@@ -52,6 +52,12 @@ export function createKubeProxy(options: KubeProxyOptions): KubeProxy {
   return new NftablesProxy(options);
 }
 
+/** Removes a proxy's table and all its rules, where there are any. */
+export function removeProxyTable(table: string, netns?: string): void {
+  using nftables = Nftables.open({ netns });
+  nftables.run(`add table ip ${table}\ndelete table ip ${table}`);
+}
+
 class NftablesProxy implements KubeProxy {
   readonly #options: KubeProxyOptions;
   readonly #table: string;
@@ -102,8 +108,7 @@ class NftablesProxy implements KubeProxy {
   }
 
   destroy(): void {
-    using nftables = Nftables.open({ netns: this.#options.netns });
-    nftables.run(`add table ip ${this.#table}\ndelete table ip ${this.#table}`);
+    removeProxyTable(this.#table, this.#options.netns);
   }
 
   #touch(service: string): void {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type BusyboxOptions, busyboxImage, webImage, writeDockerArchive } from './images.ts';
 import { type Kubectl, realKubectls } from './kubectl.ts';
 import { createTestMachine, type Ran, type RunOptions, type TestMachine } from './machine.ts';
 
@@ -16,6 +17,8 @@ export interface TestCluster extends AsyncDisposable {
   mustKubectl(args: readonly string[], options?: RunOptions & { client?: Kubectl }): Promise<string>;
   /** Loads a docker archive. */
   load(archive: string): Promise<void>;
+  /** Makes and loads `busybox:1.35` and the web server `nginx:1.22`. */
+  loadTestImages(options?: BusyboxOptions): Promise<void>;
   /** Process id of the daemon. */
   daemonPid(): Promise<number>;
 }
@@ -61,6 +64,17 @@ export async function createTestCluster({ upArgs = [], start = true }: TestClust
       const ran = await wherry(['load', archive]);
       if (ran.code !== 0) throw new Error(`wherry load: ${ran.stderr}`);
     },
+    async loadTestImages(options) {
+      const made = [
+        { file: 'busybox.tar', image: await busyboxImage(options), name: 'busybox:1.35' },
+        { file: 'web.tar', image: await webImage(options), name: 'nginx:1.22' },
+      ];
+      for (const { file, image, name } of made) {
+        const path = join(machine.directory, file);
+        await writeDockerArchive(path, image, [name]);
+        await this.load(path);
+      }
+    },
     async daemonPid() {
       const ran = await wherry(['status', '-o', 'json']);
       return (JSON.parse(ran.stdout) as { pid: number }).pid;
@@ -86,7 +100,7 @@ export async function createTestCluster({ upArgs = [], start = true }: TestClust
     ]);
     if (up.code !== 0) {
       const log = await readFile(join(machine.directory, 'root', 'log', 'daemon.log'), 'utf8').catch(() => '');
-      await cluster[Symbol.asyncDispose]().catch(() => undefined);
+      await Promise.resolve(cluster[Symbol.asyncDispose]()).catch(() => undefined);
       throw new Error(`wherry up: ${up.stderr}\n${log.slice(-4000)}`);
     }
   }

@@ -1,0 +1,34 @@
+import { rm } from 'node:fs/promises';
+import { openImageStore } from '@wherry/images';
+import { removeProxyTable } from '@wherry/kube-proxy';
+import { mountsBelow, unmountAll } from '@wherry/linux';
+import type { ClusterConfig } from './config.ts';
+import type { Surroundings } from './control-plane.ts';
+import { nodeCidr, openNetwork, proxyTable, startEngine } from './node.ts';
+import { machinePaths } from './paths.ts';
+
+/**
+ * Removes everything that a machine's daemon made outside of its root directory: processes, mounts, namespaces,
+ * cgroups, interfaces, routes, rules and sockets. What is stored stays. The daemon must not run.
+ */
+export async function destroyMachine(config: ClusterConfig, surroundings: Surroundings): Promise<void> {
+  const paths = machinePaths(config);
+  const network = await openNetwork(config, nodeCidr(config), surroundings);
+  try {
+    await using images = await openImageStore({
+      directory: paths.images,
+      log: surroundings.log,
+      clock: surroundings.clock,
+    });
+    const engine = await startEngine(config, { network, images }, surroundings);
+    await engine.destroyAll();
+    await engine[Symbol.asyncDispose]();
+  } finally {
+    await network.destroy();
+    network[Symbol.dispose]();
+  }
+  removeProxyTable(proxyTable(config));
+  for (const folder of [paths.kubelet, config.runDirectory, config.rootDirectory])
+    for (const { mountPoint } of mountsBelow(folder)) unmountAll(mountPoint);
+  await rm(config.runDirectory, { recursive: true, force: true });
+}

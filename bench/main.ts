@@ -1,0 +1,50 @@
+// npm run bench [-- --only start-up,idle,pods,api] [--json FILE]
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createTestCluster, repository } from '@wherry/testkit';
+import { measureContainerFloor } from './container-floor.ts';
+import { measureIdle } from './idle.ts';
+import { formatReport, type Measure } from './report.ts';
+import { measureStartUp } from './start-up.ts';
+
+const argument = (name: string): string | undefined => {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? undefined : process.argv[at + 1];
+};
+const only = argument('--only')?.split(',');
+const wanted = (section: string): boolean => only === undefined || only.includes(section);
+const measures: Measure[] = [];
+
+if (wanted('start-up')) measures.push(...(await measureStartUp()));
+if (wanted('idle') || wanted('pods') || wanted('api')) {
+  const cluster = await createTestCluster();
+  try {
+    const inside = async (section: string, ...more: string[]): Promise<void> => {
+      const ran = await cluster.machine.run(
+        process.execPath,
+        [
+          join(repository, 'tools', 'run.mjs'),
+          join(repository, 'bench', 'inside.ts'),
+          section,
+          cluster.kubeconfigPath,
+          ...more,
+        ],
+        { timeout: 300_000 },
+      );
+      if (ran.code !== 0) throw new Error(`${section}: ${ran.stderr}`);
+      measures.push(...(JSON.parse(ran.stdout) as Measure[]));
+    };
+    if (wanted('idle')) measures.push(...(await measureIdle(cluster)));
+    if (wanted('pods')) {
+      await cluster.loadTestImages();
+      await inside('pods', String(await measureContainerFloor(cluster.machine)));
+    }
+    if (wanted('api')) await inside('api');
+  } finally {
+    await cluster[Symbol.asyncDispose]();
+  }
+}
+process.stdout.write(`${formatReport(measures)}\n`);
+const file = argument('--json');
+if (file) await writeFile(file, `${JSON.stringify(measures, null, 2)}\n`);
+process.exit(0);

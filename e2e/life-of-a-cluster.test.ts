@@ -1,0 +1,92 @@
+import { access, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createTestCluster } from '@wherry/testkit';
+import { describe, expect, it } from 'vitest';
+import { useCluster } from './shared-cluster.ts';
+
+describe('a cluster', () => {
+  const cluster = useCluster();
+
+  it('tells its state, lists itself, and is up already when started twice', async () => {
+    const k = cluster.it;
+    const pid = await k.daemonPid();
+    const status = await k.wherry(['status']);
+    expect(status.code).toBe(0);
+    expect(status.stdout).toMatch(/^COMPONENT +STATE +DETAILS\n/);
+    expect((await k.wherry(['ls'])).stdout).toMatch(/^NAME +STATE .*\nwherry +ready /);
+    expect((await k.wherry(['up', '--quiet'])).code).toBe(0);
+    expect(await k.daemonPid()).toBe(pid);
+    expect((await k.wherry(['env'])).stdout).toBe(`export KUBECONFIG='${k.kubeconfigPath}'\n`);
+  });
+
+  it('merges its context into a kubeconfig and leaves the rest alone', async () => {
+    const k = cluster.it;
+    const path = join(k.machine.directory, 'merged', 'config');
+    await mkdir(join(k.machine.directory, 'merged'));
+    await writeFile(
+      path,
+      '# mine\napiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts:\n- name: other # kept\n  context: {cluster: a, user: b}\ncurrent-context: other\n',
+    );
+    const env = { KUBECONFIG: path };
+    expect((await k.wherry(['kubeconfig', '--merge'], { env })).code).toBe(0);
+    const contexts = await k.kubectl(['config', 'get-contexts', '-o', 'name'], { env });
+    expect(contexts.stdout).toBe('other\nwherry\n');
+    expect((await k.kubectl(['get', 'nodes', '-o', 'name'], { env })).stdout).toBe('node/node1\n');
+  });
+
+  it('refuses a corrupt image and keeps working', async () => {
+    const k = cluster.it;
+    const ran = await k.wherry(['load', '-'], { input: Buffer.alloc(4096, 7) });
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toMatch(/^Error: .+/);
+    expect((await k.wherry(['load', join(k.machine.directory, 'nowhere.tar')])).stderr).toContain('nowhere.tar');
+    expect((await k.wherry(['status'])).code).toBe(0);
+  });
+
+  it('refuses objects that are too large, and says so', async () => {
+    const k = cluster.it;
+    const data = `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large}\ndata: {a: "${'x'.repeat(1_700_000)}"}\n`;
+    const ran = await k.kubectl(['create', '-f', '-'], { input: data });
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toMatch(/large|too|limit/i);
+    expect((await k.kubectl(['get', 'cm', 'large'])).stderr).toContain('not found');
+  });
+
+  it('says that a port is in use, and that a flag is unknown', async () => {
+    const k = cluster.it;
+    const other = await k.wherry([
+      'up',
+      '--name',
+      'other',
+      '--quiet',
+      '--api-port',
+      '6443',
+      '--root-dir',
+      join(k.machine.directory, 'other'),
+    ]);
+    expect(other.code).toBe(1);
+    expect(other.stderr).toMatch(/6443/);
+    await k.wherry(['down', '--name', 'other', '--purge', '--quiet']);
+    expect(await k.wherry(['up', '--nosuch'])).toMatchObject({
+      code: 2,
+      stderr: "Error: unknown flag: --nosuch\nSee 'wherry up --help'.\n",
+    });
+  });
+});
+
+it('removes everything with --purge', async () => {
+  const cluster = await createTestCluster();
+  try {
+    const root = join(cluster.machine.directory, 'root');
+    await access(root);
+    expect((await cluster.wherry(['down', '--purge', '--quiet'])).code).toBe(0);
+    await expect(access(root)).rejects.toThrow();
+    const status = await cluster.wherry(['status']);
+    expect(status).toMatchObject({
+      code: 1,
+      stderr: 'Error: there is no cluster "wherry"; create it with "wherry up"\n',
+    });
+  } finally {
+    await cluster[Symbol.asyncDispose]();
+  }
+});
