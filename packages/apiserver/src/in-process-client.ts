@@ -26,7 +26,7 @@ import { present } from './pipeline/view.ts';
 import { openWatch } from './pipeline/watch.ts';
 import { copyJson } from './registry/json.ts';
 import type { StoredObject } from './registry/stored-object.ts';
-import { authoriseResource } from './request/authorise.ts';
+import { authoriseResource, selectedName } from './request/authorise.ts';
 import type { Subresources } from './special/subresources.ts';
 
 /** Events that wait for a reader in the process; beyond that it has to list again. */
@@ -58,7 +58,7 @@ export class InProcessClient implements ApiClient {
 
   async list<T extends KubeObject>(resource: ResourceId, options: ListOptions = {}): Promise<ObjectList<T>> {
     throwIfAborted(options.signal);
-    const target = this.#target(resource, 'list', options.namespace, '');
+    const target = this.#target(resource, 'list', options.namespace, '', '', options.fieldSelector);
     const listing = await listObjects(this.#core, target, {
       selection: selectionOf(target.kind, options.labelSelector ?? '', options.fieldSelector ?? ''),
       limit: options.limit ?? 0,
@@ -76,7 +76,7 @@ export class InProcessClient implements ApiClient {
   async *watch<T extends KubeObject>(resource: ResourceId, options: WatchOptions): AsyncGenerator<WatchEvent<T>> {
     const { signal } = options;
     throwIfAborted(signal);
-    const target = this.#target(resource, 'watch', options.namespace, '');
+    const target = this.#target(resource, 'watch', options.namespace, '', '', options.fieldSelector);
     const queue = new AsyncQueue<WatchEvent<T>>();
     const subscription = openWatch(
       this.#core,
@@ -176,7 +176,7 @@ export class InProcessClient implements ApiClient {
       .object as KubeObject as T;
   }
 
-  #target(resource: ResourceId, verb: string, namespace = '', name = '', subresource = ''): Target {
+  #target(resource: ResourceId, verb: string, namespace = '', name = '', subresource = '', fieldSelector = ''): Target {
     const { group, version } = resource;
     const kind = this.#core.catalog.find(group, version, resource.resource);
     if (kind === undefined) throw notFoundError({ group, resource: resource.resource }, name);
@@ -190,7 +190,7 @@ export class InProcessClient implements ApiClient {
       resource: kind.resource,
       subresource,
       namespace: within,
-      name,
+      name: name === '' ? selectedName(fieldSelector) : name,
     });
     return { kind, namespace: within, name, subresource };
   }

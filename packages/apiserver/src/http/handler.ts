@@ -15,7 +15,7 @@ import { openWatch } from '../pipeline/watch.ts';
 import { decodeProtobuf, protobufType } from '../protobuf/decode.ts';
 import { isStored } from '../registry/catalog.ts';
 import { StoredObject } from '../registry/stored-object.ts';
-import { authorisePath, authoriseResource } from '../request/authorise.ts';
+import { authorisePath, authoriseResource, selectedName } from '../request/authorise.ts';
 import { isWatchPath, type RequestInfo, requestInfo } from '../request/info.ts';
 import type { SubresourceAnswer, Subresources } from '../special/subresources.ts';
 import { encodeList, encodeObject } from './encode.ts';
@@ -127,7 +127,8 @@ export class Handler {
     user: UserInfo,
     warnings: string[],
   ): Promise<number> {
-    authoriseResource(this.#parts.authorizer, user, verb, info);
+    const asked = info.name === '' ? { ...info, name: selectedName(query.get('fieldSelector')) } : info;
+    authoriseResource(this.#parts.authorizer, user, verb, asked);
     const kind = this.#core.catalog.find(info.group, info.version, info.resource);
     if (kind === undefined) throw noSuchPath();
     if (info.namespace !== '' && !kind.namespaced) throw noSuchPath();

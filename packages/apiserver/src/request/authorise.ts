@@ -1,4 +1,4 @@
-import { type ApiObject, statusError, type V1Status } from '@wherry/api';
+import { type ApiObject, parseFieldSelector, statusError, type V1Status } from '@wherry/api';
 import type { Attributes, Authorizer, UserInfo } from '../auth/contract.ts';
 
 interface ResourceAsked {
@@ -26,6 +26,19 @@ export function authoriseResource(authorizer: Authorizer, user: UserInfo, verb: 
   };
   const verdict = authorizer.authorize(attributes);
   if (!verdict.allowed) throw forbidden(user, verb, asked, verdict.reason);
+}
+
+/**
+ * The name that a list or watch is authorised for: that of the one object to which a field selector on
+ * `metadata.name` limits it (apiserver `RequestInfo`), so that whoever may get an object may follow it.
+ */
+export function selectedName(fieldSelector: string): string {
+  if (!fieldSelector.includes('metadata.name')) return '';
+  try {
+    return parseFieldSelector(fieldSelector).required('metadata.name') ?? '';
+  } catch {
+    return ''; // a selector that does not parse is refused later, in its own words
+  }
 }
 
 /** Lets a request on another path pass or throws the 403. */
