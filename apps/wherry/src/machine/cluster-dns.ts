@@ -50,13 +50,17 @@ async function ensure(
   object: KubeObject & Record<string, unknown>,
 ): Promise<void> {
   const at = { namespace, name: object.metadata!.name! };
-  try {
+  const present = await client.get(resource, at).catch((error: unknown) => {
+    if (codeOf(error) === 'notFound') return undefined;
+    throw error;
+  });
+  if (present === undefined) {
     await client.create(resource, object);
-  } catch (error) {
-    if (codeOf(error) !== 'alreadyExists') throw error;
-    const { apiVersion: _version, kind: _kind, metadata: _metadata, ...content } = object;
-    await client.patch(resource, at, 'merge', content);
+    return;
   }
+  // What somebody changed comes back: pods resolve names by it. A patch without effect writes nothing.
+  const { apiVersion: _version, kind: _kind, metadata: _metadata, ...content } = object;
+  await client.patch(resource, at, 'merge', content);
 }
 
 /** Asks the server for the API's own service; rejects unless it answers. */
