@@ -5,6 +5,7 @@ import type { Target } from '../pipeline/request.ts';
 import { present } from '../pipeline/view.ts';
 import { groupVersionOf } from '../registry/catalog.ts';
 import type { StoredObject } from '../registry/stored-object.ts';
+import type { Body } from './exchange.ts';
 import type { Form } from './negotiation.ts';
 import { type IncludeObject, partialMetadata, table } from './table.ts';
 
@@ -34,7 +35,7 @@ export function encodeObject(
 }
 
 /** A list in the form asked for; plain lists are the stored bytes joined. */
-export function encodeList(core: Core, target: Target, listing: Listing, form: Form, include: IncludeObject): Buffer {
+export function encodeList(core: Core, target: Target, listing: Listing, form: Form, include: IncludeObject): Body {
   const { kind } = target;
   const metadata = {
     resourceVersion: String(listing.revision),
@@ -59,7 +60,7 @@ export function encodeList(core: Core, target: Target, listing: Listing, form: F
       const cache = core.registry.cacheOf(kind);
       // The head tells the global revision, which moves without this resource: only the items are kept.
       const items = cache.joined(listing.range, () => joined(kind, '', listing.items));
-      return Buffer.concat([Buffer.from(head), items]);
+      return [Buffer.from(head), items];
     }
   }
 }

@@ -43,12 +43,15 @@ function tooLarge(): Error {
   return statusError('tooLarge', `Request entity too large: limit is ${largestBody}`);
 }
 
+/** A body, perhaps in parts that need not be joined. */
+export type Body = Buffer | readonly Buffer[];
+
 /** Sends a whole body; compresses a large one when the client can read that. */
 export function send(
   request: Request,
   response: Response,
   code: number,
-  body: Buffer,
+  body: Body,
   contentType = 'application/json',
   warnings?: readonly string[],
 ): void {
@@ -57,8 +60,8 @@ export function send(
     'cache-control': 'no-cache, private',
   };
   if (warnings !== undefined && warnings.length > 0) headers.warning = warnings.map(warningHeader);
-  if (body.length >= worthCompressing && acceptsGzip(request)) {
-    gzip(body, { level: 1 }, (error, compressed) => {
+  if (lengthOf(body) >= worthCompressing && acceptsGzip(request)) {
+    gzip(Buffer.isBuffer(body) ? body : Buffer.concat(body), { level: 1 }, (error, compressed) => {
       if (error !== null) {
         finish(response, code, headers, body);
         return;
@@ -76,13 +79,25 @@ function finish(
   response: Response,
   code: number,
   headers: Record<string, string | number | readonly string[]>,
-  body: Buffer,
+  body: Body,
 ): void {
   if (response.writableEnded || response.destroyed) return;
-  headers['content-length'] = body.length;
-  (response as ServerResponse).writeHead(code, headers as Record<string, string | number>);
-  if (body.length > 0) (response as ServerResponse).end(body);
-  else response.end();
+  const length = lengthOf(body);
+  headers['content-length'] = length;
+  const out = response as ServerResponse;
+  out.writeHead(code, headers as Record<string, string | number>);
+  if (length === 0) out.end();
+  else if (Buffer.isBuffer(body)) out.end(body);
+  else {
+    out.cork();
+    for (const part of body) out.write(part);
+    out.end();
+    out.uncork();
+  }
+}
+
+function lengthOf(body: Body): number {
+  return Buffer.isBuffer(body) ? body.length : body.reduce((sum, part) => sum + part.length, 0);
 }
 
 export function acceptsGzip(request: Request): boolean {

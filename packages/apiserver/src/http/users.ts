@@ -2,7 +2,7 @@ import type { Http2ServerRequest } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { badRequestError, statusError } from '@wherry/api';
 import type { Authenticator, Authorizer, UserInfo } from '../auth/contract.ts';
-import { authoriseResource } from '../request/authorise.ts';
+import { authoriseResource, unauthorised } from '../request/authorise.ts';
 import type { Request } from './exchange.ts';
 
 const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
@@ -33,10 +33,15 @@ export class Users {
     let user = known;
     if (user === undefined) {
       const socket = ((connection as { socket?: TLSSocket }).socket ?? request.socket) as TLSSocket;
-      const certificate = socket.authorized ? socket.getPeerCertificate() : undefined;
-      const named = certificate !== undefined && Object.keys(certificate).length > 0 ? certificate : undefined;
+      const shown = socket.getPeerCertificate?.();
+      const named = shown !== undefined && Object.keys(shown).length > 0 ? shown : undefined;
       const bearerToken = tokenOf(request);
-      user = await this.#authenticator.authenticate({ certificate: named, bearerToken });
+      // A certificate of an authority that is not ours is a bad credential, not a missing one.
+      if (named !== undefined && !socket.authorized && bearerToken === undefined) throw unauthorised();
+      user = await this.#authenticator.authenticate({
+        certificate: socket.authorized ? named : undefined,
+        bearerToken,
+      });
       if (
         named !== undefined &&
         user.extra?.['authentication.kubernetes.io/credential-id'] !== undefined &&
