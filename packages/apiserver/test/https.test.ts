@@ -351,6 +351,39 @@ describe('subresources', () => {
     expect((await api.post(`${pods}/p/binding`, binding)).json).toMatchObject({ code: 409, reason: 'Conflict' });
   });
 
+  test('a pod without a node goes at once, with one after its grace, and by force at once', async () => {
+    const pods = '/api/v1/namespaces/default/pods';
+    const pod = (name: string, nodeName?: string) => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name },
+      spec: { nodeName, containers: [{ name: 'c', image: 'x' }] },
+    });
+    await api.post(pods, pod('free'));
+    await api.delete(`${pods}/free`);
+    expect((await api.get(`${pods}/free`)).code).toBe(404);
+    await api.post(pods, pod('bound', 'n'));
+    expect((await api.delete(`${pods}/bound`)).json.metadata).toMatchObject({ deletionGracePeriodSeconds: 30 });
+    const shorter = { kind: 'DeleteOptions', apiVersion: 'v1', gracePeriodSeconds: 5 };
+    expect((await api.delete(`${pods}/bound`, { body: shorter })).json.metadata.deletionGracePeriodSeconds).toBe(5);
+    expect((await api.delete(`${pods}/bound`, { body: { gracePeriodSeconds: 'x' } })).code).toBe(400);
+    await api.delete(`${pods}/bound`, { body: { gracePeriodSeconds: 0 } });
+    expect((await api.get(`${pods}/bound`)).code).toBe(404);
+  });
+
+  test('what a subresource is sent is checked', async () => {
+    const pods = '/api/v1/namespaces/default/pods';
+    await api.post(pods, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'p' },
+      spec: { containers: [{ name: 'c', image: 'x' }] },
+    });
+    const binding = { apiVersion: 'v1', kind: 'Binding', metadata: { name: 'p' }, target: { name: { evil: true } } };
+    expect((await api.post(`${pods}/p/binding`, binding)).code).toBe(400);
+    expect((await api.post(`${pods}/p/binding`, { kind: 'Pod' })).code).toBe(400);
+  });
+
   test('an eviction asks the disruption budget', async () => {
     const pods = '/api/v1/namespaces/default/pods';
     await api.post(pods, {

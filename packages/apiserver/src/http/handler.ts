@@ -1,4 +1,4 @@
-import { badRequestError, type KindDeclaration, parseBody, statusError } from '@wherry/api';
+import { badRequestError, decodeObject, type KindDeclaration, parseBody, statusError } from '@wherry/api';
 import { codeOf, type Logger, messageOf } from '@wherry/base';
 import type { PatchType } from '@wherry/client';
 import type { Authorizer, UserInfo } from '../auth/contract.ts';
@@ -400,8 +400,9 @@ async function deletionOf({ request, query }: Call): Promise<[DeletionOptions, b
   const body = await readBody(request);
   if (body.length === 0) return [query.deletion(), query.dryRun('DeleteOptions')];
   const { value } = parse(body, request.headers['content-type']);
-  if (typeof value !== 'object' || value === null) throw badRequestError('the request body is not a DeleteOptions');
-  const { dryRun = [], ...given } = value as DeletionOptions & { dryRun?: string[] };
+  const decoded = decodeObject('V1DeleteOptions', value);
+  if (!decoded.ok) throw badRequestError(`the request body is not a DeleteOptions: ${decoded.message}`);
+  const { dryRun = [], ...given } = decoded.object as DeletionOptions & { dryRun?: string[] };
   return [{ ...query.deletion(), ...given }, query.dryRun('DeleteOptions') || dryRun.includes('All')];
 }
 

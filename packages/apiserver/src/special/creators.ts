@@ -1,6 +1,7 @@
-import { badRequestError } from '@wherry/api';
+import { badRequestError, type KindDeclaration } from '@wherry/api';
 import type { Authenticator, Authorizer, TokenIssuer } from '../auth/contract.ts';
 import type { Core } from '../pipeline/core.ts';
+import { decodeBody } from '../pipeline/decode.ts';
 import { bindPod, evictPod } from './pods.ts';
 import { reviewCreators } from './reviews.ts';
 import { type Creator, Subresources } from './subresources.ts';
@@ -13,9 +14,9 @@ export function createSubresources(
 ): Subresources {
   const creators = new Map<string, Creator>([
     ...reviewCreators(parts.authenticator, parts.authorizer),
-    ['/pods/binding', (target, body, options) => bindPod(core, target, body, options)],
-    ['/pods/eviction', (target, body, options) => evictPod(core, target, body, options)],
-    ['/serviceaccounts/token', (target, body) => requestToken(core, parts.issuer, target, body)],
+    ['/pods/binding', decoded(bodies.binding, (target, body, options) => bindPod(core, target, body, options))],
+    ['/pods/eviction', decoded(bodies.eviction, (target, body, options) => evictPod(core, target, body, options))],
+    ['/serviceaccounts/token', decoded(bodies.token, (target, body) => requestToken(core, parts.issuer, target, body))],
     [
       '/bindings',
       (target, body, options) => {
@@ -27,4 +28,25 @@ export function createSubresources(
     ],
   ]);
   return new Subresources(core, creators);
+}
+
+const body = (group: string, kind: string, schema: string): KindDeclaration => ({
+  group,
+  version: 'v1',
+  kind,
+  schema,
+  resource: '',
+  singular: '',
+  namespaced: true,
+});
+
+/** As what the bodies of these subresources are decoded. */
+const bodies = {
+  binding: body('', 'Binding', 'V1Binding'),
+  eviction: body('policy', 'Eviction', 'V1Eviction'),
+  token: body('authentication.k8s.io', 'TokenRequest', 'AuthenticationV1TokenRequest'),
+};
+
+function decoded(kind: KindDeclaration, creator: Creator): Creator {
+  return async (target, value, options) => creator(target, decodeBody(kind, value, options), options);
 }
