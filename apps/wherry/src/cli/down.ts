@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
-import { type Clock, jsonLogger, silentLogger, sleep, systemClock, systemRandom, WherryError } from '@wherry/base';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Clock, jsonLogger, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
 import { type ClusterConfig, forgetCluster } from '../machine/config.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { daemonStatus, stopDaemon } from './control-client.ts';
@@ -52,7 +53,7 @@ async function endDaemon(config: ClusterConfig, clock: Clock): Promise<void> {
   while (isAlive(status.pid)) {
     if (clock.now() > deadline)
       throw new WherryError('timeout', `the daemon (pid ${status.pid}) did not end within ${stopTimeout / 1000} s`);
-    await sleep(clock, 10);
+    await delay(10);
   }
 }
 
