@@ -89,7 +89,7 @@ export interface KindDeclaration {
   warnings?(object: ApiObject, old: ApiObject | undefined): readonly string[];
   /** How `metadata.name` is checked; default: DNS subdomain. Gives the problems with the name. */
   validateName?(name: string, prefix: boolean): readonly string[];
-  /** Top-level fields whose change raises `metadata.generation`; `undefined`: the kind has no generation. */
+  /** Fields whose change raises `metadata.generation` (`spec`, `metadata.annotations`); `undefined`: the kind has no generation. */
   readonly specFields?: readonly string[] | undefined;
   /** `delete` with a grace period (pods): seconds, and how an already terminating object reacts. */
   gracePeriod?(object: ApiObject, asked: number | undefined): number;

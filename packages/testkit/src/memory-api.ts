@@ -289,7 +289,9 @@ class Memory implements MemoryApi {
     verb: 'update' | 'patch',
     subresource: string | undefined,
   ): Loose {
-    const next = subresource === 'status' ? { ...draftOf(old), status: draft.status ?? {} } : draft;
+    // As the real one: a status update takes annotations along, but neither spec nor labels.
+    const metadata = { ...draftOf(old.metadata), annotations: draft.metadata?.annotations };
+    const next = subresource === 'status' ? { ...draftOf(old), metadata, status: draft.status ?? {} } : draft;
     if (subresource === undefined && old.status !== undefined) next.status = draftOf(old.status);
     const { uid, creationTimestamp, deletionTimestamp, generation = 0 } = old.metadata ?? {};
     const changed = !equalJson(old.spec, next.spec);

@@ -208,12 +208,14 @@ class Decoder {
       }
     }
     for (const field of schema.always) {
-      if (object[field.name] === undefined) object[field.name] = this.value({}, field.type, undefined);
+      if (object[field.name] === undefined)
+        object[field.name] = field.type.kind === 'object' ? this.value({}, field.type, undefined) : null;
     }
   }
 
   #absent(object: Json, field: FieldSchema): void {
     if (field.required && field.type.kind === 'list') object[field.name] = [];
+    else if (field.always && field.type.kind !== 'object') object[field.name] = null;
     else delete object[field.name];
   }
 }

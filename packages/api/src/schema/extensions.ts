@@ -188,9 +188,9 @@ V1ScaleIOVolumeSource fsType:"xfs" storageMode:"ThinProvisioned"
 V1ServicePort protocol:"TCP"
 `;
 
-/** Struct fields that are written even when nothing was given (`resources: {}`), beside spec and status. */
+/** Struct fields that are written even when nothing was given (`resources: {}`, a time as `null`), beside spec and status. */
 export const alwaysFacts = `
-CoreV1Event involvedObject source
+CoreV1Event eventTime firstTimestamp involvedObject lastTimestamp source
 V1APIGroup preferredVersion
 V1Container resources
 V1ContainerStatus lastState state
@@ -202,6 +202,7 @@ V1IngressStatus loadBalancer
 V1NodeDaemonEndpoints kubeletEndpoint
 V1NodeStatus daemonEndpoints nodeInfo
 V1PersistentVolumeClaimSpec resources
+V1PodCondition lastProbeTime
 V1ServiceStatus loadBalancer
 V1StatefulSetSpec updateStrategy
 `;

@@ -46,7 +46,7 @@ export interface FieldSchema {
   readonly mapType?: 'atomic' | 'granular' | undefined;
   readonly enum?: readonly string[] | undefined;
   readonly default?: unknown;
-  /** A struct that is written even when empty. */
+  /** A struct that is written even when empty: `{}`, or `null` for a time. */
   readonly always: boolean;
   /** Whether a zero value (`""`, `0`, `false`) is the same as leaving the field out. */
   readonly dropZero: boolean;
@@ -187,8 +187,8 @@ function compile(name: string, line: string): ObjectSchema {
       enum: readEnum(from.enums.get(name)?.get(field)),
       default: given === undefined ? undefined : JSON.parse(given),
       always:
-        type.kind === 'object' &&
-        ((root && (field === 'spec' || field === 'status')) || (from.always.get(name)?.has(field) ?? false)),
+        (root && type.kind === 'object' && (field === 'spec' || field === 'status')) ||
+        (from.always.get(name)?.has(field) ?? false),
       dropZero: !required && dropsZero(from, name, field, type),
     });
   }

@@ -32,6 +32,8 @@ export interface Change {
   produce(live: StoredObject): ApiObject | Promise<ApiObject>;
   /** The draft carries its `managedFields` already (server-side apply). */
   readonly managed?: boolean;
+  /** What is written is no new wish of a user's (a pod's binding): `generation` stays. */
+  readonly keepsGeneration?: boolean;
 }
 
 export const modifiedText =
@@ -79,7 +81,7 @@ async function attemptChange(
   core: Core,
   storage: KindDeclaration,
   target: Target,
-  { part, managed }: Change,
+  { part, managed, keepsGeneration }: Change,
   proposed: ApiObject,
   live: StoredObject,
   options: RequestOptions,
@@ -99,7 +101,7 @@ async function attemptChange(
   const context = { now, user: options.user.username };
   if (part === 'main') storage.prepareForUpdate?.(draft, old, context);
   else if (part === 'status') storage.prepareForStatusUpdate?.(draft, old, context);
-  if (part !== 'status') raiseGeneration(storage, draft, old);
+  if (part !== 'status' && keepsGeneration !== true) raiseGeneration(storage, draft, old);
   validateChange(storage, part, draft, old, options);
   await validateAdmission(core, request);
   if (managed !== true) trackChange(target, storage, old, draft, options, now);
@@ -170,10 +172,15 @@ function statusOnly(storage: KindDeclaration, proposed: ApiObject, old: ApiObjec
   return draft;
 }
 
+/** The value of a field by its path from the top, `metadata.annotations`. */
+function valueAt(object: ApiObject, path: string): unknown {
+  return path.split('.').reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], object);
+}
+
 function raiseGeneration(storage: KindDeclaration, draft: ApiObject, old: ApiObject): void {
   if (storage.specFields === undefined) return;
   const before = old.metadata!.generation ?? 0;
-  const changed = storage.specFields.some((name) => !equalJson(draft[name], old[name]));
+  const changed = storage.specFields.some((path) => !equalJson(valueAt(draft, path), valueAt(old, path)));
   draft.metadata!.generation = changed ? before + 1 : before;
 }
 

@@ -45,7 +45,11 @@ export async function bindPod(
   await modifyObject(
     core,
     { ...target, subresource: 'binding' },
-    { part: 'unchecked', produce: (live) => bound(core, target, live.object as V1Pod, node, binding) },
+    {
+      part: 'unchecked',
+      keepsGeneration: true,
+      produce: (live) => bound(core, target, live.object as V1Pod, node, binding),
+    },
     options,
   );
   return success();

@@ -278,10 +278,9 @@ class Pass {
     if (revision === undefined || annotations?.[revisionKey] === revision) return;
     const metadata = { ...this.#deployment.metadata, annotations: { ...annotations, [revisionKey]: revision } };
     const { status } = this.#deployment;
-    const written = await this.#context.client.update<V1Deployment>(resources.deployments, {
-      ...this.#deployment,
-      metadata,
-    });
+    // With the status: a change of annotations on the object itself would raise its generation.
+    const changed = { ...this.#deployment, metadata };
+    const written = await this.#context.client.update(resources.deployments, changed, { subresource: 'status' });
     this.#deployment = { ...written, status };
   }
 

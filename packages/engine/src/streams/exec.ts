@@ -1,7 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { PassThrough, type Readable, type Writable } from 'node:stream';
+import { PassThrough, type Readable, Transform, type Writable } from 'node:stream';
 import { WherryError } from '@wherry/base';
 import {
   type Child,
@@ -84,8 +84,27 @@ function onPipes(request: ExecRequest, files: Files): ExecSession {
   // A command that ends without reading all of its input is no failure.
   stdin?.on('error', () => undefined);
   const stdout = streamOfDescriptor(ends.out.read, { writable: false });
-  const stderr = streamOfDescriptor(ends.err.read, { writable: false });
+  const stderr = withoutRuntimeError(streamOfDescriptor(ends.err.read, { writable: false }), files.log);
   return session(request, files, child, { stdin, stdout, stderr, resize: () => undefined });
+}
+
+/**
+ * The runtime writes why a command could not start to its log and then to the standard error that is meant for
+ * the command. The failure is told by `exit`; what it wrote is not the command's.
+ */
+function withoutRuntimeError(source: Readable, log: string): Readable {
+  let first = true;
+  const filtered = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      const error = first ? lastError(readText(log)) : undefined;
+      first = false;
+      const own = error !== undefined && chunk.toString().startsWith(error) ? chunk.indexOf('\n') + 1 : 0;
+      done(null, chunk.subarray(own));
+    },
+  });
+  source.once('error', (error) => filtered.destroy(error));
+  filtered.once('close', () => source.destroy());
+  return source.pipe(filtered);
 }
 
 async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSession> {

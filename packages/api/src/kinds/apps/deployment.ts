@@ -84,7 +84,8 @@ export const deploymentBehaviour = behaviourOf<V1Deployment>({
       deployment.spec!.selector,
       'spec.selector',
     ),
-  specFields: ['spec'],
+  // Upstream counts a change of annotations as well: the controller copies them to the ReplicaSet.
+  specFields: ['spec', 'metadata.annotations'],
   ...printer<V1Deployment>([
     nameColumn,
     { name: 'Ready', cell: (d) => `${d.status?.readyReplicas ?? 0}/${d.spec?.replicas ?? 0}` },
