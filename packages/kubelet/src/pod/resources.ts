@@ -12,6 +12,12 @@ export function isSidecar(container: V1Container): boolean {
   return container.restartPolicy === 'Always';
 }
 
+/** All containers of a pod: init, main and ephemeral ones. */
+export function containersOf(pod: V1Pod): V1Container[] {
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? { containers: [] };
+  return [...initContainers, ...containers, ...(ephemeralContainers as V1Container[])];
+}
+
 function amount(container: V1Container, side: 'limits' | 'requests', name: string): string | undefined {
   const own = container.resources?.[side]?.[name];
   // Upstream's defaulting: a limit without a request is the request, too.

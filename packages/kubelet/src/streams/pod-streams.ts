@@ -4,6 +4,8 @@ import { WherryError } from '@wherry/base';
 import type { ContainerStatus, LogOptions, PodKey, PodStreams, RuntimeService } from '@wherry/runtime';
 import { observedPod, podLabels, runsOf } from '../pod/labels.ts';
 import { readySandbox } from '../pod/plan.ts';
+import { containersOf } from '../pod/resources.ts';
+import { endedSession } from './ended-session.ts';
 import { logStream } from './log-stream.ts';
 
 export interface PodStreamsOptions {
@@ -28,8 +30,7 @@ export function createPodStreams(options: PodStreamsOptions): PodStreams {
     return pod;
   };
   const runsIn = async (pod: V1Pod, container: string): Promise<readonly ContainerStatus[]> => {
-    const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? { containers: [] };
-    if (![...initContainers, ...containers, ...ephemeralContainers].some(({ name }) => name === container))
+    if (!containersOf(pod).some(({ name }) => name === container))
       throw new WherryError('invalid', `container ${container} is not valid for pod ${pod.metadata?.name}`);
     const labels = { [podLabels.uid]: pod.metadata?.uid ?? '' };
     return runsOf(observedPod([], await runtime.listContainers({ labels })), container);
@@ -62,7 +63,12 @@ export function createPodStreams(options: PodStreamsOptions): PodStreams {
       return stream;
     },
     exec: async (key, container, execOptions) => runtime.exec(await running(key, container), execOptions),
-    attach: async (key, container, attachOptions) => runtime.attach(await running(key, container), attachOptions),
+    attach: async (key, container, attachOptions) => {
+      const pod = podOf(key);
+      const newest = (await runsIn(pod, container))[0];
+      if (newest?.state === 'exited' && takesInput(pod, container)) return endedSession(newest, attachOptions, clock);
+      return runtime.attach(await running(key, container), attachOptions);
+    },
     portForward: async (key, port) => {
       const pod = podOf(key);
       const labels = { [podLabels.uid]: pod.metadata?.uid ?? '' };
@@ -72,6 +78,11 @@ export function createPodStreams(options: PodStreamsOptions): PodStreams {
       return runtime.portForward(sandbox.id, port);
     },
   };
+}
+
+/** Whether a container was made to be attached to. */
+function takesInput(pod: V1Pod, container: string): boolean {
+  return pod.spec?.containers.find(({ name }) => name === container)?.stdin === true;
 }
 
 function chooseRun(
