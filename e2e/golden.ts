@@ -1,6 +1,6 @@
 // Walks a fresh cluster with a script of recorded commands and compares the transcripts with those of upstream:
 //   node tools/run.mjs e2e/golden.ts GOLDEN_DIR OUT_DIR [TOPIC ...]
-// GOLDEN_DIR holds golden.sh and its transcripts, and `compare` beside it.
+// KUBECTL in the environment chooses the client. GOLDEN_DIR holds golden.sh and its transcripts, and `compare` beside it.
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createTestCluster, realKubectls, runProgram } from '@wherry/testkit';
@@ -14,8 +14,8 @@ try {
   await mkdir(out, { recursive: true });
   const kubeconfig = join(scratch, 'golden.kubeconfig');
   await copyFile(cluster.kubeconfigPath, kubeconfig);
-  const client = realKubectls().at(-1)!;
-  const env = { OUT: resolve(out), KUBECTL: client.path, KUBECONFIG: kubeconfig, ONLY: topics.join(' ') };
+  const client = process.env.KUBECTL ?? realKubectls().at(-1)!.path;
+  const env = { OUT: resolve(out), KUBECTL: client, KUBECONFIG: kubeconfig, ONLY: topics.join(' ') };
   const walk = await cluster.machine.run('bash', [join(resolve(golden), 'golden.sh')], { env, timeout: 900_000 });
   process.stderr.write(walk.stderr);
   const compared = await runProgram(join(resolve(golden), '..', 'compare'), [resolve(golden), resolve(out), '-v']);

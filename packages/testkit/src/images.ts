@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -18,7 +18,7 @@ const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 export interface BusyboxOptions {
   /**
-   * What `/bin/sh` is: busybox' own, or the host's bash with its libraries, which was the shell of the
+   * What `/bin/sh` is: busybox' own, or the host's bash (bash-static, or bash with its libraries), which was the shell of the
    * cluster that the golden transcripts were recorded on (default: busybox).
    */
   readonly shell?: 'busybox' | 'bash' | undefined;
@@ -158,8 +158,15 @@ async function busyboxEntries({ shell = 'busybox' }: BusyboxOptions): Promise<Ta
     if (name === 'sh' && shell === 'bash') continue;
     entries.push({ name: `bin/${name}`, type: 'link', mode: 0o755, linkName: 'bin/busybox', mtime });
   }
-  if (shell === 'bash') entries.push(...(await programEntries('/bin/bash', 'bin/sh', new Set(folders))));
+  if (shell === 'bash') entries.push(...(await bashEntries(new Set(folders))));
   return entries;
+}
+
+/** Bash as `/bin/sh`: the static one where it is installed, because a static busybox crashes beside a libc.so.6. */
+async function bashEntries(there: Set<string>): Promise<TarInput[]> {
+  const path = '/bin/bash-static';
+  if (existsSync(path)) return [text('bin/sh', await readFile(path), 0o755)];
+  return programEntries('/bin/bash', 'bin/sh', there);
 }
 
 /**

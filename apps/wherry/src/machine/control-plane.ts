@@ -19,6 +19,7 @@ import {
 } from '@wherry/apiserver';
 import { type Clock, ipv4At, type Logger, parseCidr, type Random, WherryError } from '@wherry/base';
 import { type ClusterPki, ensurePki } from '@wherry/bootstrap';
+import { dialInNetns } from '@wherry/linux';
 import type { PodStreams } from '@wherry/runtime';
 import { openEmbeddedStore, type Store } from '@wherry/store';
 import { kubernetesVersion } from '../version.ts';
@@ -108,6 +109,7 @@ export async function startApiServer(
     authorizer: authorizerOf,
     admission: defaultAdmissionPlugins({ random, protectStorage: false }),
     streamsOf,
+    dialPod: (address, port) => dialInNetns(undefined, address, port),
     serviceCidr: config.serviceCidr,
     version: versionInfo(),
     clock,
