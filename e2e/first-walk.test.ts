@@ -37,7 +37,7 @@ describe.each(realKubectls())('kubectl $version', (client) => {
     expect(await must(['rollout', 'status', 'deploy/web', '--timeout=30s'])).toContain('successfully rolled out');
     const names = ['web', `web.${namespace}`, `web.${namespace}.svc.cluster.local`];
     for (const name of names)
-      expect(await must(['exec', 'shell', '--', 'wget', '-qO-', '-T', '5', `http://${name}:8080/`])).toContain(
+      expect(await must(['exec', 'shell', '--', 'wget', '-qO-', `http://${name}:8080/`])).toContain(
         'Welcome to nginx!',
       );
     const clusterIp = await must(['get', 'svc', 'web', '-o', 'jsonpath={.spec.clusterIP}']);

@@ -40,12 +40,18 @@ const informer = makeInformer(config, `/api/v1/namespaces/${namespace}/pods`, ()
 );
 const events: string[] = [];
 const ready = until<V1Pod>('pod ready', (done) => {
-  informer.on('add', (pod) => events.push(`add ${pod.metadata?.name}`));
+  informer.on('add', (pod) => {
+    if (pod.metadata?.name === 'p') events.push('add p');
+  });
   informer.on('update', (pod) => {
     if (pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True')) done(pod);
   });
 });
-const gone = until<string>('pod gone', (done) => informer.on('delete', (pod) => done(pod.metadata!.name!)));
+const gone = until<string>('pod gone', (done) =>
+  informer.on('delete', (pod) => {
+    if (pod.metadata?.name === 'p') done('p');
+  }),
+);
 await informer.start();
 const command = ['sh', '-c', 'echo from the log; mkdir /w; echo served > /w/index.html; exec httpd -f -p 7000 -h /w'];
 await core.createNamespacedPod({
@@ -57,7 +63,8 @@ await core.createNamespacedPod({
 });
 const pod = await ready;
 seen.phase = pod.status?.phase;
-seen.startedIsDate = pod.status?.startTime instanceof Date;
+const read = await core.readNamespacedPod({ namespace, name: 'p' });
+seen.startedIsDate = read.status?.startTime instanceof Date;
 seen.events = events;
 
 // Exec: both streams, standard input and the exit code.

@@ -15,7 +15,8 @@ export function realKubectls(): readonly Kubectl[] {
   if (host) {
     const version = execFileSync(host, ['version', '--client', '-o', 'json'], { encoding: 'utf8' });
     const { clientVersion } = JSON.parse(version) as { clientVersion: { major: string; minor: string } };
-    all.push({ version: `${clientVersion.major}.${clientVersion.minor}`, path: host });
+    // Distributions that patch it say "32+".
+    all.push({ version: `${clientVersion.major}.${clientVersion.minor.replace(/\D+$/, '')}`, path: host });
   }
   return all;
 }
