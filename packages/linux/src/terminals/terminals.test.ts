@@ -17,6 +17,7 @@ test('a program on a terminal sees its size; the master reads to the hang-up', a
   const closed = new Promise((resolve) => stream.once('close', resolve));
   stream
     .on('error', () => undefined)
+    .on('end', () => stream.destroy()) // the hang-up is an end when it came with the last of the text, else EIO
     .on('data', (chunk) => {
       text += String(chunk);
     });
