@@ -4,7 +4,7 @@ import { createPrivateKey, createPublicKey, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
 import { systemRandom } from '@wherry/base';
-import type { KeyPair } from './pki.ts';
+import type { KeyPair } from './key-pair.ts';
 
 x509.cryptoProvider.set(webcrypto as never);
 

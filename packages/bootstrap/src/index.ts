@@ -1,2 +1,3 @@
+export * from './key-pair.ts';
 export * from './kubeconfig.ts';
 export * from './pki.ts';

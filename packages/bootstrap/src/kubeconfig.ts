@@ -1,4 +1,4 @@
-import type { KeyPair } from './pki.ts';
+import type { KeyPair } from './key-pair.ts';
 
 export interface KubeconfigContent {
   /** Name of the cluster, the user and the context. */

@@ -3,12 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Clock, errnoOf, messageOf, WherryError, writeFileAtomically } from '@wherry/base';
-
-/** A certificate with its key, both PEM. */
-export interface KeyPair {
-  readonly certificate: string;
-  readonly key: string;
-}
+import type { KeyPair } from './key-pair.ts';
 
 /** What a cluster identifies itself and its users with. File names are kubeadm's. */
 export interface ClusterPki {

@@ -1,6 +1,6 @@
 import { type CoreV1Event, microTimeText, timeText, type V1ObjectReference } from '@wherry/api';
 import type { Clock } from '@wherry/base';
-import type { EventDetail } from './event-recorder.ts';
+import type { EventDetail } from './event-detail.ts';
 
 /** One thing that happened, before correlation. `at` in ms since the epoch. */
 export interface EventFacts {

@@ -2,6 +2,7 @@ import type { CoreV1Event, V1ObjectReference } from '@wherry/api';
 import { type Clock, codeOf, type Logger, messageOf, silentLogger, sleep } from '@wherry/base';
 import type { ApiClient, KubeObject } from './client.ts';
 import { correlateEvents, type EventFacts, type EventWrite } from './event-correlation.ts';
+import type { EventDetail } from './event-detail.ts';
 import { resources } from './resources.ts';
 
 /** What an Event is about. `kind` and `apiVersion` are given because objects from lists may lack them. */
@@ -12,13 +13,6 @@ export interface EventRecorder extends AsyncDisposable {
   event(about: EventTarget, type: 'Normal' | 'Warning', reason: string, message: string, more?: EventDetail): void;
   /** Resolves when everything recorded so far was written or dropped. */
   flush(): Promise<void>;
-}
-
-/** `action` belongs to Events of the events.k8s.io style; `related` is the second object of the matter. */
-export interface EventDetail {
-  readonly action?: string;
-  readonly related?: V1ObjectReference;
-  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** Settings of an event recorder. */

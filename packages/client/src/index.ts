@@ -2,6 +2,7 @@ export * from './backoff.ts';
 export * from './client.ts';
 export * from './conflict-retry.ts';
 export * from './controller.ts';
+export * from './event-detail.ts';
 export * from './event-recorder.ts';
 export * from './http-client.ts';
 export * from './informer.ts';

@@ -20,6 +20,7 @@ export const resources = {
   serviceAccounts: of('', 'v1', 'serviceaccounts'),
   persistentVolumeClaims: of('', 'v1', 'persistentvolumeclaims'),
   persistentVolumes: of('', 'v1', 'persistentvolumes', false),
+  resourceQuotas: of('', 'v1', 'resourcequotas'),
   podTemplates: of('', 'v1', 'podtemplates'),
   replicationControllers: of('', 'v1', 'replicationcontrollers'),
   deployments: of('apps', 'v1', 'deployments'),
@@ -35,6 +36,7 @@ export const resources = {
   clusterRoleBindings: of('rbac.authorization.k8s.io', 'v1', 'clusterrolebindings', false),
   roles: of('rbac.authorization.k8s.io', 'v1', 'roles'),
   roleBindings: of('rbac.authorization.k8s.io', 'v1', 'rolebindings'),
+  storageClasses: of('storage.k8s.io', 'v1', 'storageclasses', false),
   priorityClasses: of('scheduling.k8s.io', 'v1', 'priorityclasses', false),
   podDisruptionBudgets: of('policy', 'v1', 'poddisruptionbudgets'),
 } as const satisfies Record<string, ResourceId>;

@@ -5,7 +5,7 @@ import { messageOf, WherryError } from '@wherry/base';
 import { unmountAll } from '@wherry/linux';
 import type { Mount } from '@wherry/runtime';
 import { subPathTarget } from './layout.ts';
-import type { MountedVolumes } from './pod-volumes.ts';
+import type { MountedVolumes } from './mounted-volumes.ts';
 import { bindSubPath } from './sub-path.ts';
 
 /** What one container gets to see. */

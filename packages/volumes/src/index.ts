@@ -2,6 +2,7 @@ export * from './atomic-writer.ts';
 export type { MountRequestOfContainer } from './container-mounts.ts';
 export * from './downward-api.ts';
 export * from './host-path.ts';
+export * from './mounted-volumes.ts';
 export * from './objects.ts';
 export * from './ownership.ts';
 export * from './payload.ts';

@@ -10,24 +10,11 @@ import { isApiVolume, volumeContents } from './contents.ts';
 import type { DownwardFacts } from './downward-api.ts';
 import { prepareHostPath } from './host-path.ts';
 import { podFolder, volumeFolder } from './layout.ts';
+import type { MountedVolume, MountedVolumes } from './mounted-volumes.ts';
 import type { VolumeObjects } from './objects.ts';
 import { applyGroup, type GroupChangePolicy } from './ownership.ts';
 import { removePodFolder } from './removal.ts';
 import { TokenCache } from './tokens.ts';
-
-/** A volume that containers can be given. */
-export interface MountedVolume {
-  /** Folder, or for a hostPath also a file, socket or device. */
-  readonly hostPath: string;
-  /** Whatever the mount says, the container may not write. */
-  readonly readOnly: boolean;
-}
-
-/** All volumes of a pod by name, and when (ms) `refresh` is due because of tokens. */
-export interface MountedVolumes {
-  readonly volumes: ReadonlyMap<string, MountedVolume>;
-  readonly refreshAt: number | undefined;
-}
 
 /** The volumes of the pods of one node. */
 export interface PodVolumes {

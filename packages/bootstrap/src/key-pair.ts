@@ -1,0 +1,5 @@
+/** A certificate with its key, both PEM. */
+export interface KeyPair {
+  readonly certificate: string;
+  readonly key: string;
+}
