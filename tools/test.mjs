@@ -35,8 +35,22 @@ let skipped = 0;
 try {
   for (const suite of ['unit', 'machine']) {
     const report = join(folder, `${suite}.json`);
-    const good = run(`the ${suite} suite`, 'npx', 'vitest', 'run', '--project', suite, '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`, '--passWithNoTests', ...process.argv.slice(2));
-    const result = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : { numPassedTests: 0, numFailedTests: 1, numPendingTests: 0 };
+    const good = run(
+      `the ${suite} suite`,
+      'npx',
+      'vitest',
+      'run',
+      '--project',
+      suite,
+      '--reporter=dot',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      '--passWithNoTests',
+      ...process.argv.slice(2),
+    );
+    const result = existsSync(report)
+      ? JSON.parse(readFileSync(report, 'utf8'))
+      : { numPassedTests: 0, numFailedTests: 1, numPendingTests: 0 };
     passed += result.numPassedTests;
     failed += result.numFailedTests;
     skipped += result.numPendingTests;
