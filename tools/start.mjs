@@ -27,7 +27,7 @@ run(process.execPath, 'tools/setup.mjs');
 const installed = join(root, 'node_modules', '.package-lock.json');
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 'package-lock.json')).mtimeMs) {
   console.log('start: installing the libraries');
-  run('npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error');
+  run('npm', 'install', '--no-audit', '--no-fund', '--loglevel=error');
 }
 const built = newest(join(root, 'apps/wherry/dist'), new Set());
 if (built < Math.max(newest(join(root, 'packages')), newest(join(root, 'apps')), newest(join(root, 'tools')))) {

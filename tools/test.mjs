@@ -24,7 +24,7 @@ function must(...step) {
 must('setting the machine up', process.execPath, 'tools/setup.mjs', '--test');
 const installed = join(root, 'node_modules', '.package-lock.json');
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(join(root, 'package-lock.json')).mtimeMs)
-  must('installing the libraries', 'npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error');
+  must('installing the libraries', 'npm', 'install', '--no-audit', '--no-fund', '--loglevel=error');
 must('checking types, layers and style', 'npm', 'run', '-s', 'check');
 must('building', 'npm', 'run', '-s', 'build');
 
