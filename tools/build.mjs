@@ -35,6 +35,8 @@ const result = await build({
   sourcemap: 'linked',
   sourcesContent: false,
   external: ['koffi', 'lmdb'],
+  // Its ES modules, which can be loaded in part and on demand; for Node it names CommonJS ones.
+  alias: { yaml: join(root, 'node_modules/yaml/browser/dist/index.js') },
   banner: {
     js: "import{createRequire as __wherryRequire}from'node:module';const require=__wherryRequire(import.meta.url);",
   },
