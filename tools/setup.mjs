@@ -49,8 +49,10 @@ const apt = (...args) =>
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   }).status === 0;
-const install = () => apt('install', '-y', '-q', '--no-install-recommends', ...missing.map((entry) => entry.package));
-if (!install() && !(apt('update', '-q') && install())) {
+const install = (errors) =>
+  apt(errors, 'install', '-y', '-q', '--no-install-recommends', ...missing.map((entry) => entry.package));
+// A fresh machine has no package lists: the first try may fail for that alone.
+if (!install('ignore') && !(apt('inherit', 'update', '-q') && install('inherit'))) {
   console.error(`setup: apt-get could not install ${missing.map((entry) => entry.package).join(' ')}`);
   process.exit(1);
 }
