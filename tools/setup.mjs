@@ -44,9 +44,9 @@ if (process.getuid() !== 0) {
   );
   process.exit(1);
 }
-const apt = (...args) =>
+const apt = (errors, ...args) =>
   spawnSync('apt-get', args, {
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', 'ignore', errors],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   }).status === 0;
 const install = (errors) =>

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, jsonLogger, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
@@ -57,10 +58,11 @@ async function endDaemon(config: ClusterConfig, clock: Clock): Promise<void> {
   }
 }
 
+/** Whether a process runs; one that has ended and waits for its parent to notice (state Z, proc(5)) does not. */
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
   } catch {
     return false;
   }
