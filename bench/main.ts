@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
 import { measureContainerFloor } from './container-floor.ts';
 import { measureIdle } from './idle.ts';
-import { formatReport, type Measure } from './report.ts';
+import { disposed, formatReport, type Measure } from './report.ts';
 import { measureStartUp } from './start-up.ts';
 
 const argument = (name: string): string | undefined => {
@@ -14,8 +14,9 @@ const argument = (name: string): string | undefined => {
 const only = argument('--only')?.split(',');
 const wanted = (section: string): boolean => only === undefined || only.includes(section);
 const measures: Measure[] = [];
+const say = (section: string): boolean => process.stderr.write(`bench: ${section}\n`);
 
-if (wanted('start-up')) measures.push(...(await measureStartUp()));
+if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));
 if (wanted('idle') || wanted('pods') || wanted('api')) {
   const cluster = await createTestCluster();
   try {
@@ -34,16 +35,17 @@ if (wanted('idle') || wanted('pods') || wanted('api')) {
       if (ran.code !== 0) throw new Error(`${section}: ${ran.stderr}`);
       measures.push(...(JSON.parse(ran.stdout) as Measure[]));
     };
-    if (wanted('idle')) measures.push(...(await measureIdle(cluster)));
-    if (wanted('pods')) {
+    if (wanted('idle') && say('idle')) measures.push(...(await measureIdle(cluster)));
+    if (wanted('pods') && say('pods')) {
       await cluster.loadTestImages();
       await inside('pods', String(await measureContainerFloor(cluster.machine)));
     }
-    if (wanted('api')) await inside('api');
+    if (wanted('api') && say('api')) await inside('api');
   } finally {
-    await cluster[Symbol.asyncDispose]();
+    await disposed(cluster);
   }
 }
+
 process.stdout.write(`${formatReport(measures)}\n`);
 const file = argument('--json');
 if (file) await writeFile(file, `${JSON.stringify(measures, null, 2)}\n`);

@@ -47,3 +47,12 @@ export function formatReport(measures: readonly Measure[]): string {
     )
     .join('\n');
 }
+
+/** Ends what a section used. What is left behind is reported, but costs no figures: others may work on the same host. */
+export async function disposed(resource: AsyncDisposable): Promise<void> {
+  try {
+    await resource[Symbol.asyncDispose]();
+  } catch (error) {
+    process.stderr.write(`bench: ${(error as Error).message}\n`);
+  }
+}

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { createTestMachine, repository, runProgram, type TestMachine } from '@wherry/testkit';
-import { type Measure, median } from './report.ts';
+import { disposed, type Measure, median } from './report.ts';
 
 const rounds = 5;
 
@@ -34,7 +34,7 @@ export async function measureStartUp(): Promise<Measure[]> {
       warm.push(await timed(() => wherry(up)));
       await wherry(['down', '--purge', '--quiet']);
     } finally {
-      await machine[Symbol.asyncDispose]();
+      await disposed(machine);
     }
   }
   const against = { name: 'two bare Node starts', value: median(floor) };
