@@ -82,7 +82,7 @@ export function createPodStreams(options: PodStreamsOptions): PodStreams {
 
 /** Whether a container was made to be attached to. */
 function takesInput(pod: V1Pod, container: string): boolean {
-  return pod.spec?.containers.find(({ name }) => name === container)?.stdin === true;
+  return containersOf(pod).find(({ name }) => name === container)?.stdin === true;
 }
 
 function chooseRun(
