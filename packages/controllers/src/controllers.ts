@@ -1,11 +1,14 @@
 import { type Clock, type Logger, messageOf, type Random, sleep } from '@wherry/base';
 import { type ApiClient, backoffDelay, type InformerFactory, runLeaderElection } from '@wherry/client';
+import { clusterRoleAggregationController } from './cluster-role/aggregation.ts';
 import type { Controller, ControllerContext } from './context.ts';
 import { cronJobController } from './cron-job/cron-job.ts';
 import { daemonSetController } from './daemon-set/daemon-set.ts';
 import { deploymentController } from './deployment/deployment.ts';
+import { disruptionController } from './disruption/disruption.ts';
 import { endpointSliceController } from './endpoints/endpoint-slices.ts';
 import { endpointsController } from './endpoints/endpoints.ts';
+import { endpointSliceMirroringController } from './endpoints/mirroring.ts';
 import { garbageCollector } from './garbage-collector/garbage-collector.ts';
 import { jobController } from './job/job.ts';
 import { ttlAfterFinishedController } from './job/ttl-after-finished.ts';
@@ -15,9 +18,12 @@ import { nodeIpamController } from './node/node-ipam.ts';
 import { nodeLifecycleController } from './node/node-lifecycle.ts';
 import { podGarbageCollector } from './node/pod-gc.ts';
 import { taintEvictionController } from './node/taint-eviction.ts';
+import { resourceQuotaController } from './quota/resource-quota.ts';
 import { replicaSetController, replicationController } from './replica-set/replica-set.ts';
 import { rootCaPublisher, serviceAccountController } from './service-account/service-account.ts';
 import { statefulSetController } from './stateful-set/stateful-set.ts';
+import { volumeBinder } from './volume/binder.ts';
+import { claimProtectionController, volumeProtectionController } from './volume/protection.ts';
 
 /** Facts of the cluster that controllers need. */
 export interface ControllersOptions {
@@ -63,6 +69,13 @@ const makers: Readonly<Record<string, Make>> = {
   'daemon-set-controller': daemonSetController,
   'endpointslice-controller': endpointSliceController,
   'endpoint-controller': endpointsController,
+  'endpointslicemirroring-controller': endpointSliceMirroringController,
+  'disruption-controller': disruptionController,
+  'resourcequota-controller': (context, { kinds }) => resourceQuotaController(context, kinds),
+  'clusterrole-aggregation-controller': clusterRoleAggregationController,
+  'persistent-volume-binder': volumeBinder,
+  'pvc-protection-controller': claimProtectionController,
+  'pv-protection-controller': volumeProtectionController,
   'service-account-controller': serviceAccountController,
   'root-ca-cert-publisher': (context, { rootCa }) => rootCaPublisher(context, rootCa),
   'namespace-controller': (context, { kinds }) => namespaceController(context, kinds),

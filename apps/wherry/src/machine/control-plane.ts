@@ -107,7 +107,7 @@ export async function startApiServer(
     authenticator: (reader: CacheReader) => createAuthenticator({ serviceAccountTokens: tokensOf(reader) }),
     tokenIssuer: tokensOf,
     authorizer: authorizerOf,
-    admission: defaultAdmissionPlugins({ random, protectStorage: false }),
+    admission: defaultAdmissionPlugins({ random, protectStorage: true }),
     streamsOf,
     dialPod: (address, port) => dialInNetns(undefined, address, port),
     serviceCidr: config.serviceCidr,
