@@ -1,13 +1,6 @@
-import {
-  DisposalStack,
-  ipv4At,
-  type Logger,
-  messageOf,
-  parseCidr,
-  WherryError,
-  writeFileAtomically,
-} from '@wherry/base';
-import { type KubeconfigContent, kubeconfigText } from '@wherry/bootstrap';
+import type { ApiServer } from '@wherry/apiserver';
+import { DisposalStack, ipv4At, parseCidr, WherryError, writeFileAtomically } from '@wherry/base';
+import { type ClusterPki, type KubeconfigContent, kubeconfigText } from '@wherry/bootstrap';
 import { createInformerFactory } from '@wherry/client';
 import { openImageStore } from '@wherry/images';
 import type { PodStreams } from '@wherry/runtime';
@@ -19,6 +12,7 @@ import type { Machine, Phase } from './machine.ts';
 import { nodeCidr, openNetwork, startDns, startEngine, startKubelet, startProxy } from './node.ts';
 import { defaultRouteAddress } from './node-address.ts';
 import { machinePaths } from './paths.ts';
+import { Loops } from './running-loops.ts';
 import { StatusBoard } from './status-board.ts';
 
 export interface StartOptions extends Surroundings {
@@ -42,94 +36,127 @@ export async function startMachine(config: ClusterConfig, options: StartOptions)
   }
 }
 
+/** What the steps of a start share. */
+interface Start {
+  readonly config: ClusterConfig;
+  readonly options: StartOptions;
+  /** Ends what was started, in reverse. */
+  readonly stack: DisposalStack;
+  /** The bridge's address, and the node's. */
+  readonly gateway: string;
+  readonly nodeIp: string;
+  readonly dnsAddress: string;
+}
+
 async function start(config: ClusterConfig, options: StartOptions, stack: DisposalStack): Promise<Machine> {
-  const { log, clock, onPhase } = options;
-  const startedAt = clock.now();
-  const paths = machinePaths(config);
+  const startedAt = options.clock.now();
   const gateway = ipv4At(parseCidr(nodeCidr(config)), 1);
   const nodeIp = config.nodeIp ?? (await defaultRouteAddress()) ?? gateway;
-  const dnsAddress = dnsServiceAddress(config.serviceCidr);
-  const stop = new AbortController();
-  const loops = new Loops(stop, log);
+  const step: Start = { config, options, stack, gateway, nodeIp, dnsAddress: dnsServiceAddress(config.serviceCidr) };
 
+  const parts = await openParts(step);
+  let streams: PodStreams | undefined;
+  const server = await startServer(step, parts, (node) => (node === config.nodeName ? streams : undefined));
+  const loops = await startLoops(step, parts, server);
+  streams = loops.kubelet.streams;
+  const board = stack.use(new StatusBoard({ config, startedAt, nodeIp, clock: options.clock, ...loops }), 'status');
+  await whenReady(step, server, loops, board);
+  return {
+    kubeconfig: kubeconfigOf(config, parts.pki),
+    status: () => board.status(),
+    async loadImages(archive) {
+      const loaded = await parts.images.load(archive);
+      await loops.kubelet.refreshNode();
+      return loaded.flatMap(({ id, names }) => (names.length > 0 ? names : [id]));
+    },
+    [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+  };
+}
+
+/** Opens what does not depend on each other side by side: state on disk, the bridge, the images. */
+async function openParts({ config, options, stack, gateway, nodeIp }: Start) {
+  const { log, clock, onPhase } = options;
   onPhase('store');
   const [{ store, pki }, network, images] = await Promise.all([
     openState(config, nodeIp, gateway, options),
     openNetwork(config, nodeCidr(config), options),
-    openImageStore({ directory: paths.images, log: log.with({ part: 'images' }), clock }),
+    openImageStore({ directory: machinePaths(config).images, log: log.with({ part: 'images' }), clock }),
   ]);
   stack.use(store, 'store');
   stack.use(network, 'network');
   stack.use(images, 'images');
+  return { store, pki, network, images };
+}
 
-  onPhase('api');
-  let streams: PodStreams | undefined;
-  const server = stack.use(
-    await startApiServer(
-      config,
-      { store, pki, gateway, streamsOf: (node) => (node === config.nodeName ? streams : undefined) },
-      options,
-    ),
-    'API server',
-  );
-  const kubeconfig: KubeconfigContent = {
-    name: config.name,
-    server: `https://${localAddress(config)}:${config.apiPort}`,
-    caCertificate: pki.ca.certificate,
-    user: pki.admin,
-  };
+type Parts = Awaited<ReturnType<typeof openParts>>;
+
+async function startServer(
+  { config, options, stack, gateway }: Start,
+  { store, pki }: Parts,
+  streamsOf: (node: string) => PodStreams | undefined,
+): Promise<ApiServer> {
+  options.onPhase('api');
+  const server = stack.use(await startApiServer(config, { store, pki, gateway, streamsOf }, options), 'API server');
+  const kubeconfig = kubeconfigText(kubeconfigOf(config, pki));
   await Promise.all([
     listen(server, config, gateway),
-    writeFileAtomically(paths.kubeconfig, kubeconfigText(kubeconfig)),
+    writeFileAtomically(machinePaths(config).kubeconfig, kubeconfig),
   ]);
-  const informers = createInformerFactory({
-    client: server.client(readerUser),
-    clock,
-    log: log.with({ part: 'informers' }),
-  });
-  stack.defer(() => loops.end(), 'control loops');
-  loops.add('informers', informers.run(stop.signal));
+  return server;
+}
 
+/** Starts everything that follows the API: informers, kubelet, scheduler, controllers and the service proxy. */
+async function startLoops({ config, options, stack, nodeIp, dnsAddress }: Start, parts: Parts, server: ApiServer) {
+  const { clock, log, onPhase } = options;
+  const { network, images, pki } = parts;
+  const loops = stack.use(new Loops(log), 'control loops');
+  const reader = server.client(readerUser);
+  const informers = createInformerFactory({ client: reader, clock, log: log.with({ part: 'informers' }) });
+  loops.run('informers', informers);
   onPhase('engine');
   const engine = stack.use(await startEngine(config, { network, images }, options), 'engine');
-
+  // The loops end before the engine that they use.
+  stack.defer(() => loops.end(), 'control loops');
   onPhase('node');
   const kubelet = startKubelet(config, { server, informers, engine, images, nodeIp, dnsAddress }, options);
-  streams = kubelet.streams;
-  loops.add('kubelet', kubelet.run(stop.signal));
-  loops.add('scheduler', startScheduler(config, server, informers, options).run(stop.signal));
-  loops.add('controllers', startControllers(config, server, informers, pki.ca.certificate, options).run(stop.signal));
   const proxy = startProxy(config, informers, options);
-  loops.add('kube-proxy', proxy.run(stop.signal));
+  loops.run('kubelet', kubelet);
+  loops.run('scheduler', startScheduler(config, server, informers, options));
+  loops.run('controllers', startControllers(config, server, informers, pki.ca.certificate, options));
+  loops.run('kube-proxy', proxy);
+  return { loops, informers, kubelet, proxy };
+}
 
-  const board = new StatusBoard({ config, startedAt, nodeIp, informers, clock, loops });
-  stack.use(board, 'status');
+/** Resolves when the node is Ready, services have their rules and DNS answers; names what is missing after a while. */
+async function whenReady(
+  { config, options, stack, gateway, dnsAddress }: Start,
+  server: ApiServer,
+  { loops, informers, proxy }: Awaited<ReturnType<typeof startLoops>>,
+  board: StatusBoard,
+): Promise<void> {
   const bounded = AbortSignal.timeout(startTimeout);
   const within = <T>(what: string, work: Promise<T>): Promise<T> => beforeAborted(work, bounded, loops, what);
-
-  onPhase('dns');
-  stack.use(await startDns(config, gateway, informers, options), 'DNS');
+  options.onPhase('dns');
+  const answering = async (): Promise<void> => {
+    stack.use(await startDns(config, gateway, informers, options), 'DNS');
+    await ensureDnsService(server.client(readerUser), dnsAddress, gateway);
+    await checkDns(gateway, config.clusterDomain);
+    board.dnsReady = true;
+  };
   await Promise.all([
     within('the node did not become Ready', board.nodeReady),
     within('the service proxy did not write its rules', proxy.synced),
-    within(
-      'DNS did not answer',
-      ensureDnsService(server.client(readerUser), dnsAddress, gateway).then(() =>
-        checkDns(gateway, config.clusterDomain),
-      ),
-    ),
+    within('DNS did not answer', answering()),
   ]);
-  board.dnsReady = true;
+}
 
+/** The administrator's kubeconfig: this machine's own way to the API server. */
+function kubeconfigOf(config: ClusterConfig, { ca, admin }: ClusterPki): KubeconfigContent {
   return {
-    kubeconfig,
-    status: () => board.status(),
-    async loadImages(archive) {
-      const loaded = await images.load(archive);
-      await kubelet.refreshNode();
-      return loaded.flatMap(({ id, names }) => (names.length > 0 ? names : [id]));
-    },
-    [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+    name: config.name,
+    server: `https://${localAddress(config)}:${config.apiPort}`,
+    caCertificate: ca.certificate,
+    user: admin,
   };
 }
 
@@ -137,41 +164,6 @@ async function start(config: ClusterConfig, options: StartOptions, stack: Dispos
 function localAddress({ listenAddresses }: ClusterConfig): string {
   const first = listenAddresses[0] ?? '127.0.0.1';
   return first === '0.0.0.0' ? '127.0.0.1' : first;
-}
-
-/** The loops of a machine, and the first of them that ended when it should not have. */
-export class Loops {
-  readonly #stop: AbortController;
-  readonly #log: Logger;
-  readonly #running: Promise<void>[] = [];
-  readonly failures = new Map<string, string>();
-  readonly names: string[] = [];
-
-  constructor(stop: AbortController, log: Logger) {
-    this.#stop = stop;
-    this.#log = log;
-  }
-
-  add(name: string, run: Promise<void>): void {
-    this.names.push(name);
-    this.#running.push(
-      run.then(
-        () => this.#ended(name, 'it ended'),
-        (error: unknown) => this.#ended(name, messageOf(error), error),
-      ),
-    );
-  }
-
-  #ended(name: string, message: string, error?: unknown): void {
-    if (this.#stop.signal.aborted) return;
-    this.#log.error('a control loop ended', { loop: name, error: message, stack: (error as Error | undefined)?.stack });
-    this.failures.set(name, message);
-  }
-
-  async end(): Promise<void> {
-    this.#stop.abort();
-    await Promise.all(this.#running);
-  }
 }
 
 async function beforeAborted<T>(work: Promise<T>, signal: AbortSignal, loops: Loops, what: string): Promise<T> {

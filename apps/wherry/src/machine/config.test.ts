@@ -1,0 +1,75 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { codeOf } from '@wherry/base';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkClusterName, ensureCluster, findCluster, forgetCluster, type Home, listClusters } from './config.ts';
+
+let home: Home;
+beforeEach(async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'home-'));
+  home = { directory, runDirectory: join(directory, 'run') };
+});
+afterEach(() => rm(home.directory, { recursive: true }));
+
+const failure = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+
+it('gives clusters on one machine their own bridge, port, ranges and folders, and fills gaps', async () => {
+  const [a, b] = [await ensureCluster(home, { name: 'a' }), await ensureCluster(home, { name: 'b' })];
+  expect(a).toMatchObject({
+    bridge: 'wherry0',
+    apiPort: 6443,
+    clusterCidr: '10.244.0.0/16',
+    serviceCidr: '10.96.0.0/12',
+    cgroupParent: 'wherry-a',
+  });
+  expect(b).toMatchObject({
+    bridge: 'wherry1',
+    apiPort: 6444,
+    clusterCidr: '10.243.0.0/16',
+    serviceCidr: '10.112.0.0/16',
+  });
+  expect(b.rootDirectory).not.toBe(a.rootDirectory);
+  await forgetCluster(home, 'a');
+  expect((await ensureCluster(home, { name: 'c' })).bridge).toBe('wherry0');
+  expect((await listClusters(home)).map(({ name }) => name)).toEqual(['b', 'c']);
+});
+
+it('remembers a cluster as it was made, and says what cannot change', async () => {
+  const made = await ensureCluster(home, { name: 'x', apiPort: 7000, rootDirectory: '/somewhere' });
+  expect(await ensureCluster(home, { name: 'x' })).toEqual(made);
+  const error = await failure(ensureCluster(home, { name: 'x', apiPort: 7001 }));
+  expect(codeOf(error)).toBe('conflict');
+  expect((error as Error).message).toContain('exists with apiPort 7000');
+  expect(codeOf(await failure(ensureCluster(home, { name: 'y', rootDirectory: '/somewhere' })))).toBe('conflict');
+});
+
+it('refuses a range in which this machine has an address', async () => {
+  const error = await failure(ensureCluster(home, { name: 'x', clusterCidr: '127.0.0.0/8' }));
+  expect(codeOf(error)).toBe('conflict');
+  expect((error as Error).message).toContain('--cluster-cidr');
+});
+
+it('names a damaged record', async () => {
+  await mkdir(join(home.directory, 'clusters'));
+  const path = join(home.directory, 'clusters', 'x.json');
+  for (const text of ['{', '{"formatVersion": 9}']) {
+    await writeFile(path, text);
+    const error = await failure(findCluster(home, 'x'));
+    expect(codeOf(error)).toBe('corrupt');
+    expect((error as Error).message).toContain(path);
+  }
+});
+
+describe('names', () => {
+  it.each(['a', 'wherry', 'a-1', 'x'.repeat(32)])('takes %s', (name) =>
+    expect(() => checkClusterName(name)).not.toThrow(),
+  );
+  it.each(['', 'A', '-a', 'a-', '../x', 'a/b', 'a.b', 'x'.repeat(33)])('refuses %j', (name) =>
+    expect(() => checkClusterName(name)).toThrow(/invalid cluster name/),
+  );
+});
