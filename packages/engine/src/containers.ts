@@ -77,12 +77,20 @@ export class Containers {
       image,
       config: record.config,
       sandbox: sandbox.config,
-      namespaces: this.#sandboxes.namespaces(sandbox),
+      namespaces: { ...this.#sandboxes.namespaces(sandbox), ...this.#processesOf(record) },
       files: this.#sandboxes.files(sandbox),
       cgroupsPath: this.#cgroup(record),
     });
     makeFolderBeneath(rootfs, spec.process.cwd);
     writeFileSync(join(paths.container(record.id), 'spec.json'), JSON.stringify(spec), { mode: 0o600 });
+  }
+
+  #processesOf({ sandboxId, config }: ContainerRecord): { readonly pid: string } | undefined {
+    if (config.processesOf === undefined) return undefined;
+    const target = this.get(config.processesOf);
+    if (target.sandboxId !== sandboxId || target.phase !== 'running' || target.process === undefined)
+      throw new WherryError('conflict', `the container ${target.id} does not run in the sandbox ${sandboxId}`);
+    return { pid: `/proc/${target.process.pid}/ns/pid` };
   }
 
   async start(id: string): Promise<void> {

@@ -175,6 +175,8 @@ export interface ContainerConfig {
   readonly resources?: LinuxResources | undefined;
   readonly security: SecurityContext;
   readonly stopSignal?: string | undefined;
+  /** Id of a running container of the same sandbox, whose processes it sees and whose end it does not outlive. */
+  readonly processesOf?: string | undefined;
 }
 
 export type ContainerState = 'created' | 'running' | 'exited' | 'unknown';

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type BusyboxOptions, busyboxImage, webImage, writeDockerArchive } from './images.ts';
 import { type Kubectl, realKubectls } from './kubectl.ts';
 import { createTestMachine, type Ran, type RunOptions, type TestMachine } from './machine.ts';
+import type { Running, StartOptions } from './running.ts';
 
 /** A cluster of the built product on a test machine of its own, driven from outside as a user would. */
 export interface TestCluster extends AsyncDisposable {
@@ -15,6 +16,10 @@ export interface TestCluster extends AsyncDisposable {
   kubectl(args: readonly string[], options?: RunOptions & { client?: Kubectl }): Promise<Ran>;
   /** kubectl that must succeed; gives its standard output. */
   mustKubectl(args: readonly string[], options?: RunOptions & { client?: Kubectl }): Promise<string>;
+  /** Starts real kubectl, to talk to while it runs. */
+  startKubectl(args: readonly string[], options?: StartOptions & { client?: Kubectl }): Running;
+  /** Applies manifests. */
+  apply(manifest: string, args?: readonly string[]): Promise<string>;
   /** Loads a docker archive. */
   load(archive: string): Promise<void>;
   /** Makes and loads `busybox:1.35` and the web server `nginx:1.22`. */
@@ -60,6 +65,9 @@ export async function createTestCluster({ upArgs = [], start = true }: TestClust
         throw new Error(`kubectl ${args.join(' ')}: exit code ${ran.code}\n${ran.stdout}${ran.stderr}`);
       return ran.stdout;
     },
+    startKubectl: (args, { client = newest, ...options } = {}) =>
+      machine.start(client.path, args, { ...options, env: { ...env, ...options.env } }),
+    apply: (manifest, args = []) => cluster.mustKubectl(['apply', ...args, '-f', '-'], { input: manifest }),
     async load(archive) {
       const ran = await wherry(['load', archive]);
       if (ran.code !== 0) throw new Error(`wherry load: ${ran.stderr}`);

@@ -3,3 +3,4 @@ export * from './images.ts';
 export * from './kubectl.ts';
 export * from './machine.ts';
 export * from './memory-api.ts';
+export * from './running.ts';

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemRandom } from '@wherry/base';
+import { type Running, type StartOptions, startProgram } from './running.ts';
 
 /** How a program that a test ran ended. */
 export interface Ran {
@@ -32,11 +33,13 @@ export interface TestMachine extends AsyncDisposable {
   readonly cgroupParent: string;
   /** Runs a program inside the machine's network. */
   run(program: string, args: readonly string[], options?: RunOptions): Promise<Ran>;
+  /** Starts a program inside the machine's network, to talk to while it runs. */
+  start(program: string, args: readonly string[], options?: StartOptions): Running;
   /** The command line before a program that makes it run inside of the machine's network. */
   readonly enter: readonly string[];
 }
 
-/** Makes a machine. `keep` (for looking at a failure) leaves its files. */
+/** Makes a machine. */
 export async function createTestMachine(): Promise<TestMachine> {
   const id = systemRandom.hex(8);
   const name = `wt-${id}`;
@@ -54,6 +57,7 @@ export async function createTestMachine(): Promise<TestMachine> {
     cgroupParent,
     enter,
     run: (program, args, options) => runProgram('nsenter', [`--net=${netns}`, program, ...args], options),
+    start: (program, args, options) => startProgram('nsenter', [`--net=${netns}`, program, ...args], options),
     async [Symbol.asyncDispose]() {
       const leaks = await leaksBelow(directory, cgroupParent, netns);
       execFileSync('ip', ['netns', 'delete', name]);

@@ -17,6 +17,8 @@ export interface ContainerFacts {
   /** Host file behind `terminationMessagePath`. */
   readonly terminationMessageFile: string | undefined;
   readonly memoryCapacity: number;
+  /** The container that an ephemeral one looks into. */
+  readonly targetId?: string | undefined;
 }
 
 /** The container for the runtime. Pure. */
@@ -60,5 +62,6 @@ export function containerConfig(pod: V1Pod, container: V1Container, facts: Conta
     resources: containerResources(pod, container, facts.memoryCapacity),
     security: securityOf(pod, container),
     stopSignal: container.lifecycle?.stopSignal || undefined,
+    processesOf: facts.targetId,
   };
 }

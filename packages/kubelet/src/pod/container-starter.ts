@@ -1,6 +1,6 @@
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { V1Container, V1Pod, V1Secret } from '@wherry/api';
+import type { V1Container, V1EphemeralContainer, V1Pod, V1Secret } from '@wherry/api';
 import { codeOf, messageOf, WherryError } from '@wherry/base';
 import type { ImageStatus, PodSandboxStatus } from '@wherry/runtime';
 import type { DownwardFacts, MountedVolumes } from '@wherry/volumes';
@@ -10,6 +10,7 @@ import { type ContainerEnvironment, containerEnvironment } from './environment.t
 import { expand } from './expansion.ts';
 import { hookFailure, runHook } from './hooks.ts';
 import { hostNetworkHostsFile, hostsFile } from './hosts-file.ts';
+import { podLabels } from './labels.ts';
 import type { NodeContext } from './node-context.ts';
 import type { StartAction } from './plan.ts';
 import { checkNonRoot } from './security.ts';
@@ -74,7 +75,7 @@ async function configOf(
       configMap: (name) => node.watches.configMap(namespace, name),
       secret: (name) => node.watches.secret(namespace, name),
     });
-    const [volumeMounts, hosts, messageFile] = await Promise.all([
+    const [volumeMounts, hosts, messageFile, targetId] = await Promise.all([
       node.volumes.containerMounts({
         podUid: uid,
         container,
@@ -83,6 +84,7 @@ async function configOf(
       }),
       writeHosts(node, request),
       makeMessageFile(node, pod, container, action.attempt),
+      targetOf(node, request),
       mkdir(join(podLogDirectory(node.logDirectory, pod), container.name), { recursive: true, mode: 0o755 }),
     ]);
     return containerConfig(pod, container, {
@@ -93,6 +95,7 @@ async function configOf(
       hostsFile: hosts,
       terminationMessageFile: messageFile,
       memoryCapacity: node.memoryCapacity(),
+      targetId,
     });
   } catch (error) {
     record('Warning', 'Failed', `Error: ${messageOf(error)}`);
@@ -100,6 +103,17 @@ async function configOf(
     const retry = codeOf(error) === 'notFound' ? {} : { retryAfterMs: 10_000 };
     throw new StartFailure('CreateContainerConfigError', messageOf(error), { cause: error, ...retry });
   }
+}
+
+/** The running container that an ephemeral one names as its target. */
+async function targetOf(node: NodeContext, { pod, action, sandbox }: StartRequest): Promise<string | undefined> {
+  const { targetContainerName: name } = action.container as Partial<V1EphemeralContainer>;
+  if (!name) return undefined;
+  const labels = { [podLabels.uid]: pod.metadata?.uid ?? '', [podLabels.container]: name };
+  const runs = await node.runtime.listContainers({ sandboxId: sandbox.id, labels });
+  const target = runs.find(({ state }) => state === 'running');
+  if (target === undefined) throw new WherryError('conflict', `unable to find target container ${name}`);
+  return target.id;
 }
 
 /** `subPathExpr` must not name variables that are not there. */

@@ -47,7 +47,7 @@ async function* texts(source: LogSource, options: LogOptions, signal: AbortSigna
     if (line !== 'pause') {
       if (wanted !== undefined && line.stream !== wanted) continue;
       if (since !== undefined && logTime(line.time) < since) continue;
-      if (options.timestamps && !continues) out.push(Buffer.from(`${line.time} `));
+      if (options.timestamps && !continues) out.push(Buffer.from(`${line.time.replace(/\+00:00$/, 'Z')} `));
       out.push(line.text);
       if (!line.partial) out.push(lineFeed);
       continues = line.partial;
