@@ -11,7 +11,11 @@ const began = Date.now();
 
 function run(title, command, ...args) {
   console.log(`test: ${title}`);
-  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: '1' },
+  });
   return status === 0;
 }
 
@@ -42,7 +46,7 @@ try {
       'run',
       '--project',
       suite,
-      '--reporter=dot',
+      process.stdout.isTTY ? '--reporter=dot' : '--reporter=default',
       '--reporter=json',
       `--outputFile.json=${report}`,
       '--passWithNoTests',
