@@ -302,6 +302,20 @@ describe('the table', () => {
     expect(await ask(client.netns, '10.96.0.12')).toBe(`two ${client.address}`);
   });
 
+  test('comes back by itself when somebody flushes the ruleset', async () => {
+    await serve('web', { clusterIP: '10.96.0.10' }, [one]);
+    using nftables = Nftables.open({ netns: pathOf(machine) });
+    const listed = (): boolean => nftables.listText('list tables').includes('wherry-proxy');
+    nftables.run('flush ruleset');
+    expect(listed()).toBe(false);
+    // The kernel's announcement lies in the socket: it is read when the event loop goes round.
+    for (let rounds = 0; rounds < 50 && !listed(); rounds++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await clock.advance(1000);
+    }
+    expect(await ask(client.netns, '10.96.0.10')).toBe(`one ${client.address}`);
+  });
+
   test('holds nothing of services that are gone', async () => {
     await serve('web', { clusterIP: '10.96.0.10', sessionAffinity: 'ClientIP' }, [one, two]);
     services.remove('a/web');

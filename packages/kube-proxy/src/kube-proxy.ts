@@ -1,7 +1,7 @@
 import type { V1EndpointSlice, V1Service } from '@wherry/api';
 import { type Clock, deferred, type Logger, messageOf, systemClock } from '@wherry/base';
 import { type Informer, type InformerFactory, resources } from '@wherry/client';
-import { Nftables } from '@wherry/linux';
+import { Nftables, WatchedTable } from '@wherry/linux';
 import { RuleSet } from './rule-set.ts';
 import { type PortPlan, planService } from './service-plan.ts';
 import { noRules, renderService, type ServiceRules } from './service-rules.ts';
@@ -55,7 +55,12 @@ export function createKubeProxy(options: KubeProxyOptions): KubeProxy {
 /** Removes a proxy's table and all its rules, where there are any. */
 export function removeProxyTable(table: string, netns?: string): void {
   using nftables = Nftables.open({ netns });
-  nftables.run(`add table ip ${table}\ndelete table ip ${table}`);
+  nftables.run(removalOf(table));
+}
+
+/** Adding first makes the removal of what is not there no error. */
+function removalOf(table: string): string {
+  return `add table ip ${table}\ndelete table ip ${table}`;
 }
 
 class NftablesProxy implements KubeProxy {
@@ -68,7 +73,7 @@ class NftablesProxy implements KubeProxy {
   readonly #dirty = new Set<string>();
   /** Ports of the services that have UDP among them, as last applied. */
   readonly #udpPorts = new Map<string, readonly PortPlan[]>();
-  #nftables: Nftables | undefined;
+  #nftables: WatchedTable | undefined;
   #rules: RuleSet | undefined;
   #timer: Disposable | undefined;
   #retryMs = firstRetryMs;
@@ -108,7 +113,9 @@ class NftablesProxy implements KubeProxy {
   }
 
   destroy(): void {
-    removeProxyTable(this.#table, this.#options.netns);
+    // While it runs, a removal by anybody else is put right.
+    if (this.#nftables) this.#nftables.run(removalOf(this.#table));
+    else removeProxyTable(this.#table, this.#options.netns);
   }
 
   #touch(service: string): void {
@@ -120,7 +127,7 @@ class NftablesProxy implements KubeProxy {
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
     try {
-      this.#nftables ??= Nftables.open({ netns: this.#options.netns });
+      this.#nftables ??= this.#open();
       if (this.#rules === undefined) this.#applyAll(this.#nftables);
       else this.#applyChanges(this.#nftables, this.#rules);
       this.#retryMs = firstRetryMs;
@@ -135,7 +142,20 @@ class NftablesProxy implements KubeProxy {
     if (this.#dirty.size > 0) this.#timer ??= this.#clock.after(0, () => this.#flush());
   }
 
-  #applyAll(nftables: Nftables): void {
+  #open(): WatchedTable {
+    return WatchedTable.open({
+      table: this.#table,
+      netns: this.#options.netns,
+      log: this.#options.log,
+      clock: this.#clock,
+      restore: () => {
+        this.#rules = undefined;
+        this.#flush();
+      },
+    });
+  }
+
+  #applyAll(nftables: WatchedTable): void {
     this.#dirty.clear();
     const rules = new RuleSet(this.#table);
     const { serviceCidr, masqueradeBit = 0x4000 } = this.#options;
@@ -149,7 +169,7 @@ class NftablesProxy implements KubeProxy {
     this.#rules = rules;
   }
 
-  #applyChanges(nftables: Nftables, rules: RuleSet): void {
+  #applyChanges(nftables: WatchedTable, rules: RuleSet): void {
     const batch = [...this.#dirty].slice(0, batchSize);
     for (const key of batch) this.#dirty.delete(key);
     const before = batch.flatMap((key) => this.#udpPorts.get(key) ?? []);
@@ -176,7 +196,7 @@ class NftablesProxy implements KubeProxy {
   }
 
   /** When the table was removed under us, writing it anew is no failure to wait after. */
-  #replaceLostTable(nftables: Nftables, error: unknown): boolean {
+  #replaceLostTable(nftables: WatchedTable, error: unknown): boolean {
     const lost = (error as { code?: unknown } | null)?.code === 'notFound';
     if (!lost) return false;
     this.#options.log.warn('the table of services was changed by somebody else; writing it anew', {

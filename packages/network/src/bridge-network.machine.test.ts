@@ -13,7 +13,7 @@ import {
   Nftables,
   readNetworkSysctl,
 } from '@wherry/linux';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type BridgeNetwork, createBridgeNetwork } from './bridge-network.ts';
 
 const ip = (...args: string[]): void => void execFileSync('ip', args);
@@ -133,6 +133,15 @@ describe('traffic', () => {
     await network.del(one);
     await expect(ask(pathOf(world), '192.0.2.1', 8080)).rejects.toMatchObject({ code: 'unavailable' });
   });
+});
+
+test('the rules come back when somebody flushes the ruleset', async () => {
+  const one = await addPod('one', [{ protocol: 'TCP', hostPort: 8080, containerPort: 80 }]);
+  await serve(one.netns, '0.0.0.0', 80);
+  using nftables = Nftables.open({ netns: pathOf(machine) });
+  nftables.run('flush ruleset');
+  await vi.waitUntil(() => nftables.listText('list tables').includes('wherry-net-wt0'));
+  expect(await ask(pathOf(world), '192.0.2.1', 8080)).toBe('192.0.2.2');
 });
 
 describe('leases', () => {

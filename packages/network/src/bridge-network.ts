@@ -23,8 +23,8 @@ import {
   listAddresses,
   listLinks,
   NetlinkSocket,
-  Nftables,
   setLinkRequest,
+  WatchedTable,
   writeNetworkSysctl,
 } from '@wherry/linux';
 import type { DnsConfig } from '@wherry/runtime';
@@ -77,13 +77,19 @@ export async function createBridgeNetwork(options: BridgeNetworkOptions): Promis
     checkRangesFree(socket, bridge, [clusterCidr, serviceCidr]);
     const state = await NodeState.open(stateDirectory, { bridge, podCidr, netns });
     raiseFence(socket, [clusterCidr, serviceCidr]);
-    const nftables = Nftables.open({ netns });
+    const rules: RuleSettings = { table: `wherry-net-${bridge}`, bridge, podCidr, clusterCidr, serviceCidr };
+    const table = WatchedTable.open({
+      table: rules.table,
+      netns,
+      log,
+      restore: () => table.run(tableRules(rules, leases.leases)),
+    });
     try {
-      const network = new RoutedBridge(options, { socket, nftables, leases, state });
+      const network = new RoutedBridge(options, { socket, table, rules, leases, state });
       await network.setUp();
       return network;
     } catch (error) {
-      nftables[Symbol.dispose]();
+      table[Symbol.dispose]();
       throw error;
     }
   } catch (error) {
@@ -110,7 +116,8 @@ function checkOptions(options: BridgeNetworkOptions): ReturnType<typeof parseCid
 
 interface Parts {
   readonly socket: NetlinkSocket;
-  readonly nftables: Nftables;
+  readonly table: WatchedTable;
+  readonly rules: RuleSettings;
   readonly leases: AddressBook;
   readonly state: NodeState;
 }
@@ -119,7 +126,6 @@ class RoutedBridge implements BridgeNetwork {
   readonly gateway: string;
   readonly #options: BridgeNetworkOptions;
   readonly #parts: Parts;
-  readonly #rules: RuleSettings;
   readonly #locks = new KeyedMutex();
   #index = 0;
 
@@ -127,14 +133,12 @@ class RoutedBridge implements BridgeNetwork {
     this.#options = options;
     this.#parts = parts;
     this.gateway = ipv4At(parseCidr(options.podCidr), 1);
-    const { bridge, podCidr, clusterCidr, serviceCidr } = options;
-    this.#rules = { table: `wherry-net-${bridge}`, bridge, podCidr, clusterCidr, serviceCidr };
   }
 
   /** Brings bridge, routes, settings and rules to what they should be; what is right already stays. */
   async setUp(): Promise<void> {
     const { bridge, podCidr, serviceCidr, netns, mtu } = this.#options;
-    const { socket, nftables, leases, state } = this.#parts;
+    const { socket, table, rules, leases, state } = this.#parts;
     if (findLink(socket, bridge) === undefined) {
       socket.execute(bridgeRequest(bridge, { mac: macOf(this.gateway), mtu: mtu ?? 1500 }));
     }
@@ -157,7 +161,7 @@ class RoutedBridge implements BridgeNetwork {
         if (codeOf(error) !== 'alreadyExists') throw error;
       }
     }
-    nftables.run(tableRules(this.#rules, leases.leases));
+    table.run(tableRules(rules, leases.leases));
     await state.setSysctl('net.ipv4.ip_forward', '1');
     // Pods of one node meet at the bridge, so the kernel would tell them to talk past the router that
     // translates their addresses, and count that against the errors it may send them. It does so when
@@ -181,7 +185,7 @@ class RoutedBridge implements BridgeNetwork {
     const lease = await this.#parts.leases.allocate({ id, name, portMappings });
     try {
       this.#connect(lease, request);
-      this.#runRules(publishRules(this.#rules.table, lease));
+      this.#runRules(publishRules(this.#parts.rules.table, lease));
     } catch (error) {
       await this.#free(lease).catch((again: unknown) =>
         this.#options.log.error('taking back a failed connection failed too', { id, error: messageOf(again) }),
@@ -196,7 +200,7 @@ class RoutedBridge implements BridgeNetwork {
       const lease = this.#parts.leases.find(id);
       if (lease === undefined) return;
       // The interfaces go with the sandbox's namespace: deleting them here would block 15 ms.
-      this.#runRules(unpublishRules(this.#rules.table, lease));
+      this.#runRules(unpublishRules(this.#parts.rules.table, lease));
       await this.#parts.leases.release(id);
     });
   }
@@ -211,16 +215,16 @@ class RoutedBridge implements BridgeNetwork {
   }
 
   async destroy(): Promise<void> {
-    const { socket, nftables, state } = this.#parts;
+    const { socket, table, rules, state } = this.#parts;
     const { clusterCidr, serviceCidr, stateDirectory } = this.#options;
     for (const link of listLinks(socket)) {
       if (link.master === this.#index && link.kind === 'veth') this.#deleteLink(link.index);
     }
     this.#deleteLink(this.#index);
-    nftables.run(`add table ip ${this.#rules.table}\ndelete table ip ${this.#rules.table}`);
-    const others = nftables
+    table.run(`add table ip ${rules.table}\ndelete table ip ${rules.table}`);
+    const others = table
       .list('list tables ip')
-      .some(({ table }) => String((table as { name?: unknown } | undefined)?.name).startsWith('wherry-net-'));
+      .some((entry) => String((entry.table as { name?: unknown } | undefined)?.name).startsWith('wherry-net-'));
     // Another cluster on this machine still forwards.
     if (!others) state.restoreSysctls();
     lowerFence(socket, [clusterCidr, serviceCidr]);
@@ -230,7 +234,7 @@ class RoutedBridge implements BridgeNetwork {
 
   [Symbol.dispose](): void {
     this.#parts.socket[Symbol.dispose]();
-    this.#parts.nftables[Symbol.dispose]();
+    this.#parts.table[Symbol.dispose]();
   }
 
   #connect(lease: Lease, { netns, interfaceName = 'eth0' }: NetworkRequest): void {
@@ -297,12 +301,12 @@ class RoutedBridge implements BridgeNetwork {
   async #free(lease: Lease): Promise<void> {
     const link = findLink(this.#parts.socket, this.#linkName(lease.id));
     if (link) this.#deleteLink(link.index);
-    this.#runRules(unpublishRules(this.#rules.table, lease));
+    this.#runRules(unpublishRules(this.#parts.rules.table, lease));
     await this.#parts.leases.release(lease.id);
   }
 
   #runRules(commands: string): void {
-    if (commands !== '') this.#parts.nftables.run(commands);
+    if (commands !== '') this.#parts.table.run(commands);
   }
 
   #deleteLink(index: number): void {

@@ -4,6 +4,7 @@ import { WherryError } from '@wherry/base';
 import { checked, lastErrno, libc, systemError } from '../libc.ts';
 import { inNetworkNamespace } from '../sockets/network-namespace.ts';
 import { decodeAttributes, textOf } from './attributes.ts';
+import { headerLength, messagesIn, type NetlinkMessage, type ReceivedMessage } from './netlink-message.ts';
 
 const openSocket = libc.func('int socket(int domain, int type, int protocol)');
 const setOption = libc.func('int setsockopt(int fd, int level, int name, const uint8_t *value, unsigned int length)');
@@ -12,7 +13,6 @@ const receive = libc.func('intptr_t recv(int fd, _Out_ uint8_t *data, size_t len
 
 const afNetlink = 16;
 const rawCloseOnExec = 3 | 0o2000000;
-const headerLength = 16;
 const flag = { request: 1, multi: 2, ack: 4, dump: 0x300, capped: 0x100, extendedAck: 0x200 } as const;
 const kind = { error: 2, done: 3 } as const;
 /** Larger than any message of the kernel to a socket that did not ask for more (NLMSG_GOODSIZE is 8 KiB, dumps use 32 KiB). */
@@ -30,12 +30,6 @@ export interface NetlinkRequest {
   readonly type: number;
   readonly flags?: number;
   readonly body: Uint8Array;
-}
-
-/** A message that the kernel sent: its type and what follows the header. */
-export interface NetlinkMessage {
-  readonly type: number;
-  readonly body: Buffer;
 }
 
 /**
@@ -152,22 +146,11 @@ export class NetlinkSocket implements Disposable {
     checked(Number(send(this.#fd, data, data.length, 0)), 'netlink send');
   }
 
-  *#receive(): Generator<NetlinkMessage & { readonly sequence: number; readonly flags: number }> {
+  #receive(): Iterable<ReceivedMessage> {
     this.#buffer ??= Buffer.alloc(bufferSize);
     const size = Number(receive(this.#fd, this.#buffer, bufferSize, 0));
     if (size < 0) throw systemError('netlink recv', lastErrno());
-    let at = 0;
-    while (at + headerLength <= size) {
-      const length = this.#buffer.readUInt32LE(at);
-      if (length < headerLength || at + length > size) break;
-      yield {
-        type: this.#buffer.readUInt16LE(at + 4),
-        flags: this.#buffer.readUInt16LE(at + 6),
-        sequence: this.#buffer.readUInt32LE(at + 8),
-        body: this.#buffer.subarray(at + headerLength, at + length),
-      };
-      at += (length + 3) & ~3;
-    }
+    return messagesIn(this.#buffer.subarray(0, size));
   }
 }
 

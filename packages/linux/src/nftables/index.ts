@@ -1,1 +1,2 @@
 export * from './nftables.ts';
+export * from './watched-table.ts';
