@@ -1,8 +1,9 @@
-// npm run bench [-- --only start-up,idle,pods,api] [--json FILE]
+// npm run bench [-- --only start-up,idle,pods,api,growth] [--json FILE]
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
 import { measureContainerFloor } from './container-floor.ts';
+import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
 import { disposed, formatReport, type Measure } from './report.ts';
 import { measureStartUp } from './start-up.ts';
@@ -17,10 +18,10 @@ const measures: Measure[] = [];
 const say = (section: string): boolean => process.stderr.write(`bench: ${section}\n`);
 
 if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));
-if (wanted('idle') || wanted('pods') || wanted('api')) {
+if (['idle', 'pods', 'api', 'growth'].some(wanted)) {
   const cluster = await createTestCluster();
   try {
-    const inside = async (section: string, ...more: string[]): Promise<void> => {
+    const inside = async (section: string, given?: unknown): Promise<void> => {
       const ran = await cluster.machine.run(
         process.execPath,
         [
@@ -28,7 +29,7 @@ if (wanted('idle') || wanted('pods') || wanted('api')) {
           join(repository, 'bench', 'inside.ts'),
           section,
           cluster.kubeconfigPath,
-          ...more,
+          JSON.stringify(given ?? null),
         ],
         { timeout: 300_000 },
       );
@@ -36,11 +37,14 @@ if (wanted('idle') || wanted('pods') || wanted('api')) {
       measures.push(...(JSON.parse(ran.stdout) as Measure[]));
     };
     if (wanted('idle') && say('idle')) measures.push(...(await measureIdle(cluster)));
-    if (wanted('pods') && say('pods')) {
-      await cluster.loadTestImages();
-      await inside('pods', String(await measureContainerFloor(cluster.machine)));
-    }
+    if (wanted('pods') || wanted('growth')) await cluster.loadTestImages();
+    if (wanted('pods') && say('pods')) await inside('pods', await measureContainerFloor(cluster.machine));
     if (wanted('api') && say('api')) await inside('api');
+    if (wanted('growth') && say('growth')) {
+      const { cgroupParent, directory } = cluster.machine;
+      const runDirectory = join(directory, 'run', 'wherry');
+      await inside('growth', { pid: await cluster.daemonPid(), runDirectory, cgroupParent } satisfies GrowthOptions);
+    }
   } finally {
     await disposed(cluster);
   }

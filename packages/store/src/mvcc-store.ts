@@ -94,7 +94,7 @@ export class MvccStore implements Store {
         `the value of ${key} has ${value.length} bytes, more than the ${this.#largestValue} allowed`,
       );
     }
-    return await this.#write(key, Buffer.from(value), expected);
+    return await this.#write(key, exactCopy(value), expected);
   }
 
   async delete(key: string, expected?: Revision): Promise<WriteResult> {
@@ -241,6 +241,16 @@ export class MvccStore implements Store {
   #open(): void {
     if (this.#closed) throw new WherryError('unavailable', 'the store is closed');
   }
+}
+
+/**
+ * A copy in memory of its own. Events are kept for long by those who watch; a small slice of Node's buffer pool
+ * would keep the whole of its 8 KiB alive.
+ */
+function exactCopy(value: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(value.length);
+  copy.set(value);
+  return copy;
 }
 
 /** Adds one accepted write to a group and gives what now stands at its key. */

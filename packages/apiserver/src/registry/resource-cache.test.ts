@@ -41,6 +41,7 @@ test('remembers events for a time and says when they are gone', async () => {
   for (let revision = 11; revision <= 1000; revision++) cache.put(stored('x', revision));
   expect(cache.eventsAfter(10)).toHaveLength(990);
   await clock.advance(80_000);
+  expect(cache.eventsAfter(900)).toHaveLength(100);
   for (let revision = 1001; revision <= 1002; revision++) cache.put(stored('x', revision));
   expect(cache.eventsAfter(999)).toHaveLength(3);
   try {
@@ -49,6 +50,14 @@ test('remembers events for a time and says when they are gone', async () => {
   } catch (error) {
     expect(codeOf(error)).toBe('gone');
   }
+});
+
+test('forgets the oldest events when they take too much memory', () => {
+  const cache = new ResourceCache(new VirtualClock(), 0);
+  const raw = Buffer.from(`{"metadata":{"name":"x"},"data":"${'x'.repeat(100_000)}"}`);
+  for (let revision = 1; revision <= 500; revision++) cache.put(new StoredObject('x', revision, raw));
+  expect(cache.eventsAfter(400)).toHaveLength(100);
+  expect(() => cache.eventsAfter(300)).toThrow('too old resource version');
 });
 
 test('hands events to the watchers of the namespace, and none after they left', () => {

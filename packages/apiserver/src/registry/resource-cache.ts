@@ -23,8 +23,14 @@ export interface Watcher {
   fail(error: unknown): void;
 }
 
-/** How many events a resource remembers: at least, at most, and for how long between the two. */
-const window = { least: 256, most: 8192, milliseconds: 75_000 };
+/**
+ * How many events a resource remembers: at least, at most (in number and in encoded bytes), and for how long between
+ * the two. Twice the least may stay for ever: it is trimmed in blocks.
+ */
+const window = { least: 100, most: 8192, bytes: 8 * 1024 * 1024, milliseconds: 75_000 };
+
+/** Events that age one after the other are forgotten together, this often (ms). */
+const trimStep = 10_000;
 
 /**
  * The current objects of one resource in the order of their keys, and the latest changes.
@@ -37,7 +43,10 @@ export class ResourceCache {
   #keys: string[] = [];
   readonly #everywhere = new Set<Watcher>();
   readonly #inNamespace = new Map<string, Set<Watcher>>();
-  #events: { event: CacheEvent; at: number }[] = [];
+  #events: { event: CacheEvent; at: number; bytes: number }[] = [];
+  #eventBytes = 0;
+  /** Runs while there are events that only their age lets stay: a burst is forgotten without a next change. */
+  #trimming: Disposable | undefined;
   /** Changes after this revision are in `#events`. */
   #since: number;
   /** Revision of the last change. */
@@ -64,6 +73,7 @@ export class ResourceCache {
     for (const object of objects) this.#objects.set(object.key, object);
     this.#keys = objects.map((object) => object.key);
     this.#events = [];
+    this.#eventBytes = 0;
     this.#since = revision;
     this.lastChange = revision;
     this.#joined = undefined;
@@ -127,20 +137,39 @@ export class ResourceCache {
   }
 
   #record(event: CacheEvent): CacheEvent {
-    const now = this.#clock.now();
     this.lastChange = event.revision;
     this.#joined = undefined;
-    this.#events.push({ event, at: now });
-    // Trimmed in blocks: shifting one by one would move the array with every event.
-    if (this.#events.length > window.least * 2) {
-      let drop = Math.max(0, this.#events.length - window.most);
-      while (this.#events.length - drop > window.least && this.#events[drop]!.at < now - window.milliseconds) drop++;
-      if (drop > 0) {
-        this.#since = this.#events[drop - 1]!.event.revision;
-        this.#events.splice(0, drop);
-      }
-    }
+    const bytes = event.current.size;
+    this.#events.push({ event, at: this.#clock.now(), bytes });
+    this.#eventBytes += bytes;
+    // In blocks: shifting one by one would move the array with every event.
+    if (this.#events.length > window.most * 1.25 || this.#eventBytes > window.bytes * 1.25) this.#trim();
+    if (this.#events.length > window.least * 2) this.#trimLater(window.milliseconds);
     return event;
+  }
+
+  #trim(): void {
+    const oldest = this.#clock.now() - window.milliseconds;
+    const droppable = Math.max(0, this.#events.length - window.least);
+    let drop = 0;
+    for (; drop < droppable; drop++) {
+      const { at, bytes } = this.#events[drop]!;
+      const fits = this.#events.length - drop <= window.most && this.#eventBytes <= window.bytes;
+      if (fits && at > oldest) break;
+      this.#eventBytes -= bytes;
+    }
+    if (drop === 0) return;
+    this.#since = this.#events[drop - 1]!.event.revision;
+    this.#events.splice(0, drop);
+  }
+
+  #trimLater(ms: number): void {
+    this.#trimming ??= this.#clock.after(ms, () => {
+      this.#trimming = undefined;
+      this.#trim();
+      if (this.#events.length <= window.least * 2) return;
+      this.#trimLater(this.#events[0]!.at + window.milliseconds - this.#clock.now() + trimStep);
+    });
   }
 
   /** Changes after `revision`. Throws `gone` when they are no longer known. */
@@ -194,7 +223,11 @@ export class ResourceCache {
         if (own.length > 0) for (const watcher of [...watchers]) watcher.deliver(own);
       }
     }
-    for (const event of events) event.shared = undefined;
+    for (const event of events) {
+      event.shared = undefined;
+      event.previous?.release();
+      if (event.type === 'DELETED') event.current.release();
+    }
   }
 
   bookmark(revision: number): void {
@@ -202,6 +235,8 @@ export class ResourceCache {
   }
 
   failAll(error: unknown): void {
+    this.#trimming?.[Symbol.dispose]();
+    this.#trimming = undefined;
     for (const watcher of this.#all()) watcher.fail(error);
   }
 

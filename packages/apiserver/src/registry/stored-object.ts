@@ -58,11 +58,23 @@ export class StoredObject {
     this.#object = deepFreeze(object);
   }
 
+  /** Drops the decoded form where the encoded one is there: for what is history and hardly read again. */
+  release(): void {
+    if (this.#raw !== undefined || this.#bytes !== undefined) this.#object = undefined;
+  }
+
+  /** Bytes that this version holds in memory, without the decoded form. */
+  get size(): number {
+    return this.#raw?.length ?? this.#bytes?.length ?? 0;
+  }
+
   /** The same content under another version: how a deletion or a left selection is announced. */
   reissued(revision: number): StoredObject {
-    if (this.#raw !== undefined) return new StoredObject(this.key, revision, this.#raw);
-    const { resourceVersion: _, ...metadata } = this.object.metadata!;
-    return new StoredObject(this.key, revision, encodeStored({ ...this.object, metadata }));
+    const stored = new StoredObject(this.key, revision, this.#raw ?? encodeStored(this.object));
+    if (this.#object === undefined) return stored;
+    const { metadata } = this.#object;
+    stored.#object = deepFreeze({ ...this.#object, metadata: { ...metadata, resourceVersion: String(revision) } });
+    return stored;
   }
 }
 
@@ -77,7 +89,8 @@ function spliceRevision(raw: Uint8Array, revision: number): Buffer {
   const source = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
   const at = source.indexOf(anchor) + anchor.length;
   const field = `"resourceVersion":"${revision}",`;
-  const bytes = Buffer.allocUnsafe(source.length + field.length);
+  // Not from Node's pool: this lives long, and would keep 8 KiB of the pool alive.
+  const bytes = Buffer.allocUnsafeSlow(source.length + field.length);
   source.copy(bytes, 0, 0, at);
   bytes.write(field, at, 'latin1');
   source.copy(bytes, at + field.length, at);
