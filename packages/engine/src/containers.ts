@@ -11,7 +11,7 @@ import { ContainerExits } from './container-exits.ts';
 import { containerStatus, logPathOf } from './container-status.ts';
 import { type EngineContext, monitorGroup } from './context.ts';
 import { LiveContainer } from './live-container.ts';
-import { relayMounts } from './relay-mounts.ts';
+import { relayMounts, releaseRelays } from './relay-mounts.ts';
 import { makeFolderBeneath, mountRootfs, removeRootfs } from './rootfs.ts';
 import { startFailure } from './runtime/messages.ts';
 import { type Monitored, startMonitor } from './runtime/monitor.ts';
@@ -80,6 +80,7 @@ export class Containers {
       namespaces: { ...this.#sandboxes.namespaces(sandbox), ...this.#processesOf(record) },
       files: this.#sandboxes.files(sandbox),
       cgroupsPath: this.#cgroup(record),
+      cgroupVersion: this.#context.cgroups.version,
     });
     makeFolderBeneath(rootfs, spec.process.cwd);
     writeFileSync(join(paths.container(record.id), 'spec.json'), JSON.stringify(spec), { mode: 0o600 });
@@ -287,12 +288,20 @@ export class Containers {
 
   /** After a start of the daemon: takes over what runs, undoes what was half done. Call before any other. */
   async recover(): Promise<void> {
+    releaseRelays(this.#context);
     this.#exits.watch((id) => {
       this.#checkExit(id, false).catch((error: unknown) =>
         this.#context.log.error('an exit was not recorded', { container: id, error }),
       );
     });
-    await Promise.all(this.#context.containers.all().map((record) => this.#recoverOne(record)));
+    await Promise.all(
+      this.#context.containers.all().map((record) =>
+        // One container that cannot be mended must not keep the others from being taken over.
+        this.#recoverOne(record).catch((error: unknown) =>
+          this.#context.log.error('a container was not taken over', { container: record.id, error }),
+        ),
+      ),
+    );
   }
 
   async #recoverOne(record: ContainerRecord): Promise<void> {

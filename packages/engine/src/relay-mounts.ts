@@ -1,8 +1,10 @@
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { bindMount, unmountAll } from '@wherry/linux';
+import { join, relative } from 'node:path';
+import { bindMount, mountsBelow, unmountAll } from '@wherry/linux';
 import type { RuntimeSpec } from '@wherry/oci';
 import type { EngineContext } from './context.ts';
+
+const relayFolder = 'relay';
 
 /**
  * Where the runtime has a mount namespace of its own, a volume mounted after that was made is not
@@ -15,7 +17,7 @@ export function relayMounts(
   spec: RuntimeSpec,
 ): { readonly spec: RuntimeSpec } & Disposable {
   if (!context.runtimeNamespace.separate) return { spec, [Symbol.dispose]: () => undefined };
-  const folder = join(context.paths.container(id), 'relay');
+  const folder = join(context.paths.container(id), relayFolder);
   const made: string[] = [];
   const undo = (): void => {
     for (const path of made.splice(0)) unmountAll(path);
@@ -37,4 +39,10 @@ export function relayMounts(
     undo();
     throw error;
   }
+}
+
+/** Takes back the binds that a crash left in the middle of creations. */
+export function releaseRelays({ paths }: EngineContext): void {
+  for (const { mountPoint } of mountsBelow(paths.containers))
+    if (relative(paths.containers, mountPoint).split('/')[1] === relayFolder) unmountAll(mountPoint);
 }

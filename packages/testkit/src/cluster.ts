@@ -1,5 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { type BusyboxOptions, busyboxImage, webImage, writeDockerArchive } from './images.ts';
 import { type Kubectl, realKubectls } from './kubectl.ts';
 import { createTestMachine, type Ran, type RunOptions, type TestMachine } from './machine.ts';
@@ -26,6 +28,12 @@ export interface TestCluster extends AsyncDisposable {
   loadTestImages(options?: BusyboxOptions): Promise<void>;
   /** Process id of the daemon. */
   daemonPid(): Promise<number>;
+  /** Kills the daemon with SIGKILL and waits for its end. */
+  killDaemon(): Promise<void>;
+  /** Starts it again; fails when it says anything. */
+  startAgain(): Promise<void>;
+  /** The processes in the machine's cgroups, by their command lines. */
+  processes(): Promise<readonly { readonly pid: number; readonly command: string }[]>;
 }
 
 /** The checkout. */
@@ -87,11 +95,32 @@ export async function createTestCluster({ upArgs = [], start = true }: TestClust
       const ran = await wherry(['status', '-o', 'json']);
       return (JSON.parse(ran.stdout) as { pid: number }).pid;
     },
+    async killDaemon() {
+      const pid = await cluster.daemonPid();
+      process.kill(pid, 'SIGKILL');
+      while (existsSync(`/proc/${pid}`) && !isZombie(pid)) await setTimeout(2);
+    },
+    async startAgain() {
+      const ran = await wherry(['up', '--quiet']);
+      if (ran.code !== 0 || ran.stderr !== '') throw new Error(`wherry up: exit code ${ran.code}\n${ran.stderr}`);
+    },
+    async processes() {
+      const found: { pid: number; command: string }[] = [];
+      for (const pid of (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry))) {
+        const read = (name: string): Promise<string> => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '');
+        if (!(await read('cgroup')).includes(machine.cgroupParent)) continue;
+        const command = (await read('cmdline')).replaceAll('\0', ' ').trim();
+        if (command) found.push({ pid: Number(pid), command });
+      }
+      return found;
+    },
     async [Symbol.asyncDispose]() {
       const down = await wherry(['down', '--purge', '--quiet']);
-      await machine[Symbol.asyncDispose]();
-      if (down.code !== 0 && !down.stderr.includes('there is no cluster'))
-        throw new Error(`wherry down: ${down.stderr}`);
+      const failed = down.code !== 0 && !down.stderr.includes('there is no cluster');
+      await Promise.resolve(machine[Symbol.asyncDispose]()).catch((error: unknown) => {
+        throw failed ? new Error(`wherry down: ${down.stderr}`, { cause: error }) : error;
+      });
+      if (failed) throw new Error(`wherry down: ${down.stderr}`);
     },
   };
   if (start) {
@@ -113,4 +142,13 @@ export async function createTestCluster({ upArgs = [], start = true }: TestClust
     }
   }
   return cluster;
+}
+
+/** A process that has ended and waits for its parent, which need not be ours. */
+function isZombie(pid: number): boolean {
+  try {
+    return /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return true;
+  }
 }

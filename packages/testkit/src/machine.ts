@@ -63,7 +63,7 @@ export async function createTestMachine(): Promise<TestMachine> {
       execFileSync('ip', ['netns', 'delete', name]);
       await rm(directory, { recursive: true, force: true });
       const after = hostFacts();
-      for (const fact of after) if (!before.has(fact) && !fact.startsWith('netns wt-')) leaks.push(fact);
+      for (const fact of after) if (!before.has(fact)) leaks.push(fact);
       if (leaks.length > 0) throw new Error(`left behind on the machine:\n  ${leaks.join('\n  ')}`);
     },
   };
@@ -93,7 +93,7 @@ export function runProgram(
   });
 }
 
-/** What of the host must be the same after a test: interfaces, network namespaces, routes, rules. */
+/** What of the host must be the same after a test: interfaces, routes, rules. */
 function hostFacts(): ReadonlySet<string> {
   const lines = (kind: string, program: string, args: readonly string[]): string[] => {
     try {
@@ -108,7 +108,6 @@ function hostFacts(): ReadonlySet<string> {
   };
   return new Set([
     ...lines('interface', 'ip', ['-o', '-br', 'link']).map((line) => line.split(/\s+/).slice(0, 2).join(' ')),
-    ...lines('netns', 'ip', ['netns', 'list']),
     ...lines('route', 'ip', ['route']),
     ...lines('rule', 'nft', ['list', 'tables']),
   ]);

@@ -128,10 +128,11 @@ function strictExpand(text: string, environment: ContainerEnvironment): string {
 
 async function create(
   node: NodeContext,
-  { sandbox, record }: StartRequest,
+  { sandbox, action, record }: StartRequest,
   config: ReturnType<typeof containerConfig>,
 ): Promise<string> {
   try {
+    if (action.unstarted !== undefined) await node.runtime.removeContainer(action.unstarted);
     return await node.runtime.createContainer(sandbox.id, config);
   } catch (error) {
     record('Warning', 'Failed', `Error: ${messageOf(error)}`);

@@ -33,6 +33,8 @@ export interface StartAction {
   readonly attempt: number;
   /** When the run before it ended (ms): what the back-off counts from. */
   readonly after: number | undefined;
+  /** A container that was made for this attempt and never started: it is removed first. */
+  readonly unstarted: string | undefined;
 }
 
 export interface StopAction {
@@ -218,7 +220,9 @@ class Planner {
   #start(sort: ContainerSort, container: V1Container): void {
     const { pod, backOffs, settings, now, busy } = this.#input;
     if (busy.has(container.name)) return;
-    const before = this.#runs(container.name)[0];
+    const runs = this.#runs(container.name);
+    const unstarted = runs[0]?.state === 'created' ? runs[0] : undefined;
+    const before = runs.find(({ state }) => state !== 'created');
     const after = before && (before.finishedAt ?? before.createdAt);
     const backOff = backOffs.get(container.name);
     const left = after === undefined ? 0 : backOffLeft(backOff, after, now, settings);
@@ -231,9 +235,9 @@ class Planner {
       });
       return;
     }
-    const known = statusCount(pod, container.name);
-    const attempt = before === undefined ? known : before.metadata.attempt + 1;
-    this.#starts.push({ sort, container, attempt, after });
+    const next = before === undefined ? statusCount(pod, container.name) : before.metadata.attempt + 1;
+    const attempt = unstarted?.metadata.attempt ?? next;
+    this.#starts.push({ sort, container, attempt, after, unstarted: unstarted?.id });
   }
 
   #mainsEnded(): boolean {
