@@ -3,6 +3,7 @@ import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } f
 import type { Duplex } from 'node:stream';
 import { DisposalStack } from '@wherry/base';
 import type { ApiClient } from '@wherry/client';
+import { privilegeEscalation } from './admission/privilege-escalation.ts';
 import type { UserInfo } from './auth/contract.ts';
 import { ensureBootstrapObjects } from './bootstrap.ts';
 import { documents } from './http/documents.ts';
@@ -71,18 +72,20 @@ class Server implements ApiServer {
   }
 
   async start(): Promise<void> {
-    const { store, kinds, clock, random, log, admission } = this.#options;
+    const { store, kinds, clock, random, log } = this.#options;
     const catalog = new Catalog(kinds);
     this.#registry = this.#stack.use(await Registry.open(store, catalog, clock, log), 'registry');
     this.reader = createReader(this.#registry, clock);
     const range = parseRange(this.#options.serviceCidr);
+    const authorizer = made(this.#options.authorizer, this.reader);
+    this.#authorizer = authorizer;
     this.#core = {
       catalog,
       registry: this.#registry,
       clock,
       random,
       log,
-      admission,
+      admission: [...this.#options.admission, privilegeEscalation(authorizer)],
       reader: this.reader,
       hooks: this.#hooks(catalog, range),
     };
@@ -110,9 +113,8 @@ class Server implements ApiServer {
   #wire(): void {
     const { options, reader } = { options: this.#options, reader: this.reader };
     const authenticator = made(options.authenticator, reader);
-    const authorizer = made(options.authorizer, reader);
+    const authorizer = this.#authorizer;
     const issuer = made(options.tokenIssuer, reader);
-    this.#authorizer = authorizer;
     this.#subresources = createSubresources(this.#core, { authenticator, authorizer, issuer });
     const users = new Users(authenticator, authorizer);
     this.#connect = createConnectors(this.#core, {

@@ -145,7 +145,7 @@ function buildIndex(source: RbacSource, generation: number): Index {
 }
 
 /** A role's own rules and those of the roles that its `aggregationRule` selects. */
-function withAggregated(
+export function withAggregated(
   role: RbacObject,
   all: ReadonlyMap<string, RbacObject>,
   seen = new Set<string>(),
