@@ -18,7 +18,9 @@ import { createPodControl, namespaceEnds, type PodControl, watchPods } from '../
 import { generatedName } from '../pods/pod-from-template.ts';
 import { slowStart } from '../pods/slow-start.ts';
 import { ownerKey } from '../replica-set/replica-set.ts';
-import { indexAnnotation, parseIndexes } from './indexes.ts';
+import { failJobMessage, verdictOn } from './failure-policy.ts';
+import { failsByIndex, failsIndex, failureAnnotations, indexRetryAt, lastFailures } from './index-failures.ts';
+import { indexAnnotation, indexOfPod, parseIndexes, writeIndexes } from './indexes.ts';
 import {
   countPods,
   endingConditions,
@@ -26,6 +28,8 @@ import {
   isJobFinished,
   livingCounts,
   missingIndexes,
+  occupying,
+  type PodCounts,
   retryDelay,
   sortPods,
   trackingFinalizer,
@@ -104,6 +108,8 @@ async function releasePod({ client }: ControllerContext, pod: V1Pod): Promise<vo
   }
 }
 
+type Counted = Pick<V1JobStatus, 'succeeded' | 'failed' | 'completedIndexes' | 'failedIndexes'>;
+
 class Pass {
   readonly #context: ControllerContext;
   readonly #events: EventRecorder;
@@ -136,10 +142,11 @@ class Pass {
     const now = clock.now();
     const job = this.#job;
     const counts = sortPods(job, this.#pods);
-    const counted = await this.#count(counts.succeeded, counts.failed);
-    const failed = counted.failed ?? 0;
-    const succeeded = counted.succeeded ?? 0;
-    const ending = endingOf(this.#job, { succeeded, failed, active: counts.active }, now);
+    const counted = await this.#count(counts);
+    const { failed = 0, succeeded = 0, completedIndexes, failedIndexes } = counted;
+    const failJob = failJobMessage(job, this.#pods);
+    const progress = { succeeded, failed, completedIndexes, failedIndexes, active: counts.active, failJob };
+    const ending = endingOf(this.#job, progress, now);
     const status: V1JobStatus = { ...this.#job.status, ...counted, ...livingCounts(counts) };
     if (!status.startTime && !job.spec?.suspend) status.startTime = timeText(now);
     let after: number | undefined;
@@ -167,46 +174,77 @@ class Pass {
    * Counts ended pods: names them in the status, takes their finalizers off, then moves them to the
    * counters. A crash in between repeats a step, and nothing is counted twice or lost (KEP-2307).
    */
-  async #count(
-    succeeded: readonly V1Pod[],
-    failed: readonly V1Pod[],
-  ): Promise<Pick<V1JobStatus, 'succeeded' | 'failed' | 'completedIndexes'>> {
-    const named = this.#job.status?.uncountedTerminatedPods ?? {};
+  async #count({ active, terminating, ...ended }: PodCounts): Promise<Counted> {
+    const job = this.#job;
+    const named = job.status?.uncountedTerminatedPods ?? {};
     const uidOf = (pod: V1Pod): string => pod.metadata?.uid ?? '';
-    const indexed = this.#job.spec?.completionMode === 'Indexed';
+    const indexed = job.spec?.completionMode === 'Indexed';
+    const { succeeded } = ended;
+    const held = this.#heldBack({ active, terminating, ...ended });
+    const failed = ended.failed.filter((pod) => !held.has(pod));
+    const counting = failed.filter((pod) => verdictOn(job, pod).action !== 'Ignore');
     const uncounted = {
       // Successful indexes are a set: writing them before the finalizers go is enough.
       succeeded: indexed ? [] : [...new Set([...(named.succeeded ?? []), ...succeeded.map(uidOf)])],
-      failed: [...new Set([...(named.failed ?? []), ...failed.map(uidOf)])],
+      failed: [...new Set([...(named.failed ?? []), ...counting.map(uidOf)])],
     };
     const none = { active: [], terminating: [], succeeded: [], failed: [] };
-    if (succeeded.length === 0 && uncounted.succeeded.length === 0 && uncounted.failed.length === 0)
-      return countPods(this.#job, none);
-    const indexes = indexed ? countPods(this.#job, { ...none, succeeded }) : {};
-    await this.#write({ ...this.#job.status, ...indexes, uncountedTerminatedPods: uncounted });
+    const failedIndexes = this.#failedIndexes(ended.failed);
+    if (succeeded.length + failed.length + uncounted.succeeded.length + uncounted.failed.length === 0)
+      return { ...countPods(job, none), ...failedIndexes };
+    const indexes = indexed ? { ...countPods(job, { ...none, succeeded }), ...failedIndexes } : {};
+    await this.#write({ ...job.status, ...indexes, uncountedTerminatedPods: uncounted });
     for (const pod of [...succeeded, ...failed]) await releasePod(this.#context, pod);
     // Those named earlier whose finalizer is off already count as well, though their pods may be gone.
     const placeholder = (uid: string): V1Pod => this.#pods.find((pod) => uidOf(pod) === uid) ?? { metadata: { uid } };
     const counted = countPods(this.#job, {
-      active: [],
-      terminating: [],
+      ...none,
       succeeded: uncounted.succeeded.map(placeholder),
       failed: uncounted.failed.map(placeholder),
     });
-    this.#job = { ...this.#job, status: { ...this.#job.status, ...counted, uncountedTerminatedPods: {} } };
-    return counted;
+    const all = { ...counted, ...failedIndexes };
+    this.#job = { ...this.#job, status: { ...this.#job.status, ...all, uncountedTerminatedPods: {} } };
+    return all;
+  }
+
+  /** The last failed pod of an index keeps its finalizer until another carries the index's count on. */
+  #heldBack({ active, terminating, failed }: PodCounts): Set<V1Pod> {
+    const job = this.#job;
+    const ends = job.status?.conditions?.some(
+      ({ type, status }) => (type === 'FailureTarget' || type === 'SuccessCriteriaMet') && status === 'True',
+    );
+    if (!failsByIndex(job) || ends) return new Set();
+    const limit = job.spec?.completions ?? 0;
+    const carried = new Set(occupying(job, { active, terminating }).map(indexOfPod));
+    for (const index of parseIndexes(job.status?.completedIndexes, limit)) carried.add(index);
+    const last = [...lastFailures(job, failed)];
+    return new Set(last.flatMap(([index, pod]) => (carried.has(index) || failsIndex(job, pod) ? [] : [pod])));
+  }
+
+  #failedIndexes(failed: readonly V1Pod[]): Pick<V1JobStatus, 'failedIndexes'> {
+    const job = this.#job;
+    if (!failsByIndex(job)) return {};
+    const limit = job.spec?.completions ?? 0;
+    const indexes = parseIndexes(job.status?.failedIndexes, limit);
+    for (const pod of failed) {
+      const index = indexOfPod(pod);
+      if (index !== undefined && index < limit && failsIndex(job, pod)) indexes.add(index);
+    }
+    return { failedIndexes: writeIndexes(indexes) };
   }
 
   /** Starts or ends pods; gives the milliseconds after which to look again when a back-off holds it up. */
   async #adjust(
     active: readonly V1Pod[],
     terminating: readonly V1Pod[],
-    counted: Pick<V1JobStatus, 'succeeded' | 'completedIndexes'>,
+    counted: Counted,
     now: number,
   ): Promise<number | undefined> {
     const job = this.#job;
-    const wanted = wantedActive(job, counted.succeeded ?? 0);
-    const busy = active.length + (job.spec?.podReplacementPolicy === 'Failed' ? terminating.length : 0);
+    const limit = job.spec?.completions ?? 0;
+    const failedIndexes = parseIndexes(counted.failedIndexes, limit);
+    const wanted = wantedActive(job, (counted.succeeded ?? 0) + failedIndexes.size);
+    const busy = occupying(job, { active, terminating }).length;
     if (active.length > wanted) {
       const surplus = inOrderOfDeletion(active, now).slice(0, active.length - wanted);
       for (const pod of surplus) await this.#control.delete(job, pod);
@@ -214,21 +252,50 @@ class Pass {
     }
     const missing = wanted - busy;
     if (missing <= 0) return undefined;
+    const done = new Set([...parseIndexes(counted.completedIndexes, limit), ...failedIndexes]);
+    const occupied = occupying(job, { active, terminating });
+    if (failsByIndex(job)) return this.#startIndexes(missingIndexes(job, done, occupied, limit), missing, now);
     const delay = retryDelay(this.#pods, now);
     if (delay > 0) return delay;
     const indexed = job.spec?.completionMode === 'Indexed';
-    const done = parseIndexes(counted.completedIndexes, job.spec?.completions ?? 0);
-    const indexes = indexed ? missingIndexes(job, done, [...active, ...terminating], missing) : [];
-    const result = await slowStart(indexed ? indexes.length : missing, async (at) => {
+    const indexes = indexed ? missingIndexes(job, done, occupied, missing) : [];
+    await this.#start(indexed ? indexes.length : missing, (pod, at) => {
+      if (indexed) this.#giveIndex(pod, indexes[at]!);
+    });
+    return undefined;
+  }
+
+  /** Starts the first of these indexes whose back-off is over; each has its own. Gives the milliseconds until the next is. */
+  async #startIndexes(indexes: readonly number[], most: number, now: number): Promise<number | undefined> {
+    const last = lastFailures(this.#job, sortPods(this.#job, this.#pods).failed);
+    const starts: number[] = [];
+    let next: number | undefined;
+    for (const index of indexes) {
+      const failed = last.get(index);
+      const left = failed === undefined ? 0 : indexRetryAt(this.#job, failed) - now;
+      if (left <= 0) starts.push(index);
+      else next = Math.min(next ?? left, left);
+      if (starts.length === most) break;
+    }
+    await this.#start(starts.length, (pod, at) => {
+      const index = starts[at]!;
+      this.#giveIndex(pod, index);
+      Object.assign(pod.metadata!.annotations!, failureAnnotations(this.#job, last.get(index)));
+    });
+    return starts.length === most ? undefined : next;
+  }
+
+  async #start(count: number, draft: (pod: V1Pod, at: number) => void): Promise<void> {
+    const job = this.#job;
+    const result = await slowStart(count, async (at) => {
       await this.#control.create(job, job.spec?.template, {
         draft: (pod) => {
           pod.metadata!.finalizers = [...(pod.metadata?.finalizers ?? []), trackingFinalizer];
-          if (indexed) this.#giveIndex(pod, indexes[at]!);
+          draft(pod, at);
         },
       });
     });
     if (result.error !== undefined && !namespaceEnds(result.error)) throw result.error;
-    return undefined;
   }
 
   #giveIndex(pod: V1Pod, index: number): void {

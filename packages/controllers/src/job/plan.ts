@@ -2,7 +2,9 @@ import { timeText, type V1Job, type V1JobCondition, type V1JobStatus, type V1Pod
 import { backoffDelay, millisOf } from '@wherry/client';
 import { conditionOf } from '../conditions.ts';
 import { isReady } from '../pods/pod-facts.ts';
+import { endedAt, failsByIndex } from './index-failures.ts';
 import { indexOfPod, parseIndexes, writeIndexes } from './indexes.ts';
+import { successPolicyMessage } from './success-policy.ts';
 
 export const trackingFinalizer = 'batch.kubernetes.io/job-tracking';
 const firstRetry = 10_000;
@@ -56,6 +58,14 @@ export function sortPods(job: V1Job, pods: readonly V1Pod[]): PodCounts {
   return counts;
 }
 
+/** The pods whose places are not free: those that end too, where only failed ones are replaced. */
+export function occupying(
+  { spec }: V1Job,
+  { active, terminating }: Pick<PodCounts, 'active' | 'terminating'>,
+): readonly V1Pod[] {
+  return spec?.podReplacementPolicy === 'Failed' ? [...active, ...terminating] : active;
+}
+
 /** Takes the ended pods into the counters of the status. Pods of an index that is done count once. */
 export function countPods(
   job: V1Job,
@@ -80,12 +90,17 @@ export function countPods(
   };
 }
 
+/** What of a job's state decides over its end. */
+export interface Progress extends Pick<V1JobStatus, 'completedIndexes' | 'failedIndexes'> {
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly active: readonly V1Pod[];
+  /** Why a failed pod fails the whole job (`podFailurePolicy`). */
+  readonly failJob: string | undefined;
+}
+
 /** Whether and why the job ends, given its counters. Pure. */
-export function endingOf(
-  job: V1Job,
-  counted: { readonly succeeded: number; readonly failed: number; readonly active: readonly V1Pod[] },
-  now: number,
-): Ending | undefined {
+export function endingOf(job: V1Job, counted: Progress, now: number): Ending | undefined {
   const before =
     conditionOf(job.status?.conditions, 'FailureTarget') ?? conditionOf(job.status?.conditions, 'SuccessCriteriaMet');
   if (before?.status === 'True')
@@ -94,6 +109,7 @@ export function endingOf(
       reason: before.reason ?? '',
       message: before.message ?? '',
     };
+  if (counted.failJob !== undefined) return { success: false, reason: 'PodFailurePolicy', message: counted.failJob };
   const { backoffLimit = 6, activeDeadlineSeconds, completions, suspend } = job.spec ?? {};
   const onFailure = job.spec?.template.spec?.restartPolicy === 'OnFailure';
   const restarts = onFailure ? counted.active.reduce((sum, pod) => sum + restartsOf(pod), 0) : 0;
@@ -111,6 +127,10 @@ export function endingOf(
     now >= started + activeDeadlineSeconds * 1000
   )
     return { success: false, reason: 'DeadlineExceeded', message: 'Job was active longer than specified deadline' };
+  if (job.spec?.completionMode === 'Indexed') {
+    const ending = endingByIndexes(job, counted);
+    if (ending) return ending;
+  }
   const complete =
     completions === undefined ? counted.succeeded > 0 && counted.active.length === 0 : counted.succeeded >= completions;
   return complete
@@ -118,17 +138,33 @@ export function endingOf(
     : undefined;
 }
 
+function endingByIndexes(job: V1Job, { completedIndexes, failedIndexes }: Progress): Ending | undefined {
+  const limit = job.spec?.completions ?? 0;
+  const completed = parseIndexes(completedIndexes, limit);
+  if (failsByIndex(job)) {
+    const failed = parseIndexes(failedIndexes, limit);
+    if (job.spec?.maxFailedIndexes !== undefined && failed.size > job.spec.maxFailedIndexes) {
+      const message = 'Job has exceeded the specified maximal number of failed indexes';
+      return { success: false, reason: 'MaxFailedIndexesExceeded', message };
+    }
+    if (failed.size > 0 && failed.size + completed.size >= limit)
+      return { success: false, reason: 'FailedIndexes', message: 'Job has failed indexes' };
+  }
+  const met = successPolicyMessage(job, completed);
+  return met === undefined ? undefined : { success: true, reason: 'SuccessPolicy', message: met };
+}
+
 function restartsOf(pod: V1Pod): number {
   const all = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
   return all.reduce((sum, { restartCount }) => sum + restartCount, 0);
 }
 
-/** How many pods should run now. Pure. */
-export function wantedActive(job: V1Job, succeeded: number): number {
+/** How many pods should run now; `ended` are the completions that succeeded and the indexes that failed. Pure. */
+export function wantedActive(job: V1Job, ended: number): number {
   const { completions, parallelism = 1, suspend } = job.spec ?? {};
   if (suspend) return 0;
-  if (completions === undefined) return succeeded > 0 ? 0 : parallelism;
-  return Math.max(0, Math.min(parallelism, completions - succeeded));
+  if (completions === undefined) return ended > 0 ? 0 : parallelism;
+  return Math.max(0, Math.min(parallelism, completions - ended));
 }
 
 /** Indexes to start, lowest first: neither done nor running. */
@@ -147,14 +183,8 @@ export function missingIndexes(
 
 /** Milliseconds until a pod may replace failed ones: 10 s, doubled by each failure since the last success, at most 10 min. */
 export function retryDelay(pods: readonly V1Pod[], now: number): number {
-  const ended = (pod: V1Pod): number =>
-    Math.max(
-      0,
-      ...(pod.status?.containerStatuses ?? []).map(({ state }) => millisOf(state?.terminated?.finishedAt) ?? 0),
-    ) ||
-    (millisOf(pod.metadata?.deletionTimestamp) ?? millisOf(pod.metadata?.creationTimestamp) ?? 0);
-  const lastSuccess = Math.max(0, ...pods.filter((pod) => pod.status?.phase === 'Succeeded').map(ended));
-  const failures = pods.filter((pod) => pod.status?.phase === 'Failed' && ended(pod) > lastSuccess).map(ended);
+  const lastSuccess = Math.max(0, ...pods.filter((pod) => pod.status?.phase === 'Succeeded').map(endedAt));
+  const failures = pods.filter((pod) => pod.status?.phase === 'Failed' && endedAt(pod) > lastSuccess).map(endedAt);
   if (failures.length === 0) return 0;
   return Math.max(0, Math.max(...failures) + backoffDelay(failures.length, firstRetry, longestRetry) - now);
 }
