@@ -18,6 +18,7 @@ import { type Monitored, startMonitor } from './runtime/monitor.ts';
 import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
 import { buildSpec } from './spec/build-spec.ts';
+import { endStartersOf } from './starters.ts';
 import type { ContainerRecord, ProcessIdentity } from './state/records.ts';
 
 /** Exit code of what never ran or whose code nobody knows; containerd's. */
@@ -334,6 +335,7 @@ export class Containers {
       this.#hold(running);
       return;
     }
+    await endStartersOf(record.id);
     await this.#undoStart(record);
     await this.#recoverCreated(await containers.put({ ...record, phase: 'created' }));
   }

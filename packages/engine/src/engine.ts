@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
-import { dialInNetns, findProgram, openCgroups, unmountAll, warmThreadPool } from '@wherry/linux';
+import { adoptOrphans, dialInNetns, findProgram, openCgroups, unmountAll, warmThreadPool } from '@wherry/linux';
 import type { RuntimeSpec } from '@wherry/oci';
 import type {
   AttachOptions,
@@ -41,6 +41,7 @@ import { collectExec } from './streams/exec-sync.ts';
 export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { rootDirectory, runDirectory, log = silentLogger } = options;
   await warmThreadPool();
+  adoptOrphans();
   mkdirSync(rootDirectory, { recursive: true, mode: 0o700 });
   mkdirSync(runDirectory, { recursive: true, mode: 0o711 });
   const paths = enginePaths(rootDirectory, runDirectory);

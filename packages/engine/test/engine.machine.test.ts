@@ -201,6 +201,21 @@ describe('streams', () => {
     expect(code).toBe(9);
   });
 
+  test('a container can be stopped at once after an exec that could not start', async () => {
+    const id = await started(['sleep', '1000']);
+    const failed = await engine.execSync(id, ['nosuchcmd'], 10).catch((error: Error) => error.message);
+    expect(failed).toContain('executable file not found');
+    // The process that could not become the command is reaped by the engine, not at the leisure of process 1.
+    const children = () =>
+      readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
+        .trim()
+        .split(' ')
+        .filter((pid) => pid !== '' && /^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+    while (children().length > 0) await new Promise((resolve) => setImmediate(resolve));
+    await engine.stopContainer(id, 0);
+    expect((await engine.containerStatus(id)).exitCode).toBe(137);
+  });
+
   test('execSync ends at its time and kills the command', async () => {
     const id = await started(['sleep', '1000']);
     expect(await engine.execSync(id, ['sleep', '777'], 0.2).catch(codeOf)).toBe('timeout');

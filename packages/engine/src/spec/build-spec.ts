@@ -27,6 +27,8 @@ export interface SpecRequest {
   readonly namespaces: SandboxNamespaces;
   readonly files: SandboxFiles;
   readonly cgroupsPath: string;
+  /** Of the host. */
+  readonly cgroupVersion: 1 | 2;
 }
 
 const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -90,7 +92,7 @@ function environmentOf(config: ContainerConfig, image: ImageConfig, sandbox: Pod
   return [...values].map(([name, value]) => `${name}=${value}`);
 }
 
-function linuxSpec({ config, namespaces, cgroupsPath }: SpecRequest): LinuxSpec {
+function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion }: SpecRequest): LinuxSpec {
   const { security } = config;
   const privileged = security.privileged === true;
   const devices = devicesOf(config);
@@ -108,9 +110,11 @@ function linuxSpec({ config, namespaces, cgroupsPath }: SpecRequest): LinuxSpec 
         : namespaces.pid === undefined
           ? [{ type: 'pid' as const }]
           : [{ type: 'pid' as const, path: namespaces.pid }]),
+      // On version 2 what runs inside finds its own limits at the root of /sys/fs/cgroup (KEP-2254, containerd's CRI).
+      ...(cgroupVersion === 2 && !privileged ? [{ type: 'cgroup' as const }] : []),
     ],
     cgroupsPath,
-    resources: { ...resourcesSpec(config.resources ?? {}), devices: devices.rules },
+    resources: { ...resourcesSpec(config.resources ?? {}, cgroupVersion), devices: devices.rules },
     devices: devices.devices,
     ...(seccomp === undefined ? {} : { seccomp }),
     ...rootPropagation(config),

@@ -1,6 +1,7 @@
-import { statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { isAbsolute, normalize } from 'node:path';
 import { errnoOf, WherryError } from '@wherry/base';
+import { mountHolding } from '@wherry/linux';
 import type { MountSpec } from '@wherry/oci';
 import type { ContainerConfig, Mount } from '@wherry/runtime';
 
@@ -77,6 +78,8 @@ function checkedMount(mount: Mount): MountSpec {
       { cause: error },
     );
   }
+  if (mount.propagation === 'rshared' || mount.propagation === 'rslave')
+    checkPropagation(mount.hostPath, mount.propagation);
   const options = [mount.readOnly === true ? (mount.recursiveReadOnly === true ? 'rro' : 'ro') : 'rw'];
   const propagation =
     mount.propagation === undefined || mount.propagation === 'private' ? 'rprivate' : mount.propagation;
@@ -86,4 +89,17 @@ function checkedMount(mount: Mount): MountSpec {
     source: mount.hostPath,
     options: ['rbind', propagation, ...options],
   };
+}
+
+/** Mounts travel only through a mount of the host that lets them: refused rather than silently not done, as containerd does. */
+function checkPropagation(hostPath: string, wanted: 'rshared' | 'rslave'): void {
+  const mount = mountHolding(realpathSync(hostPath));
+  const shared = mount?.propagation.some((flag) => flag.startsWith('shared:'));
+  const slave = mount?.propagation.some((flag) => flag.startsWith('master:'));
+  if (shared === true || (wanted === 'rslave' && slave === true)) return;
+  const kind = wanted === 'rshared' ? 'a shared mount' : 'a shared or slave mount';
+  throw new WherryError(
+    'invalid',
+    `path ${JSON.stringify(hostPath)} is mounted on ${JSON.stringify(mount?.mountPoint ?? '/')} but it is not ${kind}`,
+  );
 }

@@ -1,8 +1,11 @@
 import type { ResourcesSpec } from '@wherry/oci';
 import type { LinuxResources } from '@wherry/runtime';
 
-/** CRI's resources in the words of the OCI specification, without devices. */
-export function resourcesSpec(resources: LinuxResources): ResourcesSpec {
+/**
+ * CRI's resources in the words of the OCI specification, without devices. What CRI calls `unified` is for hosts
+ * with cgroups of version 2 alone; the runtimes refuse it on others.
+ */
+export function resourcesSpec(resources: LinuxResources, cgroupVersion: 1 | 2): ResourcesSpec {
   const { cpuShares, cpuQuota, cpuPeriod, cpusetCpus, cpusetMems, memoryLimitBytes, memorySwapLimitBytes } = resources;
   const memory = { ...given('limit', positive(memoryLimitBytes)), ...given('swap', positive(memorySwapLimitBytes)) };
   const cpu = {
@@ -17,7 +20,7 @@ export function resourcesSpec(resources: LinuxResources): ResourcesSpec {
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
     ...(positive(resources.pidsLimit) === undefined ? {} : { pids: { limit: resources.pidsLimit as number } }),
     ...given('hugepageLimits', resources.hugepageLimits?.length ? resources.hugepageLimits : undefined),
-    ...given('unified', resources.unified),
+    ...given('unified', cgroupVersion === 2 ? resources.unified : undefined),
   };
 }
 

@@ -72,11 +72,14 @@ describe('users', () => {
 });
 
 test('resources leave out what is not set', () => {
-  expect(resourcesSpec({})).toEqual({});
-  expect(resourcesSpec({ cpuShares: 2, cpuQuota: -1, memoryLimitBytes: 0, pidsLimit: 7, cpusetCpus: '' })).toEqual({
+  expect(resourcesSpec({}, 2)).toEqual({});
+  expect(resourcesSpec({ cpuShares: 2, cpuQuota: -1, memoryLimitBytes: 0, pidsLimit: 7, cpusetCpus: '' }, 1)).toEqual({
     cpu: { shares: 2, quota: -1 },
     pids: { limit: 7 },
   });
+  const unified = { 'memory.oom.group': '1' };
+  expect(resourcesSpec({ unified }, 1)).toEqual({});
+  expect(resourcesSpec({ unified }, 2)).toEqual({ unified });
 });
 
 test('mounts: shallow ones first, the user’s own instead of ours, none over the root', () => {

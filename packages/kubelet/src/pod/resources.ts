@@ -82,6 +82,8 @@ export function containerResources(pod: V1Pod, container: V1Container, memoryCap
     ...(cpuLimit > 0 ? { cpuQuota: cpuQuota(cpuLimit) } : {}),
     ...(memoryLimit > 0 ? { memoryLimitBytes: memoryLimit, memorySwapLimitBytes: memoryLimit } : {}),
     oomScoreAdj: oomScoreAdj(pod, container, memoryCapacity),
+    // The kernel kills the container whole, not a process of it that the others then wait for (Kubernetes ≥ 1.28).
+    unified: { 'memory.oom.group': '1' },
   };
 }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { codeOf } from '@wherry/base';
@@ -30,6 +30,17 @@ test('layouts are told apart', () => {
     ]),
   });
   expect(() => layout([])).toThrow();
+});
+
+test('processes at the top of a cgroup namespace make room for controllers', () => {
+  for (const [file, content] of [
+    ['cgroup.controllers', 'cpu memory pids'],
+    ['cgroup.subtree_control', 'cpu memory pids'],
+  ] as const)
+    writeFileSync(join(root, file), content);
+  new CgroupsVersion2(root).create('/a/b');
+  expect(existsSync(join(root, 'a/b'))).toBe(true);
+  expect(existsSync(join(root, 'init'))).toBe(false); // nothing was in the way
 });
 
 test('shares become weights over the whole range', () => {

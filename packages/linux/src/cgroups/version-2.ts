@@ -36,7 +36,7 @@ export class CgroupsVersion2 implements Cgroups {
     for (const name of controllers) {
       if (!available.has(name) || enabled.has(name)) continue;
       try {
-        writeControl(join(folder, 'cgroup.subtree_control'), `+${name}`);
+        this.#enable(folder, name);
       } catch (error) {
         // cpuset and io are comforts; without these three no limit would hold.
         if (['cpu', 'memory', 'pids'].includes(name) && codeOf(error) !== 'notFound')
@@ -47,6 +47,39 @@ export class CgroupsVersion2 implements Cgroups {
           );
       }
     }
+  }
+
+  /**
+   * In a cgroup namespace (a container, a CI job) the top of the tree is no root for the kernel: it cannot hold
+   * processes and hand down controllers. There its processes move one group down, as into docker's `init`.
+   */
+  #enable(folder: string, name: string): void {
+    const file = join(folder, 'cgroup.subtree_control');
+    try {
+      writeControl(file, `+${name}`);
+    } catch (error) {
+      if (codeOf(error) !== 'conflict' || folder !== this.#root) throw error;
+      this.#moveDown(join(folder, 'init'));
+      writeControl(file, `+${name}`);
+    }
+  }
+
+  #moveDown(group: string): void {
+    if (!existsSync(group)) mkdirSync(group);
+    const procs = (folder: string): string[] =>
+      (readControl(join(folder, 'cgroup.procs')) ?? '').split('\n').filter((pid) => pid !== '' && pid !== '0');
+    const seen = new Set<string>();
+    // Again for those that were born meanwhile.
+    for (let fresh = procs(this.#root); fresh.length > 0; fresh = procs(this.#root).filter((pid) => !seen.has(pid)))
+      for (const pid of fresh) {
+        seen.add(pid);
+        try {
+          writeControl(join(group, 'cgroup.procs'), pid);
+        } catch (error) {
+          // It ended meanwhile. What cannot be moved makes the next attempt to hand down fail, with its reason.
+          if (!(error instanceof WherryError)) throw error;
+        }
+      }
   }
 
   limit(path: string, resources: LinuxResources): void {

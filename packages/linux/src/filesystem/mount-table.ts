@@ -27,6 +27,17 @@ export function isMountPoint(path: string): boolean {
   return listMounts().some((entry) => entry.mountPoint === path);
 }
 
+/** The mount that `path` (absolute, without symbolic links) lies in: the deepest, of several at one place the last. */
+export function mountHolding(path: string, mounts: readonly MountEntry[] = listMounts()): MountEntry | undefined {
+  let found: MountEntry | undefined;
+  for (const entry of mounts) {
+    const prefix = entry.mountPoint === '/' ? '/' : `${entry.mountPoint}/`;
+    if (path !== entry.mountPoint && !path.startsWith(prefix)) continue;
+    if (found === undefined || entry.mountPoint.length >= found.mountPoint.length) found = entry;
+  }
+  return found;
+}
+
 /** Mounts at or below a folder, deepest first: the order in which to unmount them. */
 export function mountsBelow(folder: string): MountEntry[] {
   const prefix = folder.endsWith('/') ? folder : `${folder}/`;

@@ -1,7 +1,9 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { codeOf, VirtualClock } from '@wherry/base';
 import { expect, test } from 'vitest';
 import {
+  adoptOrphans,
+  closeQuietly,
   findProgram,
   openPipe,
   ProcessHandle,
@@ -80,4 +82,31 @@ test('a handle knows its process by number and start time', async () => {
   await handle?.ended;
   expect(await child.exited).toEqual({ exitCode: 143, signal: 15 });
   expect(ProcessHandle.open(child.pid, start)).toBeUndefined();
+});
+
+test('an orphan is adopted and reaped; children keep their status', async () => {
+  adoptOrphans();
+  const out = openPipe();
+  const hold = openPipe();
+  const parent = spawnProgram({
+    path: findProgram('sh'),
+    args: ['-c', '(read go <&3; exit 9) & echo $!'],
+    descriptors: { 1: out.write, 3: hold.read },
+    newSession: true,
+  });
+  closeQuietly(out.write, hold.read);
+  let text = '';
+  for await (const chunk of streamOfDescriptor(out.read, { writable: false })) {
+    text += String(chunk);
+    if (text.includes('\n')) break;
+  }
+  const pid = Number(text);
+  expect(await parent.exited).toEqual({ exitCode: 0, signal: undefined });
+  expect(readFileSync(`/proc/${pid}/stat`, 'utf8').split(' ')[3]).toBe(String(process.pid));
+  const orphan = ProcessHandle.open(pid);
+  closeQuietly(hold.write);
+  await orphan?.ended;
+  while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setImmediate(resolve));
+  const child = spawnProgram({ path: findProgram('sh'), args: ['-c', 'exit 5'], newSession: true });
+  expect((await child.exited).exitCode).toBe(5);
 });

@@ -103,25 +103,40 @@ export function spawnProgram(request: SpawnRequest): Child {
   return childOf(pid[0]);
 }
 
+/** Children whose status their `Child` will fetch. */
+const awaited = new Set<number>();
+
+/** Whether `spawnProgram` started this child and will reap it. */
+export function isOwnChild(pid: number): boolean {
+  return awaited.has(pid);
+}
+
 function childOf(pid: number): Child {
   // A child that nobody has reaped keeps its number, so the handle is always the right process.
   const handle = ProcessHandle.open(pid);
   if (handle === undefined) throw new WherryError('internal', `child ${pid} was reaped by somebody else`);
   let reaped = false;
+  awaited.add(pid);
   const exited = handle.ended.then(() => {
     reaped = true;
     handle[Symbol.dispose]();
+    awaited.delete(pid);
     return reap(pid);
   });
   return {
     pid,
     exited,
     kill: (signal) => !reaped && handle.kill(signal),
-    [Symbol.dispose]: () => handle[Symbol.dispose](),
+    [Symbol.dispose]: () => {
+      if (reaped) return;
+      handle[Symbol.dispose]();
+      awaited.delete(pid);
+    },
   };
 }
 
-function reap(pid: number): ExitStatus {
+/** Fetches the status of a child that has ended. */
+export function reap(pid: number): ExitStatus {
   const status: [number] = [0];
   const result = checked(waitCall(pid, status, noHang) as number, `waitpid ${pid}`);
   if (result !== pid) throw new WherryError('internal', `child ${pid} ended without a status`);
