@@ -54,6 +54,21 @@ it('refuses a range in which this machine has an address', async () => {
   expect((error as Error).message).toContain('--cluster-cidr');
 });
 
+it.each([
+  [{ clusterCidr: '300.1.1.1/99' }, '--cluster-cidr'],
+  [{ clusterCidr: '10.0.0.0/25' }, '--cluster-cidr'],
+  [{ serviceCidr: 'fd00::/64' }, '--service-cidr'],
+  [{ clusterCidr: '10.96.0.0/16' }, 'overlap'],
+  [{ apiPort: 70_000 }, '--api-port'],
+  [{ nodeIp: 'x' }, '--node-ip'],
+  [{ listenAddress: 'localhost' }, '--listen-address'],
+])('refuses %j and remembers nothing', async (wish, flag) => {
+  const error = await failure(ensureCluster(home, { name: 'x', ...wish }));
+  expect(codeOf(error)).toBe('invalid');
+  expect((error as Error).message).toContain(flag);
+  expect(await listClusters(home)).toEqual([]);
+});
+
 it('names a damaged record', async () => {
   await mkdir(join(home.directory, 'clusters'));
   const path = join(home.directory, 'clusters', 'x.json');

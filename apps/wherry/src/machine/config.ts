@@ -1,7 +1,18 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { isIPv4 } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
-import { errnoOf, messageOf, WherryError, writeFileAtomically } from '@wherry/base';
+import {
+  type Cidr,
+  cidrContains,
+  cidrsOverlap,
+  errnoOf,
+  messageOf,
+  parseCidr,
+  parseIp,
+  WherryError,
+  writeFileAtomically,
+} from '@wherry/base';
 
 /**
  * One cluster on one machine, as `wherry up` fixed it at the first start: a root directory, a cgroup parent
@@ -123,6 +134,7 @@ export async function ensureCluster(home: Home, wishes: ClusterWishes): Promise<
     listenAddresses: [wishes.listenAddress ?? '127.0.0.1'],
     clusterDomain: 'cluster.local',
   };
+  checkAddresses(config);
   const clash = rangeClash(config);
   if (clash) throw new WherryError('conflict', clash);
   await mkdir(join(home.directory, 'clusters'), { recursive: true, mode: 0o700 });
@@ -165,21 +177,50 @@ function nodeNameOf(host: string): string {
   );
 }
 
+/** Fails with `invalid` for what is no address, range or port, naming the flag. */
+function checkAddresses({ clusterCidr, serviceCidr, apiPort, nodeIp, listenAddresses }: ClusterConfig): void {
+  const pods = rangeOf('--cluster-cidr', clusterCidr, 24);
+  const services = rangeOf('--service-cidr', serviceCidr, 28);
+  if (cidrsOverlap(pods, services))
+    throw new WherryError(
+      'invalid',
+      `the ranges of pods (${clusterCidr}) and services (${serviceCidr}) overlap; choose others with --cluster-cidr and --service-cidr`,
+    );
+  if (apiPort < 1 || apiPort > 65_535)
+    throw new WherryError('invalid', `invalid value ${apiPort} for --api-port: a port is a number from 1 to 65535`);
+  for (const [flag, address] of [
+    ['--node-ip', nodeIp],
+    ...listenAddresses.map((one) => ['--listen-address', one]),
+  ] as const)
+    if (address !== undefined && !isIPv4(address))
+      throw new WherryError(
+        'invalid',
+        `invalid value ${JSON.stringify(address)} for ${flag}: it is not an IPv4 address`,
+      );
+}
+
+/** An IPv4 range of at most `longest` bits of prefix. */
+function rangeOf(flag: string, text: string, longest: number): Cidr {
+  let range: Cidr | undefined;
+  try {
+    range = parseCidr(text);
+  } catch {}
+  if (range === undefined || !isIPv4(text.split('/')[0]!) || range.prefix > longest)
+    throw new WherryError(
+      'invalid',
+      `invalid value ${JSON.stringify(text)} for ${flag}: it must be an IPv4 range with a prefix of at most ${longest} bits, such as 10.0.0.0/16`,
+    );
+  return range;
+}
+
 /** What is wrong with the ranges, if an interface of this machine stands inside of one. */
 function rangeClash(config: ClusterConfig): string | undefined {
   for (const [name, addresses] of Object.entries(networkInterfaces()))
     for (const { address, family } of addresses ?? []) {
       if (family !== 'IPv4') continue;
       for (const flag of ['clusterCidr', 'serviceCidr'] as const)
-        if (inRange(address, config[flag]))
+        if (cidrContains(parseCidr(config[flag]), parseIp(address)!))
           return `the range ${config[flag]} is in use: interface ${name} has ${address}; choose another with --${flag === 'clusterCidr' ? 'cluster' : 'service'}-cidr`;
     }
   return undefined;
-}
-
-function inRange(address: string, cidr: string): boolean {
-  const [base, bits] = cidr.split('/') as [string, string];
-  const number = (text: string): number => text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
-  const size = 2 ** (32 - Number(bits));
-  return Math.floor(number(address) / size) === Math.floor(number(base) / size);
 }
