@@ -5,6 +5,7 @@ import { controlSocket } from './cli/control-client.ts';
 import { findCluster } from './machine/config.ts';
 import { serveControl } from './machine/control-server.ts';
 import type { Phase } from './machine/machine.ts';
+import { returnIdleMemory } from './machine/memory.ts';
 import { startMachine } from './machine/start.ts';
 
 /** What the daemon tells its starter, one JSON object a line on descriptor 3. */
@@ -50,6 +51,7 @@ export async function runDaemon(
     });
     const control = await serveControl(controlSocket(config), machine, { stop: () => stopped.resolve('stop'), log });
     report({ type: 'ready' });
+    using _ = returnIdleMemory(systemClock, log);
     log.info('ready', { sinceStartMs: Math.round(performance.now()) });
     log.info('stopping', { because: await stopped.promise });
     await control[Symbol.asyncDispose]();

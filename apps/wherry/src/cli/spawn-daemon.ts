@@ -8,8 +8,8 @@ import type { StartReport } from '../daemon.ts';
 import type { ClusterConfig, Home } from '../machine/config.ts';
 import type { Phase } from '../machine/machine.ts';
 
-/** Node's options for the daemon: a young generation that fits a machine at rest. */
-const nodeOptions = ['--max-semi-space-size=8', '--enable-source-maps'];
+/** Node's options for the daemon: a young generation that fits a machine at rest, and collections on request. */
+const nodeOptions = ['--max-semi-space-size=8', '--expose-gc', '--enable-source-maps'];
 
 export interface SpawnOptions {
   readonly home: Home;

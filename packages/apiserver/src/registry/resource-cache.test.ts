@@ -18,7 +18,10 @@ test('splices the version into stored bytes, once and at the right place', () =>
   });
   expect(object.bytes).toBe(object.bytes);
   expect(Object.isFrozen(object.object.data)).toBe(true);
-  expect(object.reissued(50).object.metadata!.resourceVersion).toBe('50');
+  const again = object.reissued(50);
+  expect(again.object).toEqual({ ...object.object, metadata: { ...object.object.metadata, resourceVersion: '50' } });
+  expect(JSON.parse(again.bytes.toString())).toEqual(again.object);
+  expect(JSON.parse(stored('n', 42).reissued(7).bytes.toString()).metadata.resourceVersion).toBe('7');
 });
 
 test('keeps keys in order, and namespaces apart that are prefixes of one another', () => {

@@ -139,7 +139,7 @@ export class ResourceCache {
   #record(event: CacheEvent): CacheEvent {
     this.lastChange = event.revision;
     this.#joined = undefined;
-    const bytes = event.current.size;
+    const bytes = event.current.size + (event.type === 'DELETED' ? event.previous!.size : 0);
     this.#events.push({ event, at: this.#clock.now(), bytes });
     this.#eventBytes += bytes;
     // In blocks: shifting one by one would move the array with every event.
@@ -223,11 +223,7 @@ export class ResourceCache {
         if (own.length > 0) for (const watcher of [...watchers]) watcher.deliver(own);
       }
     }
-    for (const event of events) {
-      event.shared = undefined;
-      event.previous?.release();
-      if (event.type === 'DELETED') event.current.release();
-    }
+    for (const event of events) event.shared = undefined;
   }
 
   bookmark(revision: number): void {
