@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { connect } from 'node:tls';
 import { Exec, KubeConfig, Log, PortForward } from '@kubernetes/client-node';
 import type { ApiServer } from '@wherry/apiserver';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -131,4 +132,37 @@ test('what is no upgrade is refused', async () => {
     code: 400,
     message: 'Upgrade request required',
   });
+});
+
+/** Sends a bare upgrade request and gives the status line. */
+function upgrade(method: string, path: string, token: string, protocol: string): Promise<string> {
+  const { port } = server.address!;
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false }, () => {
+      socket.write(
+        `${method} ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n\r\n`,
+      );
+    });
+    socket.once('data', (chunk: Buffer) => {
+      socket.destroy();
+      resolve(chunk.toString().split('\r\n')[0]!);
+    });
+    socket.once('error', reject);
+  });
+}
+
+test('to run a command takes the right to create, whatever the method and protocol', async () => {
+  const path = `${pods}/p/exec?container=a&command=cat&stdout=1`;
+  for (const protocol of ['SPDY/3.1', 'websocket']) {
+    expect(await upgrade('GET', path, 'reader', protocol)).toMatch(/^HTTP\/1.1 403 /);
+    expect(await upgrade('POST', path, 'reader', protocol)).toMatch(/^HTTP\/1.1 403 /);
+    for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+      expect(await upgrade(method, path, 'reader', protocol)).toMatch(/^HTTP\/1.1 405 /);
+  }
+  expect(await upgrade('GET', path, 'admin', 'websocket')).toMatch(/^HTTP\/1.1 101 /);
+});
+
+test('more ports than a WebSocket has channels for are refused', async () => {
+  const many = Array.from({ length: 65 }, (_, index) => index + 1).join(',');
+  expect(await upgrade('GET', `${pods}/p/portforward?ports=${many}`, 'admin', 'websocket')).toMatch(/ 400 /);
 });

@@ -36,12 +36,17 @@ export class ChannelSocket {
     }
     const channel = this.#base64 ? first - 0x30 : first;
     const input = this.#inputs.get(channel);
-    if (input === undefined || input.writableEnded) return;
+    // Nobody reads a channel whose command has closed its input: what still comes is dropped, not waited for.
+    if (input === undefined || input.writableEnded || input.destroyed) return;
     const payload = message.subarray(1);
     const data = this.#base64 ? Buffer.from(payload.toString('latin1'), 'base64') : payload;
     if (data.length > 0 && !input.write(data)) {
       this.#socket.pause();
-      input.once('drain', () => this.#socket.resume());
+      const resume = (): void => {
+        input.off('drain', resume).off('close', resume);
+        this.#socket.resume();
+      };
+      input.on('drain', resume).on('close', resume);
     }
   }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { hangUp } from './farewell.ts';
 
 /** Longest message that a client may send (bytes). */
 const longestMessage = 1024 * 1024;
@@ -22,7 +23,7 @@ export function acceptWebSocket(
     .filter((name) => name !== '' && !name.startsWith('base64url.bearer.authorization.k8s.io.'));
   const protocol = offered.length === 0 ? '' : offered.find((name) => protocols.includes(name));
   if (protocol === undefined || !protocols.includes(protocol)) {
-    socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    hangUp(socket, 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     return Promise.resolve(undefined);
   }
   const server = new WebSocketServer({
@@ -34,7 +35,10 @@ export function acceptWebSocket(
   return new Promise((resolve) => {
     // The library answers a malformed handshake itself and closes the socket.
     socket.once('close', () => resolve(undefined));
-    server.handleUpgrade(request, socket, head, (accepted) => resolve({ socket: accepted, protocol }));
+    server.handleUpgrade(request, socket, head, (accepted) => {
+      accepted.on('error', () => undefined);
+      resolve({ socket: accepted, protocol });
+    });
   });
 }
 

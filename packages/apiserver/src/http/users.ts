@@ -5,7 +5,8 @@ import type { Authenticator, Authorizer, UserInfo } from '../auth/contract.ts';
 import { authoriseResource, unauthorised } from '../request/authorise.ts';
 import type { Request } from './exchange.ts';
 
-const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
+/** Subprotocol of a WebSocket that carries a bearer token instead of a header. */
+export const tokenProtocol = 'base64url.bearer.authorization.k8s.io.';
 
 /** Finds out who sends a request. A connection's certificate is looked at once. */
 export class Users {
@@ -23,9 +24,7 @@ export class Users {
     const { headers } = request;
     const connection = (request as Http2ServerRequest).stream?.session ?? request.socket;
     const known = this.#ofConnection.get(connection);
-    if (known !== undefined && headers.authorization === undefined && headers['impersonate-user'] === undefined) {
-      return known;
-    }
+    if (known !== undefined && headers.authorization === undefined && !impersonates(request)) return known;
     return this.#find(request, connection, known);
   }
 
@@ -57,7 +56,7 @@ export class Users {
     const { headers } = request;
     const username = headers['impersonate-user'];
     if (username === undefined || username === '') {
-      if (headers['impersonate-group'] !== undefined || headers['impersonate-uid'] !== undefined) {
+      if (Object.keys(headers).some((name) => name !== 'impersonate-user' && name.startsWith('impersonate-'))) {
         throw badRequestError('requested impersonation without impersonating a user');
       }
       return user;
@@ -123,14 +122,29 @@ function listOf(request: Request, name: string): string[] {
 
 function extraOf(request: Request): Record<string, string[]> {
   const prefix = 'impersonate-extra-';
-  const extra: Record<string, string[]> = {};
+  const extra = new Map<string, string[]>();
   const { rawHeaders } = request;
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!.toLowerCase();
     if (!name.startsWith(prefix)) continue;
-    const key = decodeURIComponent(name.slice(prefix.length));
-    extra[key] ??= [];
-    extra[key].push(rawHeaders[index + 1]!);
+    const key = unescaped(name.slice(prefix.length));
+    const values = extra.get(key);
+    if (values === undefined) extra.set(key, [rawHeaders[index + 1]!]);
+    else values.push(rawHeaders[index + 1]!);
   }
-  return extra;
+  return Object.fromEntries(extra);
+}
+
+/** A key that is not escaped well is taken as it stands (apiserver's `unescapeExtraKey`). */
+function unescaped(key: string): string {
+  try {
+    return decodeURIComponent(key);
+  } catch {
+    return key;
+  }
+}
+
+function impersonates({ headers }: Request): boolean {
+  for (const name in headers) if (name.startsWith('impersonate-')) return true;
+  return false;
 }

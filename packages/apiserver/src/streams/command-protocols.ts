@@ -74,7 +74,14 @@ export class SpdyCommand {
   }
 
   add(stream: SpdyStream): void {
-    this.#streams.set(stream.headers.get('streamtype') ?? '', stream);
+    const type = stream.headers.get('streamtype') ?? '';
+    // What nobody asked for, or a second one of a kind, would lie unread.
+    if (!this.#expected.includes(type) || this.#streams.has(type)) {
+      stream.destroy();
+      return;
+    }
+    this.#streams.set(type, stream);
+    if (type !== 'stdin' && type !== 'resize') stream.resume();
     if (this.#expected.every((type) => this.#streams.has(type))) this.#resolveReady();
   }
 

@@ -115,11 +115,15 @@ export async function serveSocketForward(
   channels.close();
 }
 
+/** Two channels a port, and a channel's number is one byte. */
+const mostPorts = 64;
+
 /** The ports of a WebSocket forward. Error 400. */
 export function portsOf(values: readonly string[]): number[] {
   const ports = values.flatMap((value) => value.split(',')).map(Number);
   if (ports.length === 0 || ports.some((port) => !Number.isInteger(port) || port < 1 || port > 65535)) {
     throw badRequestError('query parameter "port" is required: port numbers from 1 to 65535');
   }
+  if (ports.length > mostPorts) throw badRequestError(`at most ${mostPorts} ports can be forwarded at a time`);
   return ports;
 }

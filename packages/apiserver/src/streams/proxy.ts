@@ -10,6 +10,7 @@ import {
 } from '@wherry/api';
 import { messageOf } from '@wherry/base';
 import type { Call, Connector } from '../http/handler.ts';
+import { tokenProtocol } from '../http/users.ts';
 import type { Core } from '../pipeline/core.ts';
 import type { Target } from '../pipeline/request.ts';
 
@@ -122,8 +123,8 @@ async function forward(call: Call, backend: Backend, path: string, dial: Dial): 
   });
   const headers: Record<string, string | string[]> = { host: `${backend.address}:${backend.port}` };
   for (const [name, value] of Object.entries(request.headers)) {
-    if (value !== undefined && !dropped.has(name) && !name.startsWith(':') && !name.startsWith('impersonate-'))
-      headers[name] = value;
+    if (value === undefined || dropped.has(name) || name.startsWith(':') || name.startsWith('impersonate-')) continue;
+    headers[name] = name === 'sec-websocket-protocol' ? withoutToken(String(value)) : value;
   }
   return new Promise((resolve, reject) => {
     const agent = new Agent({ keepAlive: false });
@@ -140,7 +141,7 @@ async function forward(call: Call, backend: Backend, path: string, dial: Dial): 
         answer.once('error', () => response.destroy());
       },
     );
-    outgoing.once('error', (error) =>
+    outgoing.on('error', (error) =>
       reject(statusError('unavailable', `error trying to reach service: ${error.message}`)),
     );
     response.once('close', () => {
@@ -171,8 +172,11 @@ export async function proxyUpgrade(
   ];
   for (let index = 0; index + 1 < request.rawHeaders.length; index += 2) {
     const name = request.rawHeaders[index]!;
-    if (['host', 'authorization', 'cookie'].includes(name.toLowerCase())) continue;
-    lines.push(`${name}: ${request.rawHeaders[index + 1]}`);
+    const lower = name.toLowerCase();
+    if (['host', 'authorization', 'cookie'].includes(lower) || lower.startsWith('impersonate-')) continue;
+    const value = request.rawHeaders[index + 1]!;
+    const shown = lower === 'sec-websocket-protocol' ? withoutToken(value) : value;
+    if (shown !== '') lines.push(`${name}: ${shown}`);
   }
   socket.write(`${lines.join('\r\n')}\r\n\r\n`);
   if (head.length > 0) socket.write(head);
@@ -183,4 +187,13 @@ export async function proxyUpgrade(
   for (const side of [socket, client]) side.once('close', end).once('error', end);
   socket.pipe(client);
   client.pipe(socket);
+}
+
+/** A list of subprotocols without the one that carries the caller's token: it is this server's, not the pod's. */
+export function withoutToken(protocols: string): string {
+  return protocols
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => !name.startsWith(tokenProtocol))
+    .join(', ');
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { badRequestError, statusError, statusOf } from '@wherry/api';
 import { codeOf, messageOf } from '@wherry/base';
-import { acceptWebSocket, SpdyConnection, type SpdyStream, webSocketStream } from '@wherry/http';
+import { acceptWebSocket, hangUp, SpdyConnection, type SpdyStream, webSocketStream } from '@wherry/http';
 import type { PodStreams, StreamSession } from '@wherry/runtime';
 import type { Authorizer, UserInfo } from '../auth/contract.ts';
 import { Query } from '../http/query.ts';
@@ -101,10 +101,16 @@ export class Upgrades {
   }
 
   #authorise(user: UserInfo, request: IncomingMessage, info: Parameters<typeof authoriseResource>[3]): void {
-    authoriseResource(this.#parts.authorizer, user, request.method === 'POST' ? 'create' : 'get', info);
+    const { method } = request;
+    if (method !== 'GET' && method !== 'POST') {
+      throw statusError('unsupported', 'the server does not allow this method on the requested resource', {
+        details: {},
+      });
+    }
+    authoriseResource(this.#parts.authorizer, user, method === 'POST' ? 'create' : 'get', info);
     // A WebSocket begins with a GET, but what it does is not reading (KEP-5032).
     const runs = info.subresource === 'exec' || info.subresource === 'attach' || info.subresource === 'portforward';
-    if (request.method === 'GET' && runs) authoriseResource(this.#parts.authorizer, user, 'create', info);
+    if (method === 'GET' && runs) authoriseResource(this.#parts.authorizer, user, 'create', info);
   }
 
   async #command({ request, socket, head, query, target }: Upgrade): Promise<void> {
@@ -233,7 +239,8 @@ function refuse(socket: Duplex, error: unknown): void {
   if (socket.destroyed || !socket.writable) return;
   const status = statusOf(error);
   const body = `${JSON.stringify(status)}\n`;
-  socket.end(
+  hangUp(
+    socket,
     `HTTP/1.1 ${status.code ?? 500} ${status.reason ?? 'Error'}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }

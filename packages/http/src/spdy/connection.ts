@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import { hangUp } from '../farewell.ts';
 import {
   controlFrame,
   dataHeader,
@@ -27,7 +28,7 @@ export class SpdyStream extends Duplex {
   }
 
   override _read(): void {
-    this.#connection.resume();
+    this.#connection.wanted(this);
   }
 
   override _write(chunk: Buffer, _encoding: string, callback: (error?: Error | null) => void): void {
@@ -46,6 +47,10 @@ export class SpdyStream extends Duplex {
 
 /** A connection may have this many streams open. */
 const mostStreams = 256;
+/** Frames that wait for their turn before no more are read. */
+const mostWaiting = 64;
+/** What one stream may hold unread before the connection is read no further (bytes). */
+const mostUnread = 256 * 1024;
 /** Data goes out in frames of at most this size. */
 const longestData = 64 * 1024;
 
@@ -61,6 +66,9 @@ export class SpdyConnection {
   readonly #streams = new Map<number, SpdyStream>();
   readonly #onStream: (stream: SpdyStream) => void;
   #work: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  /** Streams whose readers are behind. */
+  readonly #full = new Set<SpdyStream>();
   #lastStream = 0;
   #closed = false;
   /** Resolves when the connection is over. */
@@ -73,7 +81,10 @@ export class SpdyConnection {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
+    // Each stream that writes may wait for it.
+    transport.setMaxListeners(mostStreams + 16);
     transport.on('data', (chunk: Buffer) => this.#take(chunk));
+    transport.on('drain', () => this.#resume());
     transport.on('end', () => this.close());
     transport.on('close', () => this.close());
     transport.on('error', () => this.close());
@@ -81,6 +92,7 @@ export class SpdyConnection {
 
   /** Frames are handled one after the other: header blocks depend on their order. */
   #take(chunk: Buffer): void {
+    if (this.#closed) return;
     let frames: Frame[];
     try {
       frames = this.#reader.read(chunk);
@@ -89,9 +101,21 @@ export class SpdyConnection {
       return;
     }
     for (const frame of frames) {
-      this.#work = this.#work.then(() => this.#handle(frame)).catch(() => this.close());
+      this.#waiting++;
+      this.#work = this.#work.then(() => this.#handle(frame)).then(this.#handled, this.#broken);
     }
+    if (this.#waiting > mostWaiting) this.#transport.pause();
   }
+
+  readonly #handled = (): void => {
+    this.#waiting--;
+    this.#resume();
+  };
+
+  readonly #broken = (): void => {
+    this.#waiting--;
+    this.close();
+  };
 
   async #handle(frame: Frame): Promise<void> {
     if (this.#closed) return;
@@ -115,7 +139,7 @@ export class SpdyConnection {
       case frameType.ping:
         // Odd numbers are the client's: it wants them back.
         if (frame.payload.readUInt32BE(0) % 2 === 1)
-          this.#transport.write(controlFrame(frameType.ping, 0, frame.payload));
+          this.#answer(controlFrame(frameType.ping, 0, frame.payload.subarray(0, 4)));
         return;
       case frameType.goAway:
         if (this.#streams.size === 0) this.close();
@@ -137,11 +161,12 @@ export class SpdyConnection {
       this.#reset(id, resetReason.refused);
       return;
     }
+    const reply = Buffer.concat([number(id), await this.#codec.compress(headerBlock({}))]);
+    if (this.#closed) return;
     const stream = new SpdyStream(this, id, headers);
     stream.on('error', () => undefined);
     this.#streams.set(id, stream);
-    const reply = Buffer.concat([number(id), await this.#codec.compress(headerBlock({}))]);
-    this.#transport.write(controlFrame(frameType.synReply, 0, reply));
+    this.#answer(controlFrame(frameType.synReply, 0, reply));
     if ((flags & flagFin) !== 0) stream.push(null);
     this.#onStream(stream);
   }
@@ -152,19 +177,34 @@ export class SpdyConnection {
       if (id > this.#lastStream) this.#reset(id, resetReason.invalidStream);
       return;
     }
-    if (payload.length > 0 && !stream.push(payload)) this.#transport.pause();
+    if (payload.length > 0 && !stream.push(payload) && stream.readableLength > mostUnread) {
+      this.#full.add(stream);
+      this.#transport.pause();
+    }
     if ((flags & flagFin) !== 0) stream.push(null);
   }
 
   #reset(id: number, reason: number): void {
     if (!this.#closed) {
-      this.#transport.write(controlFrame(frameType.rstStream, 0, Buffer.concat([number(id), number(reason)])));
+      this.#answer(controlFrame(frameType.rstStream, 0, Buffer.concat([number(id), number(reason)])));
     }
   }
 
-  /** Reads on after a stream was emptied. */
-  resume(): void {
-    if (!this.#closed && this.#transport.isPaused()) this.#transport.resume();
+  /** A client who does not read the answers to its frames is not read either. */
+  #answer(frame: Buffer): void {
+    if (!this.#transport.write(frame)) this.#transport.pause();
+  }
+
+  /** A stream's reader has caught up. */
+  wanted(stream: SpdyStream): void {
+    this.#full.delete(stream);
+    this.#resume();
+  }
+
+  #resume(): void {
+    if (this.#closed || !this.#transport.isPaused()) return;
+    const free = this.#full.size === 0 && this.#waiting <= mostWaiting && !this.#transport.writableNeedDrain;
+    if (free) this.#transport.resume();
   }
 
   sendData(id: number, data: Buffer, last: boolean, done: (error?: Error | null) => void): void {
@@ -188,9 +228,10 @@ export class SpdyConnection {
 
   /** Takes a stream out; resets it at the client when it was not over. */
   forget(stream: SpdyStream, unfinished: boolean): void {
+    this.#full.delete(stream);
     if (!this.#streams.delete(stream.id)) return;
     if (unfinished) this.#reset(stream.id, resetReason.cancel);
-    this.resume();
+    this.#resume();
   }
 
   close(): void {
@@ -201,7 +242,7 @@ export class SpdyConnection {
       stream.destroy();
     }
     this.#codec.close();
-    this.#transport.end();
+    hangUp(this.#transport);
     this.#resolveClosed();
   }
 }

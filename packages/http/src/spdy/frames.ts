@@ -22,26 +22,49 @@ export type Frame =
   | { readonly control: true; readonly type: number; readonly flags: number; readonly payload: Buffer }
   | { readonly control: false; readonly streamId: number; readonly flags: number; readonly payload: Buffer };
 
-/** Cuts a byte stream into frames. Throws on another version or a control frame above the limit. */
+interface OpenFrame {
+  readonly streamId: number;
+  readonly flags: number;
+  missing: number;
+}
+
+/**
+ * Cuts a byte stream into frames. A data frame comes in the pieces in which it arrived, its flags with
+ * the last one, so that a frame of 16 MiB is never held. Throws on another version or a control frame
+ * above the limit.
+ */
 export class FrameReader {
   #buffered: Buffer = Buffer.alloc(0);
+  /** The data frame that is arriving. */
+  #open: OpenFrame | undefined;
   readonly #longestControl: number;
 
   constructor(longestControl = 64 * 1024) {
     this.#longestControl = longestControl;
   }
 
-  /** The frames that are complete with these bytes. */
+  /** The frames, and pieces of data frames, that these bytes bring. */
   read(chunk: Buffer): Frame[] {
     let buffer = this.#buffered.length === 0 ? chunk : Buffer.concat([this.#buffered, chunk]);
     const frames: Frame[] = [];
-    while (buffer.length >= headerSize) {
+    for (;;) {
+      if (this.#open !== undefined) {
+        if (buffer.length === 0) break;
+        buffer = this.#piece(this.#open, buffer, frames);
+        continue;
+      }
+      if (buffer.length < headerSize) break;
       const first = buffer.readUInt32BE(0);
       const flags = buffer[4]!;
       const length = buffer.readUIntBE(5, 3);
       const control = first >>> 31 === 1;
       if (control && (((first >>> 16) & 0x7fff) !== version || length > this.#longestControl)) {
         throw new Error('not a SPDY/3 control frame');
+      }
+      if (!control && length > 0) {
+        this.#open = { streamId: first & 0x7fffffff, flags, missing: length };
+        buffer = buffer.subarray(headerSize);
+        continue;
       }
       if (buffer.length < headerSize + length) break;
       const payload = buffer.subarray(headerSize, headerSize + length);
@@ -54,6 +77,16 @@ export class FrameReader {
     }
     this.#buffered = buffer;
     return frames;
+  }
+
+  /** Takes what there is of the open data frame; gives the rest of the bytes. */
+  #piece(open: OpenFrame, buffer: Buffer, frames: Frame[]): Buffer {
+    const payload = buffer.subarray(0, open.missing);
+    open.missing -= payload.length;
+    const whole = open.missing === 0;
+    frames.push({ control: false, streamId: open.streamId, flags: whole ? open.flags : 0, payload });
+    if (whole) this.#open = undefined;
+    return buffer.subarray(payload.length);
   }
 }
 

@@ -15,6 +15,9 @@ export class HeaderCodec {
     const dictionary = headerDictionary();
     this.#inflate = createInflate({ dictionary, flush: constants.Z_SYNC_FLUSH });
     this.#deflate = createDeflate({ dictionary, flush: constants.Z_SYNC_FLUSH });
+    // The call that is under way rejects; an error that comes after it has nobody left to tell.
+    this.#inflate.on('error', () => undefined);
+    this.#deflate.on('error', () => undefined);
     this.#inflate.on('data', (chunk: Buffer) => {
       this.#size += chunk.length;
       if (this.#size <= longestBlock) this.#output.push(chunk);
@@ -27,9 +30,10 @@ export class HeaderCodec {
       this.#output = [];
       this.#size = 0;
       this.#inflate.once('error', reject);
-      this.#inflate.write(block, () => {
+      this.#inflate.write(block, (error) => {
         this.#inflate.off('error', reject);
-        if (this.#size > longestBlock) reject(new Error('a SPDY header block is too large'));
+        if (error) reject(error);
+        else if (this.#size > longestBlock) reject(new Error('a SPDY header block is too large'));
         else resolve(Buffer.concat(this.#output));
       });
     });
