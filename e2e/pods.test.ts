@@ -105,7 +105,7 @@ describe('images', () => {
     const archive = join(k.machine.directory, 'late.tar');
     await writeDockerArchive(archive, await busyboxImage(), ['localhost:1/late:v1']);
     await k.load(archive);
-    await k.mustKubectl(['wait', 'pod/missing', '--for=condition=Ready', '--timeout=30s']);
+    await k.mustKubectl(['wait', 'pod/missing', '--for=condition=Ready', '--timeout=3s']);
   });
 });
 

@@ -73,8 +73,8 @@ export interface Kubelet {
   statsSummary(): Promise<StatsSummary>;
   /** Resolves when the node is registered and ready. */
   readonly ready: Promise<void>;
-  /** Writes the node's status anew (images changed). */
-  refreshNode(): Promise<void>;
+  /** Images came or went: pods that wait for one try again now, and the node's status is written anew. */
+  imagesChanged(): Promise<void>;
 }
 
 /** Makes a kubelet; nothing happens before `run`. */
@@ -124,7 +124,8 @@ class NodeAgent implements Kubelet {
     return this.#stats.summary(this.#options.nodeName);
   }
 
-  async refreshNode(): Promise<void> {
+  async imagesChanged(): Promise<void> {
+    for (const worker of this.#workers.values()) worker.imagesChanged();
     await this.#registration?.refresh();
   }
 

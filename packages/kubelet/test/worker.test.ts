@@ -135,6 +135,17 @@ describe('a pod on a node', () => {
     expect(config?.env).toContainEqual({ name: 'A', value: '1' });
   });
 
+  it('starts what a crash left unstarted, as the same attempt', async () => {
+    await using scene = await makeScene();
+    await scene.create('web', { containers: [busybox('c')] });
+    const { id, ...rest } = scene.runtime.named('c');
+    scene.runtime.containers.set(id, { ...rest, id, state: 'created', startedAt: undefined });
+    await scene.restart();
+    expect([...scene.runtime.containers.values()]).toMatchObject([{ state: 'running', metadata: { attempt: 0 } }]);
+    expect(scene.runtime.containers.has(id)).toBe(false);
+    expect(scene.pod('web')?.status?.containerStatuses?.[0]).toMatchObject({ restartCount: 0, ready: true });
+  });
+
   it('tells pulls that fail from images that must not be pulled', async () => {
     await using scene = await makeScene();
     await scene.create('bad', {

@@ -66,7 +66,7 @@ async function start(config: ClusterConfig, options: StartOptions, stack: Dispos
     status: () => board.status(),
     async loadImages(archive) {
       const loaded = await parts.images.load(archive);
-      await loops.kubelet.refreshNode();
+      await loops.kubelet.imagesChanged();
       return loaded.flatMap(({ id, names }) => (names.length > 0 ? names : [id]));
     },
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),

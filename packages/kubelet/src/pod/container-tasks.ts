@@ -19,6 +19,8 @@ interface Failure {
   readonly hash: string;
 }
 
+const imageReasons = new Set(['ErrImagePull', 'ImagePullBackOff', 'ErrImageNeverPull', 'ImageInspectError']);
+
 /** Starts and stops the containers of one pod beside its passes; at most one task a container, each wakes the pod at its end. */
 export class ContainerTasks {
   readonly #scope: PodScope;
@@ -55,6 +57,13 @@ export class ContainerTasks {
   /** Tries again what waits for an object that the pod refers to. */
   referencesChanged(): void {
     for (const [name, failure] of this.#failures) if (failure.retryAt === undefined) this.#failures.delete(name);
+  }
+
+  /** Tries again at once what waits for an image; whether there was any. */
+  imagesChanged(): boolean {
+    const waiting = [...this.#failures].filter(([, { reason }]) => imageReasons.has(reason));
+    for (const [name] of waiting) this.#failures.delete(name);
+    return waiting.length > 0;
   }
 
   async settled(): Promise<void> {

@@ -106,6 +106,10 @@ export class PodWorker {
     this.wake();
   }
 
+  imagesChanged(): void {
+    if (this.#tasks.imagesChanged()) this.wake();
+  }
+
   wake(): void {
     if (this.#life === 'gone') return;
     if (this.#running) {
