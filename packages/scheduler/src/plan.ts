@@ -8,24 +8,39 @@ import { spreadStates } from './topology-spread.ts';
 /** Where a pod goes, or why nowhere in upstream's words. */
 export type Placement =
   | { readonly fits: true; readonly node: string }
-  | { readonly fits: false; readonly message: string };
+  | {
+      readonly fits: false;
+      /** `0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.` */
+      readonly message: string;
+      /** Nodes where it might help to take other pods away. */
+      readonly candidates: readonly NodeState[];
+    };
 
-/** Chooses the node for a pod among the known ones. Pure; ties go to the node with fewest pods, then by name. */
-export function plan(pod: V1Pod, all: readonly NodeState[], labelsOf: NamespaceLabels = () => undefined): Placement {
-  const nodes = all.filter((state) => state.node !== undefined);
-  if (nodes.length === 0) return { fits: false, message: 'no nodes available to schedule pods' };
-  const state: FilterState = {
+/** What the filters need to know for a pod, as things are now. */
+export function filterStateOf(pod: V1Pod, nodes: readonly NodeState[], labelsOf: NamespaceLabels): FilterState {
+  return {
     facts: factsOf(pod),
     affinity: affinityState(pod, nodes, labelsOf),
     spread: spreadStates(pod, nodes, 'DoNotSchedule'),
   };
-  const rejections: Rejection[] = [];
+}
+
+/** Chooses the node for a pod among the known ones. Pure; ties go to the node with fewest pods, then by name. */
+export function plan(pod: V1Pod, all: readonly NodeState[], labelsOf: NamespaceLabels = () => undefined): Placement {
+  const nodes = all.filter((state) => state.node !== undefined);
+  if (nodes.length === 0) return { fits: false, message: 'no nodes available to schedule pods', candidates: [] };
+  const state = filterStateOf(pod, nodes, labelsOf);
+  const rejections = new Map<NodeState, Rejection>();
   const fitting = nodes.filter((node) => {
     const rejection = rejectionOf(node, state);
-    if (rejection) rejections.push(rejection);
+    if (rejection) rejections.set(node, rejection);
     return rejection === undefined;
   });
-  if (fitting.length === 0) return { fits: false, message: unschedulableMessage(nodes.length, rejections) };
+  if (fitting.length === 0) {
+    const reasons = [...rejections.values()].flatMap((rejection) => rejection.reasons);
+    const candidates = nodes.filter((node) => !rejections.get(node)?.final);
+    return { fits: false, message: unavailable(nodes.length, reasons), candidates };
+  }
   if (fitting.length === 1) return { fits: true, node: fitting[0]!.name };
   const scores = scoresOf(state.facts, fitting, labelsOf);
   let best = 0;
@@ -38,15 +53,14 @@ export function plan(pod: V1Pod, all: readonly NodeState[], labelsOf: NamespaceL
   return { fits: true, node: fitting[best]!.name };
 }
 
-/** `0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable. preemption: …` */
-function unschedulableMessage(count: number, rejections: readonly Rejection[]): string {
-  const why = counted(rejections.flatMap(({ reasons }) => reasons));
-  const helpless = rejections.filter(({ final }) => final).length;
-  const preemption = counted([
-    ...Array.from({ length: rejections.length - helpless }, () => 'No preemption victims found for incoming pod'),
-    ...Array.from({ length: helpless }, () => 'Preemption is not helpful for scheduling'),
-  ]);
-  return `0/${count} nodes are available: ${why}. preemption: 0/${count} nodes are available: ${preemption}.`;
+/** What is added to the message of a pod that fits nowhere: `preemption: 0/2 nodes are available: …`. `reasons` are those of the candidates. */
+export function preemptionMessage(nodes: number, candidates: number, reasons: readonly string[]): string {
+  const helpless = Array.from({ length: nodes - candidates }, () => 'Preemption is not helpful for scheduling');
+  return `preemption: ${unavailable(nodes, [...reasons, ...helpless])}`;
+}
+
+function unavailable(nodes: number, reasons: readonly string[]): string {
+  return `0/${nodes} nodes are available: ${counted(reasons)}.`;
 }
 
 function counted(reasons: readonly string[]): string {

@@ -1,18 +1,29 @@
-import { timeText, type V1Namespace, type V1Node, type V1Pod, type V1PodCondition } from '@wherry/api';
+import {
+  timeText,
+  type V1Namespace,
+  type V1Node,
+  type V1Pod,
+  type V1PodCondition,
+  type V1PodDisruptionBudget,
+} from '@wherry/api';
 import { type Clock, codeOf, type Logger, messageOf } from '@wherry/base';
 import {
   type ApiClient,
   createEventRecorder,
   type EventRecorder,
   equalJson,
+  type Informer,
   type InformerFactory,
   keyOf,
   resources,
   runLeaderElection,
+  sharedIndexes,
 } from '@wherry/client';
 import { ClusterState, isFinished } from './cluster-state.ts';
 import { PendingPods } from './pending-pods.ts';
-import { plan } from './plan.ts';
+import { type Placement, plan, preemptionMessage } from './plan.ts';
+import type { NamespaceLabels } from './pod-affinity.ts';
+import { nominatedBefore, type Preemption, planPreemption, priorityOf } from './preemption.ts';
 
 /** What the scheduler needs. `informers` is run by its owner. */
 export interface SchedulerOptions {
@@ -51,7 +62,11 @@ class Run {
   readonly #pending: PendingPods;
   readonly #events: EventRecorder;
   readonly #binding = new Set<Promise<void>>();
-  readonly #namespaceOf: (name: string) => V1Namespace | undefined;
+  readonly #labelsOf: NamespaceLabels;
+  readonly #pods: Informer<V1Pod>;
+  readonly #budgets: Informer<V1PodDisruptionBudget>;
+  /** Pods that a node was made free for; others of no higher priority leave them the room. */
+  readonly #nominations = new Map<string, { readonly pod: V1Pod; readonly node: string }>();
   #ready = false;
   #planned = false;
 
@@ -72,13 +87,17 @@ class Run {
         kind: { apiVersion: 'v1', kind: 'Pod' },
       });
     const namespaces = options.informers.informer<V1Namespace>(resources.namespaces);
-    this.#namespaceOf = (name) => namespaces.get(name);
+    this.#labelsOf = (name) => namespaces.get(name)?.metadata?.labels;
+    this.#pods = options.informers.informer<V1Pod>(resources.pods);
+    this.#budgets = options.informers.informer<V1PodDisruptionBudget>(resources.podDisruptionBudgets, {
+      indexes: { namespace: sharedIndexes.namespace },
+    });
   }
 
   async whole(): Promise<void> {
     const { informers } = this.#options;
     const nodes = informers.informer<V1Node>(resources.nodes);
-    const pods = informers.informer<V1Pod>(resources.pods);
+    const pods = this.#pods;
     const subscriptions = [
       nodes.onChange((change) => {
         if (change.type === 'deleted') this.#state.removeNode(change.object.metadata?.name ?? '');
@@ -91,7 +110,7 @@ class Run {
       }),
     ];
     try {
-      await Promise.all([nodes.synced, pods.synced]);
+      await Promise.all([nodes.synced, pods.synced, this.#budgets.synced]);
       this.#ready = true;
       this.#wake();
       await new Promise<void>((resolve) => {
@@ -113,6 +132,7 @@ class Run {
     this.#state.putPod(pod);
     if (pod.spec?.nodeName || isFinished(pod) || pod.metadata?.deletionTimestamp) {
       this.#pending.remove(key);
+      this.#nominations.delete(key);
       const freed = isFinished(pod) && previous !== undefined && !isFinished(previous);
       const placed = !previous?.spec?.nodeName || !equalJson(previous.metadata?.labels, pod.metadata?.labels);
       if (freed) this.#pending.retry();
@@ -120,6 +140,9 @@ class Run {
       return;
     }
     if (!this.#isOurs(pod) || this.#state.isAssumed(key)) return;
+    // From before a restart.
+    const nominated = pod.status?.nominatedNodeName;
+    if (nominated && previous === undefined) this.#nominations.set(key, { pod, node: nominated });
     // Our own status write is no reason to try again.
     const same = previous !== undefined && this.#pending.get(key) !== undefined && sameWishes(previous, pod);
     if (!same) this.#pending.put(pod);
@@ -129,7 +152,7 @@ class Run {
     const key = keyOf(pod);
     this.#state.removePod(key);
     this.#pending.remove(key);
-    if (pod.spec?.nodeName) this.#pending.retry();
+    if (this.#nominations.delete(key) || pod.spec?.nodeName) this.#pending.retry();
   }
 
   #isOurs(pod: V1Pod): boolean {
@@ -146,14 +169,89 @@ class Run {
   }
 
   #schedule(pod: V1Pod): void {
-    const placement = plan(pod, this.#state.nodes, (name) => this.#namespaceOf(name)?.metadata?.labels);
+    const placement = this.#plan(pod);
     if (!placement.fits) {
       this.#pending.failed(pod);
-      this.#track(this.#reportFailure(pod, placement.message));
+      this.#makeRoom(pod, placement);
       return;
     }
+    this.#nominations.delete(keyOf(pod));
     this.#state.assume(pod, placement.node);
     this.#track(this.#bind(pod, placement.node));
+  }
+
+  /** Plans as if the pods that a node was made free for were there already. */
+  #plan(pod: V1Pod): Placement {
+    const { nodes } = this.#state;
+    const guests = nominatedBefore(pod, this.#nominations).flatMap(({ facts, node }) => {
+      const state = nodes.find(({ name }) => name === node);
+      return state === undefined ? [] : [{ facts, state }];
+    });
+    for (const { facts, state } of guests) state.add(facts);
+    try {
+      return plan(pod, nodes, this.#labelsOf);
+    } finally {
+      for (const { facts, state } of guests) state.remove(keyOf(facts.pod));
+    }
+  }
+
+  /** Takes pods of lower priority away for one that fits nowhere, where that helps. */
+  #makeRoom(pod: V1Pod, { message, candidates }: Extract<Placement, { fits: false }>): void {
+    const key = keyOf(pod);
+    const nodes = this.#state.nodes.filter(({ node }) => node !== undefined);
+    const preemption: Preemption = planPreemption({
+      pod,
+      nodes,
+      candidates,
+      labelsOf: this.#labelsOf,
+      budgetsIn: (namespace) => this.#budgets.byIndex('namespace', namespace),
+      nominated: this.#nominations.get(key)?.node,
+    });
+    if (preemption.kind === 'victims') {
+      const { node, victims } = preemption;
+      // The room was made for them before; they have to look for another.
+      for (const [other, nomination] of [...this.#nominations])
+        if (nomination.node === node && priorityOf(nomination.pod) < priorityOf(pod)) this.#nominations.delete(other);
+      this.#nominations.set(key, { pod, node });
+      this.#track(this.#evict(pod, node, victims).then(() => this.#reportFailure(pod, message, node)));
+      return;
+    }
+    if (preemption.kind === 'none' || !preemption.waits) this.#nominations.delete(key);
+    const why =
+      preemption.kind === 'refused'
+        ? `preemption: ${preemption.reason}.`
+        : preemptionMessage(nodes.length, candidates.length, preemption.reasons);
+    const whole = nodes.length === 0 ? message : `${message} ${why}`;
+    this.#track(this.#reportFailure(pod, whole, this.#nominations.get(key)?.node));
+  }
+
+  async #evict(pod: V1Pod, node: string, victims: readonly V1Pod[]): Promise<void> {
+    const { client, clock } = this.#options;
+    for (const victim of victims) {
+      if (victim.metadata?.deletionTimestamp) continue;
+      const { namespace, name = '', uid } = victim.metadata ?? {};
+      const condition = {
+        type: 'DisruptionTarget',
+        status: 'True',
+        reason: 'PreemptionByScheduler',
+        message: `${this.#name}: preempting to accommodate a higher priority pod`,
+        lastTransitionTime: timeText(clock.now()),
+      };
+      // Conditions merge by their type.
+      const patch = { metadata: { uid }, status: { conditions: [condition] } };
+      try {
+        await client.patch(resources.pods, { namespace, name }, 'strategic', patch, { subresource: 'status' });
+        await client.delete(resources.pods, { namespace, name }, { preconditions: { ...(uid ? { uid } : {}) } });
+      } catch (error) {
+        if (codeOf(error) === 'notFound' || codeOf(error) === 'conflict') continue; // gone already
+        this.#log.warn('a pod could not be preempted', { pod: keyOf(victim), error: messageOf(error) });
+        this.#nominations.delete(keyOf(pod));
+        this.#pending.retry((other) => keyOf(other) === keyOf(pod));
+        return;
+      }
+      const message = `Preempted by pod ${pod.metadata?.uid} on node ${node}`;
+      this.#events.event(victim, 'Normal', 'Preempted', message, { action: 'Preempting' });
+    }
   }
 
   #track(work: Promise<void>): void {
@@ -185,11 +283,14 @@ class Run {
     this.#events.event(pod, 'Normal', 'Scheduled', message, { action: 'Binding' });
   }
 
-  async #reportFailure(pod: V1Pod, message: string): Promise<void> {
+  async #reportFailure(pod: V1Pod, message: string, nominated: string | undefined): Promise<void> {
     this.#events.event(pod, 'Warning', 'FailedScheduling', message, { action: 'Scheduling' });
-    const conditions = pod.status?.conditions ?? [];
+    // What waits is kept as it was when it came; its status has been written since.
+    const { conditions = [], nominatedNodeName } = (this.#pods.get(keyOf(pod)) ?? pod).status ?? {};
     const old = conditions.find(({ type }) => type === 'PodScheduled');
-    if (old?.status === 'False' && old.reason === 'Unschedulable' && old.message === message) return;
+    const known = nominatedNodeName || undefined;
+    const same = old?.status === 'False' && old.reason === 'Unschedulable' && old.message === message;
+    if (same && known === nominated) return;
     const condition: V1PodCondition = {
       type: 'PodScheduled',
       status: 'False',
@@ -201,7 +302,10 @@ class Run {
           : timeText(this.#options.clock.now()),
     };
     const { namespace, name } = pod.metadata ?? {};
-    const status = { conditions: [...conditions.filter(({ type }) => type !== 'PodScheduled'), condition] };
+    const status = {
+      conditions: [...conditions.filter(({ type }) => type !== 'PodScheduled'), condition],
+      ...(known === nominated ? {} : { nominatedNodeName: nominated ?? null }),
+    };
     try {
       await this.#options.client.patch(
         resources.pods,
