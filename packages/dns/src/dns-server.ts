@@ -35,6 +35,7 @@ export interface DnsServer extends AsyncDisposable {
 const mostTcpConnections = 128;
 const tcpIdleMs = 10_000;
 const largestMessage = 65_535;
+const mostUnread = 512 * 1024;
 const longestCnameChain = 8;
 
 /** Listens on UDP and TCP. Throws `conflict` when an address and port is taken. */
@@ -202,6 +203,8 @@ function serveTcp(socket: Socket, connections: Set<Socket>, resolver: Resolver):
   const settle = (response: Buffer | undefined): void => {
     pending--;
     if (response !== undefined && socket.writable) {
+      // Who asks and does not read the answers is no resolver either.
+      if (socket.writableLength > mostUnread) return void socket.destroy();
       const length = Buffer.alloc(2);
       length.writeUInt16BE(response.length);
       socket.write(Buffer.concat([length, response]));

@@ -204,6 +204,19 @@ describe('unpacked layers', () => {
     expect(readFileSync(join(outside, 'victim'), 'utf8')).toBe('safe');
   });
 
+  it('leave the times of what a folder became a link to', async () => {
+    await using store = await open();
+    const outside = fresh();
+    mkdirSync(join(outside, 'etc'), { recursive: true });
+    const before = statSync(join(outside, 'etc')).mtimeMs;
+    await layersOf(store, [
+      folder('a'),
+      { ...folder('a/etc'), mtime: 12 },
+      { name: 'a', type: 'symlink', mode: 0o777, linkName: outside },
+    ]);
+    expect(statSync(join(outside, 'etc')).mtimeMs).toBe(before);
+  });
+
   it('are bounded, and leave nothing when they fail', async () => {
     const directory = fresh();
     await using store = await openImageStore({

@@ -66,6 +66,16 @@ export class LayerTree {
     if (lstatOf(path)) this.remove(path);
   }
 
+  /** Whether a path that was a folder still is: a parent may have become a link to anywhere since. */
+  isFolder(path: string): boolean {
+    let at = this.root;
+    for (const part of path.slice(this.root.length).split('/')) {
+      at = join(at, part);
+      if (lstatOf(at)?.isDirectory() !== true) return false;
+    }
+    return true;
+  }
+
   remove(path: string): void {
     if (path === this.root) throw new WherryError('corrupt', 'the archive replaces its root folder');
     const relative = path.slice(this.root.length + 1);

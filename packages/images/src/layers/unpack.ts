@@ -67,7 +67,7 @@ export async function unpackLayer(
       : error;
   }
   // At the end: each file made in a folder touches it.
-  for (const [path, time] of folderTimes) if (lstatOf(path)?.isDirectory()) utimesSync(path, time, time);
+  for (const [path, time] of folderTimes) if (tree.isFolder(path)) utimesSync(path, time, time);
   return { bytes, inodes: entries };
 }
 

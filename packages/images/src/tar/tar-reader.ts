@@ -8,7 +8,7 @@ export interface TarEntry {
   readonly body: AsyncIterable<Buffer>;
 }
 
-/** Long names and pax attributes of one entry together. */
+/** Long names and pax attributes that hold for one entry, all headers together (bytes). */
 const largestExtension = 1024 * 1024;
 
 /**
@@ -19,6 +19,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   const reader = new ByteReader(source);
   let global = new Map<string, Buffer>();
   let extended = new Map<string, Buffer>();
+  let held = { global: 0, own: 0 };
   try {
     for (;;) {
       const block = await reader.read(blockSize);
@@ -27,7 +28,14 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       if (isZero(block)) break;
       const flag = checkHeader(block);
       if (flag === 'x' || flag === 'g' || flag === 'L' || flag === 'K') {
-        const content = await readExtension(reader, number(block, 124, 12));
+        const size = number(block, 124, 12);
+        // Headers may follow each other without end: what is kept of them is counted together.
+        if (flag === 'g') held = { ...held, global: held.global + size + blockSize };
+        else held = { ...held, own: held.own + size + blockSize };
+        if (held.global + held.own > largestExtension) {
+          throw new WherryError('tooLarge', 'the tar headers of one entry are too long');
+        }
+        const content = await readExtension(reader, size);
         if (flag === 'x') extended = new Map([...extended, ...parsePax(content)]);
         else if (flag === 'g') global = new Map([...global, ...parsePax(content)]);
         else extended.set(flag === 'L' ? 'path' : 'linkpath', content.subarray(0, lengthOf(content)));
@@ -35,6 +43,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       }
       const header = makeHeader(block, flag, new Map([...global, ...extended]));
       extended = new Map();
+      held = { ...held, own: 0 };
       yield* entry(reader, header);
     }
     await reader.drain();

@@ -90,3 +90,37 @@ describe('tar', () => {
     await expect(unpack(archive)).rejects.toMatchObject({ code: 'tooLarge' });
   });
 });
+
+describe('pax headers', () => {
+  const numbered = (count: number): TarInput[] =>
+    Array.from({ length: count }, (_, index) => ({
+      name: `f${index}`,
+      type: 'file',
+      mode: 0o644,
+      xattrs: new Map([[`user.k${index}`, Buffer.alloc(60_000, 'v')]]),
+      content: Buffer.of(),
+    }));
+
+  it('of one entry are bounded together, those of many are not', async () => {
+    const separate = await pack(...numbered(30));
+    expect(await unpack(separate, 65_536)).toHaveLength(30);
+    // The same headers without the entries between them, for one entry or for all that follow.
+    for (const flag of ['x', 'g']) {
+      const headers: Buffer[] = [];
+      for (const one of numbered(30)) {
+        const packed = await pack(one);
+        const extension = Buffer.from(packed.subarray(0, packed.length - 3 * 512));
+        extension[156] = flag.charCodeAt(0);
+        extension.write('        ', 148, 'latin1');
+        const sum = extension.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+        extension.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+        headers.push(extension);
+      }
+      const archive = Buffer.concat([
+        ...headers,
+        await pack({ name: 'f', type: 'file', mode: 0o644, content: Buffer.of() }),
+      ]);
+      await expect(unpack(archive, 65_536)).rejects.toMatchObject({ code: 'tooLarge' });
+    }
+  });
+});

@@ -46,19 +46,28 @@ export function openBeneath(root: string | number, path: string, options: OpenBe
   }
 }
 
+/** Looks before it opens: to open a device of an image may already do something, a FIFO waits for its other end. */
+function openRegular(root: string, path: string): number {
+  const found = openBeneath(root, path, { flags: pathOnly });
+  try {
+    if (!fstatSync(found).isFile()) throw new WherryError('invalid', `${path} is not a regular file`);
+    return openSync(`/proc/self/fd/${found}`, constants.O_RDONLY);
+  } finally {
+    closeSync(found);
+  }
+}
+
 /** Reads a regular file below `root`, at most `limit` bytes. `undefined` when there is none. */
 export function readFileBeneath(root: string, path: string, limit: number): Buffer | undefined {
   let descriptor: number;
   try {
-    // Non-blocking: a FIFO in an image must not hang the reader.
-    descriptor = openBeneath(root, path, { flags: constants.O_RDONLY | constants.O_NONBLOCK });
+    descriptor = openRegular(root, path);
   } catch (error) {
     if ((error as { code?: string }).code === 'notFound') return undefined;
     throw error;
   }
   try {
     const status = fstatSync(descriptor);
-    if (!status.isFile()) throw new WherryError('invalid', `${path} is not a regular file`);
     if (status.size > limit) throw new WherryError('tooLarge', `${path} is larger than ${limit} bytes`);
     const content = Buffer.alloc(status.size);
     let length = 0;

@@ -16,6 +16,7 @@ import {
   bindMount,
   isMountPoint,
   listMounts,
+  makeNode,
   mountOverlay,
   mountsBelow,
   mountTmpfs,
@@ -129,5 +130,11 @@ describe('paths beneath a root', () => {
     expect(readFileBeneath(root, '/dots', 1000)?.toString()).toBe('ours');
     expect(caught(() => readFileBeneath(root, 'dots', 3))).toBe('tooLarge');
     expect(caught(() => openBeneath(root, 'dots', { escape: 'refuse' }))).toBeDefined();
+    // Neither waits for the other end of a FIFO nor opens a device.
+    makeNode(join(root, 'fifo'), { type: 'fifo', mode: 0o600 });
+    makeNode(join(root, 'device'), { type: 'character', mode: 0o600, major: 1, minor: 5 });
+    for (const name of ['fifo', 'device', 'etc']) {
+      expect(caught(() => readFileBeneath(root, name, 1000))).toBe('invalid');
+    }
   });
 });
