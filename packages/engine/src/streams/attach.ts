@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { errnoOf, WherryError } from '@wherry/base';
@@ -13,19 +14,26 @@ const longestPacket = 8192;
 
 /** Joins the stdio of a container through conmon's attach socket. `exit` is the container's. */
 export function attachTo(bundle: string, options: AttachOptions, exited: Promise<number>): StreamSession {
-  const socket = connectSeqpacket(join(bundle, 'attach'));
+  const { stream: socket, rest } = connectSeqpacket(join(bundle, 'attach'));
   const stdout = options.stdout ? new PassThrough() : undefined;
   const stderr = options.stderr && !options.tty ? new PassThrough() : undefined;
+  const targetOf = (packet: Buffer): PassThrough | undefined =>
+    packet[0] === stdoutPacket
+      ? stdout
+      : packet[0] === stderrPacket
+        ? (stderr ?? (options.tty ? stdout : undefined))
+        : undefined;
   const closed = new Promise<void>((resolve) => {
-    socket.once('close', () => resolve()).once('end', () => resolve());
+    socket.once('close', resolve).once('end', () => {
+      for (const packet of rest()) {
+        const target = targetOf(packet);
+        if (target?.destroyed === false) target.write(packet.subarray(1));
+      }
+      resolve();
+    });
   });
   socket.on('data', (packet: Buffer) => {
-    const target =
-      packet[0] === stdoutPacket
-        ? stdout
-        : packet[0] === stderrPacket
-          ? (stderr ?? (options.tty ? stdout : undefined))
-          : undefined;
+    const target = targetOf(packet);
     if (target === undefined || target.destroyed) return;
     if (!target.write(packet.subarray(1))) {
       socket.pause();
@@ -59,7 +67,7 @@ export function attachTo(bundle: string, options: AttachOptions, exited: Promise
 }
 
 /** One packet a write, the next after the one before; the end shuts the sending side down. */
-function packetWriter(socket: ReturnType<typeof connectSeqpacket>): Writable {
+function packetWriter(socket: Socket): Writable {
   return new Writable({
     write: (chunk: Buffer, _, done) => {
       const send = (at: number): void => {
