@@ -1,4 +1,4 @@
-import type { V1Lease, V1Node } from '@wherry/api';
+import type { CoreV1Event, V1Lease, V1Node } from '@wherry/api';
 import { resources } from '@wherry/client';
 import { describe, expect, it } from 'vitest';
 import { result } from './fake-runtime.ts';
@@ -133,6 +133,22 @@ describe('a pod on a node', () => {
     expect(ready(scene, 'missing')).toBe('True');
     const config = scene.runtime.configs.get(scene.runtime.named('c').id);
     expect(config?.env).toContainEqual({ name: 'A', value: '1' });
+  });
+
+  it('tries to mount a volume of a missing ConfigMap with growing pauses, and at once when it appears', async () => {
+    await using scene = await makeScene();
+    await scene.create('vol', {
+      containers: [busybox('c')],
+      volumes: [{ name: 'v', configMap: { name: 'late' } }],
+    });
+    for (let second = 0; second < 30; second++) await scene.step(1000);
+    const failure = scene.api.all<CoreV1Event>(resources.events).find(({ reason }) => reason === 'FailedMount');
+    expect(failure?.count).toBeGreaterThan(3);
+    expect(failure?.count).toBeLessThan(9);
+    expect(scene.runtime.calls).toEqual([]);
+    await scene.api.create(resources.configMaps, { metadata: { name: 'late', namespace: 'default' } });
+    await scene.step();
+    expect(scene.runtime.calls).toEqual(['start c']);
   });
 
   it('starts what a crash left unstarted, as the same attempt', async () => {

@@ -2,11 +2,18 @@ import { messageOf } from '@wherry/base';
 import type { DownwardFacts, MountedVolumes } from '@wherry/volumes';
 import type { PodScope } from './pod-scope.ts';
 
+/** Upstream's back-off between two tries to mount (ms). */
+const firstDelay = 500;
+const longestDelay = 122_000;
+
 /** The volumes of one pod: mounted before its first container, refreshed when their sources change or run out. */
 export class PodMounts {
   readonly #scope: PodScope;
   #mounted: MountedVolumes | undefined;
   #stale = false;
+  /** After a failure: wakes for other reasons before this time (ms) do not try again. */
+  #notBefore = 0;
+  #delay = firstDelay;
 
   constructor(scope: PodScope) {
     this.#scope = scope;
@@ -33,6 +40,10 @@ export class PodMounts {
     const { node, pod, timer, events } = this.#scope;
     const due = this.#mounted?.refreshAt !== undefined && this.#mounted.refreshAt <= node.clock.now();
     if (this.#mounted && !this.#stale && !due) return true;
+    if (!this.#stale && node.clock.now() < this.#notBefore) {
+      timer.wakeAt(this.#notBefore);
+      return this.#mounted !== undefined;
+    }
     this.#stale = false;
     try {
       const facts = this.facts(podIps);
@@ -40,12 +51,15 @@ export class PodMounts {
         const { refreshAt } = await node.volumes.refresh(pod(), facts);
         this.#mounted = { volumes: this.#mounted.volumes, refreshAt };
       } else this.#mounted = await node.volumes.mount(pod(), facts);
+      this.#delay = firstDelay;
       if (this.#mounted.refreshAt !== undefined) timer.wakeAt(this.#mounted.refreshAt);
       return true;
     } catch (error) {
       events.record('Warning', 'FailedMount', messageOf(error));
       // A missing object is watched; anything else is tried again.
-      timer.retry();
+      this.#notBefore = node.clock.now() + this.#delay;
+      this.#delay = Math.min(this.#delay * 2, longestDelay);
+      timer.wakeAt(this.#notBefore);
       return this.#mounted !== undefined;
     }
   }

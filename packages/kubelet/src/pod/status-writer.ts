@@ -20,7 +20,7 @@ export function statusPatch(old: V1PodStatus | undefined, status: V1PodStatus): 
     (condition) => !equalJson(bare(condition), bare(find(old, condition.type))),
   );
   if (conditions.length > 0) {
-    patch.conditions = conditions;
+    patch.conditions = conditions.map((condition) => ({ ...gone(find(old, condition.type)), ...condition }));
     const others = (old?.conditions ?? []).filter(({ type }) => !status.conditions?.some((own) => own.type === type));
     patch['$setElementOrder/conditions'] = [...(status.conditions ?? []), ...others].map(({ type }) => ({ type }));
   }
@@ -46,6 +46,14 @@ const ownFields = [
 
 function find(status: V1PodStatus | undefined, type: string): V1PodCondition | undefined {
   return status?.conditions?.find((condition) => condition.type === type);
+}
+
+/** Conditions merge by their type: words that no longer hold go only when told so. */
+function gone(old: V1PodCondition | undefined): Record<string, null> {
+  return {
+    ...(old?.message === undefined ? {} : { message: null }),
+    ...(old?.reason === undefined ? {} : { reason: null }),
+  };
 }
 
 /** A condition without what the API server alone fills in. */

@@ -9,6 +9,7 @@ export class WakeTimer {
   readonly #wake: () => void;
   #set: { readonly at: number; readonly timer: Disposable } | undefined;
   #delay = firstRetry;
+  #retried = false;
 
   constructor(clock: Clock, wake: () => void) {
     this.#clock = clock;
@@ -28,12 +29,15 @@ export class WakeTimer {
 
   /** Wakes after a delay that doubles with every failure until `succeeded`: 1 s to 2 min. */
   retry(): void {
+    this.#retried = true;
     this.wakeAt(this.#clock.now() + this.#delay);
     this.#delay = Math.min(this.#delay * 2, longestRetry);
   }
 
+  /** A pass over the pod went well; one that asked for a retry meanwhile did not. */
   succeeded(): void {
-    this.#delay = firstRetry;
+    if (!this.#retried) this.#delay = firstRetry;
+    this.#retried = false;
   }
 
   clear(): void {
