@@ -4,7 +4,6 @@ import type { Phase } from '../machine/machine.ts';
 import { preflight } from '../machine/preflight.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { daemonStatus } from './control-client.ts';
-import { mergeInto } from './kubeconfig-command.ts';
 import { createProgress } from './progress.ts';
 import { spawnDaemon } from './spawn-daemon.ts';
 import { statusTable } from './status.ts';
@@ -51,7 +50,11 @@ export const upCommand: Command = {
       cgroupParent: flags.string('cgroup-parent'),
     });
     if ((await daemonStatus(config)) === undefined) await start(config, context, flags.boolean('debug'), quiet);
-    if (flags.boolean('merge-kubeconfig')) await mergeInto(config, context);
+    if (flags.boolean('merge-kubeconfig')) {
+      // Brings a YAML parser, which the way to the daemon does not wait for.
+      const { mergeInto } = await import('./kubeconfig-command.ts');
+      await mergeInto(config, context);
+    }
     const status = await daemonStatus(config);
     if (!status) throw new WherryError('unavailable', `the daemon of ${JSON.stringify(config.name)} does not answer`);
     if (quiet) return 0;
