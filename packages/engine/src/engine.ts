@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
 import { adoptOrphans, dialInNetns, findProgram, openCgroups, unmountAll, warmThreadPool } from '@wherry/linux';
@@ -258,6 +258,13 @@ class EmbeddedEngine implements Engine {
     this.#context.cgroups.limit(this.#containers.cgroup(record), resources);
     const merged = { ...record.config, resources: { ...record.config.resources, ...resources } };
     await this.#context.containers.put({ ...record, config: merged });
+  }
+
+  async updateCgroup(path: string, resources: LinuxResources): Promise<void> {
+    const { cgroups, cgroupParent } = this.#context;
+    const group = join(cgroupParent, normalize(`/${path}`));
+    cgroups.create(group);
+    cgroups.limit(group, resources);
   }
 
   async reopenContainerLog(id: string): Promise<void> {

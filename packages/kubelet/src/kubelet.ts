@@ -23,6 +23,7 @@ import { type ClusterDns, hostDns } from './pod/dns.ts';
 import { podLabels } from './pod/labels.ts';
 import type { NodeContext } from './pod/node-context.ts';
 import { ObjectWatches } from './pod/object-watches.ts';
+import { QosGroups } from './pod/qos-groups.ts';
 import { PodWorker } from './pod/worker.ts';
 import { StatsReader, type StatsSummary } from './stats.ts';
 import { LogRotation, type RotationSettings } from './streams/log-rotation.ts';
@@ -77,6 +78,8 @@ export interface Kubelet {
   imagesChanged(): Promise<void>;
 }
 
+const defaultCgroupRoot = 'kubepods';
+
 /** Makes a kubelet; nothing happens before `run`. */
 export function createKubelet(options: KubeletOptions): Kubelet {
   return new NodeAgent(options);
@@ -99,6 +102,7 @@ class NodeAgent implements Kubelet {
   #registration: NodeRegistration | undefined;
   #context: NodeContext | undefined;
   #pods: Informer<V1Pod> | undefined;
+  readonly #qos: QosGroups;
 
   constructor(options: KubeletOptions) {
     const { runtime, clock, client, nodeName } = options;
@@ -106,6 +110,12 @@ class NodeAgent implements Kubelet {
     this.#log = options.log.with({ part: 'kubelet' });
     this.#rotation = new LogRotation(runtime, clock, this.#log, options.logRotation);
     this.#stats = new StatsReader(runtime, clock, this.#log);
+    this.#qos = new QosGroups({
+      runtime,
+      cgroupRoot: options.cgroupRoot ?? defaultCgroupRoot,
+      log: this.#log,
+      pods: () => [...this.#workers.values()].filter(({ active }) => active).map(({ pod }) => pod),
+    });
     this.#events =
       options.events ?? createEventRecorder({ client, component: 'kubelet', host: nodeName, clock, log: this.#log });
     this.ready = new Promise((resolve) => {
@@ -202,7 +212,7 @@ class NodeAgent implements Kubelet {
         log,
       }),
       logDirectory: this.#options.logDirectory,
-      cgroupRoot: this.#options.cgroupRoot ?? 'kubepods',
+      cgroupRoot: this.#options.cgroupRoot ?? defaultCgroupRoot,
       restartBackOff: this.#options.restartBackOff ?? defaultBackOff,
       runtimeName: () => this.#runtimeName,
       allocatable: () => (this.#facts ? allocatableOf(this.#facts, this.#maxPods()) : {}),
@@ -317,16 +327,20 @@ class NodeAgent implements Kubelet {
     const worker = this.#workers.get(uid);
     if (worker) {
       worker.update(change.object);
+      const { phase } = change.object.status ?? {};
+      if (phase === 'Succeeded' || phase === 'Failed') this.#qos.podsChanged();
       return;
     }
     if (this.#context === undefined) return;
     const fresh = new PodWorker(this.#context, change.object);
     this.#workers.set(uid, fresh);
     fresh.wake();
+    this.#qos.podsChanged();
   }
 
   #gone(uid: string): void {
     this.#workers.delete(uid);
+    this.#qos.podsChanged();
     // The object may have come back to our sight meanwhile (a finalizer was removed late).
     this.#context?.puller.prune();
   }

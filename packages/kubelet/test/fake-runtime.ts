@@ -34,6 +34,8 @@ export class FakeRuntime implements Partial<Omit<RuntimeService, 'exec'>> {
     return this as unknown as RuntimeService;
   }
 
+  async updateCgroup(): Promise<void> {}
+
   async version(): Promise<{ runtimeName: string; runtimeVersion: string; ociRuntime: string }> {
     return { runtimeName: 'wherry', runtimeVersion: '0.1.0', ociRuntime: 'none' };
   }

@@ -76,13 +76,9 @@ export async function makeScene(): Promise<Scene> {
       return kubelet;
     },
     step: async (ms = 0) => {
-      // File operations end on other threads: a few real turns beside the virtual ones.
-      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 2));
+      await settle(clock, 5);
       await clock.advance(ms);
-      for (let turn = 0; turn < 15; turn++) {
-        await new Promise((resolve) => setTimeout(resolve, 2));
-        await clock.advance(0);
-      }
+      await settle(clock, 15);
     },
     create: async (name, spec, more = {}) => {
       const pod: V1Pod = {
@@ -110,6 +106,19 @@ export async function makeScene(): Promise<Scene> {
   };
   await start();
   return scene;
+}
+
+/**
+ * Lets promises and file operations end; virtual time stands still. Operations on other threads are
+ * waited for however long the disk takes; what cannot be seen (mounts) gets some quiet turns of 2 ms.
+ */
+async function settle(clock: VirtualClock, quietTurns: number): Promise<void> {
+  for (let quiet = 0; quiet < quietTurns; ) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    await clock.advance(0);
+    const busy = process.getActiveResourcesInfo().some((name) => /^(FSReq|FileHandleCloseReq)/.test(name));
+    quiet = busy ? 0 : quiet + 1;
+  }
 }
 
 /** The memory API takes strategic patches as merge patches: conditions must be joined by type before. */

@@ -39,6 +39,12 @@ export interface RuntimeService {
   containerStats(id: string): Promise<ContainerStats>;
   listContainerStats(filter?: LabelFilter & { sandboxId?: string }): Promise<readonly ContainerStats[]>;
   updateContainerResources(id: string, resources: LinuxResources): Promise<void>;
+  /**
+   * Sets limits of a cgroup that holds those of sandboxes (`kubepods/burstable`), named as in
+   * `PodSandboxConfig.cgroupParent`; makes it where it is not there. CRI has no such call: there the
+   * kubelet writes to the cgroup file system by itself.
+   */
+  updateCgroup(path: string, resources: LinuxResources): Promise<void>;
   /** Makes the monitor write to a fresh log file (after the kubelet rotated the old one away). */
   reopenContainerLog(id: string): Promise<void>;
   /** Changes of containers and sandboxes, at once as they happen; ends with the signal. */
