@@ -1,3 +1,4 @@
+import { codeOf } from '@wherry/base';
 import { describe, expect, it } from 'vitest';
 import { parseBody } from './body.ts';
 
@@ -59,5 +60,46 @@ describe('YAML bodies', () => {
 
   it('refuses other types', () => {
     expect(() => parseBody(bytes(''), 'text/html')).toThrow(expect.objectContaining({ code: 'unsupported' }));
+  });
+});
+
+describe('hostile YAML', () => {
+  const codeFor = (text: string): unknown => {
+    try {
+      parseBody(Buffer.from(text), 'application/yaml');
+      return undefined;
+    } catch (error) {
+      return codeOf(error);
+    }
+  };
+
+  it('is refused before the parser runs out of memory or stack', () => {
+    // The first of these ended the process.
+    for (const text of [
+      '- '.repeat(100_000),
+      '? '.repeat(100_000),
+      '['.repeat(100_000),
+      '{'.repeat(100_000),
+      `a:\n${' '.repeat(100_000)}"b\n\n c"`,
+      Array.from({ length: 2000 }, (_, depth) => `${' '.repeat(depth)}a:`).join('\n'),
+      'a: &a [*a]',
+    ]) {
+      expect(codeFor(text)).toBe('invalid');
+    }
+  });
+
+  it('that would keep the parser busy for seconds is refused, as JSON it is read', () => {
+    const long = Object.fromEntries(Array.from({ length: 100_000 }, (_, index) => [`k${index}`, 'v']));
+    const lines = Object.keys(long).map((key) => `${key}: v`);
+    expect(codeFor(lines.join('\n'))).toBe('tooLarge');
+    expect(parseBody(Buffer.from(JSON.stringify(long)), 'application/apply-patch+yaml').value).toEqual(long);
+  });
+
+  it('is told from text that only looks like it', () => {
+    const script = `${'[ "$a" ] || { '.repeat(2000)}\n${' '.repeat(3000)}- - -`;
+    const text = `data:\n  script: |\n    ${script.replaceAll('\n', '\n    ')}\n  quoted: ${JSON.stringify(script)}\n`;
+    expect(parseBody(Buffer.from(text), 'application/yaml').value).toEqual({
+      data: { script: `${script}\n`, quoted: script },
+    });
   });
 });

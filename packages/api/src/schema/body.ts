@@ -1,6 +1,7 @@
 import { WherryError } from '@wherry/base';
 import { parseDocument } from 'yaml';
 import { duplicateKeys } from './duplicate-keys.ts';
+import { checkYamlBounds } from './yaml-bounds.ts';
 
 /** A request body as JSON values, with the keys that stood twice (the last one counts). */
 export interface ParsedBody {
@@ -63,8 +64,25 @@ function parseJson(text: string): ParsedBody {
   return { value, duplicateFields: duplicates };
 }
 
+function jsonOrNothing(text: string): ParsedBody | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  countKeys(value, 0);
+  return { value, duplicateFields: [] };
+}
+
 /** YAML 1.1 as Kubernetes reads it: no time stamps, no base 60, aliases bounded. */
 function parseYaml(text: string): ParsedBody {
+  // Clients mostly send JSON under this name, as server-side apply takes nothing else.
+  if (text.startsWith('{')) {
+    const parsed = jsonOrNothing(text);
+    if (parsed !== undefined) return parsed;
+  }
+  checkYamlBounds(text);
   const document = parseDocument(text, {
     version: '1.1',
     merge: true,
