@@ -2,7 +2,7 @@ import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster } from '@wherry/testkit';
 import { describe, expect, it } from 'vitest';
-import { useCluster } from './shared-cluster.ts';
+import { useCluster, webManifest } from './shared-cluster.ts';
 
 describe('a cluster', () => {
   const cluster = useCluster();
@@ -72,6 +72,37 @@ describe('a cluster', () => {
       stderr: "Error: unknown flag: --nosuch\nSee 'wherry up --help'.\n",
     });
   });
+});
+
+it('lives beside another one on the same machine', async () => {
+  await using one = await createTestCluster();
+  await one.loadTestImages();
+  const name = ['--name', 'second'];
+  const root = join(one.machine.directory, 'second');
+  const parent = ['--cgroup-parent', `${one.machine.cgroupParent}-second`];
+  const started = await one.wherry(['up', ...name, '--root-dir', root, '--node-name', 'node2', ...parent, '--quiet']);
+  expect(started).toMatchObject({ code: 0, stderr: '' });
+  const second = { env: { KUBECONFIG: join(root, 'admin.kubeconfig') } };
+  try {
+    expect((await one.wherry(['ls'])).stdout).toMatch(/^second +ready .*\n(.*\n)*wherry +ready /m);
+    expect((await one.kubectl(['get', 'nodes', '-o', 'name'], second)).stdout).toBe('node/node2\n');
+    const archive = join(one.machine.directory, 'busybox.tar');
+    expect((await one.wherry(['load', ...name, archive])).code).toBe(0);
+    for (const options of [{}, second]) {
+      await one.mustKubectl(['apply', '-f', '-'], { ...options, input: webManifest.replace('nginx:1.22', 'busybox:1.35').replace('ports: [{containerPort: 80}]', 'command: [sh, -c, "mkdir /w; hostname > /w/index.html; exec httpd -f -p 80 -h /w"]').replace('nodePort: 30320', options === second ? 'nodePort: 30321' : 'nodePort: 30320') }); // biome-ignore format: one manifest
+      await one.mustKubectl(['rollout', 'status', 'deploy/web', '--timeout=30s'], options);
+      const ip = await one.mustKubectl(['get', 'svc', 'web', '-o', 'jsonpath={.spec.clusterIP}'], options);
+      const served = await one.machine.run('curl', ['-s', '--max-time', '5', `http://${ip}:8080/`]);
+      expect(served.stdout).toMatch(/^web-/);
+    }
+    expect((await one.wherry(['down', ...name, '--quiet'])).code).toBe(0);
+    // What was removed of the second is not the first's.
+    const served = await one.machine.run('curl', ['-s', '--max-time', '5', 'http://127.0.0.1:30320/']);
+    expect(served.stdout).toMatch(/^web-/);
+  } finally {
+    await one.wherry(['down', ...name, '--purge', '--quiet']);
+  }
+  await expect(access(root)).rejects.toThrow();
 });
 
 it('removes everything with --purge', async () => {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { busyboxImage, writeDockerArchive } from '@wherry/testkit';
+import { busyboxImage, repository, writeDockerArchive } from '@wherry/testkit';
 import { describe, expect, it } from 'vitest';
 import { eventually } from './eventually.ts';
 import { useCluster } from './shared-cluster.ts';
@@ -107,6 +107,22 @@ describe('images', () => {
     await k.load(archive);
     await k.mustKubectl(['wait', 'pod/missing', '--for=condition=Ready', '--timeout=3s']);
   });
+});
+
+it('pulls from a registry on loopback', async () => {
+  const k = cluster.it;
+  const program = join(repository, 'e2e', 'inside', 'registry.ts');
+  await using registry = k.machine.start(process.execPath, [join(repository, 'tools', 'run.mjs'), program]);
+  const [, host] = await registry.waitFor(/listening on (\S+)\n/);
+  await start('pulled', { image: `${host}/some/image:v1`, command: ['sleep', '3600'] });
+  expect(await read('pulled', '.imageID')).toMatch(/^127\.0\.0\.1:\d+\/some\/image@sha256:[0-9a-f]{64}$/);
+  expect(await k.mustKubectl(['events', '--for', 'pod/pulled'])).toContain(
+    `Successfully pulled image "${host}/some/image:v1"`,
+  );
+  await k.apply(pod('absent', { image: `${host}/some/image:v2` }));
+  const waiting = '--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull';
+  await k.mustKubectl(['wait', 'pod/absent', waiting, '--timeout=10s']);
+  expect(await read('absent', '.state.waiting.message')).toContain('not found');
 });
 
 describe('a service account', () => {

@@ -23,6 +23,13 @@ function report(message: StartReport): void {
   } catch {}
 }
 
+/** On a full disk a line is lost, not the daemon (process.stderr would throw). */
+function writeLog(line: string): void {
+  try {
+    writeSync(2, line);
+  } catch {}
+}
+
 /**
  * Runs one cluster until SIGTERM, SIGINT or a stop over the control socket. Containers go on when it ends:
  * the next daemon takes them over.
@@ -32,7 +39,9 @@ export async function runDaemon(
   name: string,
   level: 'debug' | 'info',
 ): Promise<number> {
-  const log = jsonLogger((line) => process.stderr.write(line), level);
+  const log = jsonLogger(writeLog, level);
+  // Libraries warn on the console.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const stopped = deferred<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopped.resolve(signal));
   process.on('SIGHUP', () => undefined);

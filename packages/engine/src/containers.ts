@@ -217,7 +217,7 @@ export class Containers {
     record: ContainerRecord,
     end: Pick<ContainerRecord, 'exitCode' | 'finishedAt' | 'reason' | 'message'>,
   ): Promise<void> {
-    const exited = await this.#context.containers.put({
+    const exited = await this.#context.containers.note({
       ...record,
       ...end,
       phase: 'exited',
@@ -267,7 +267,7 @@ export class Containers {
     await this.#locks.run(found.id, async () => {
       const record = this.#context.containers.get(found.id);
       if (record === undefined) return;
-      await this.#context.containers.put({ ...record, phase: 'removing' });
+      await this.#context.containers.note({ ...record, phase: 'removing' });
       await this.#discard(record);
       this.#emit('containerDeleted', record);
     });
@@ -346,7 +346,7 @@ export class Containers {
     if (isMountPoint(paths.rootfs(record.id))) return;
     const message = 'the machine was started anew before the container was';
     const end = { exitCode: unknownCode, finishedAt: clock.now(), reason: 'Unknown', message };
-    await containers.put({ ...record, ...end, phase: 'exited' });
+    await containers.note({ ...record, ...end, phase: 'exited' });
   }
 
   /** Lets go of everything; the containers run on. */

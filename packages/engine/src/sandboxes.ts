@@ -117,7 +117,7 @@ export class Sandboxes {
       const current = this.#context.sandboxes.get(record.id);
       if (current === undefined || current.phase === 'notReady') return;
       await this.#disconnect(current);
-      await this.#context.sandboxes.put({ ...current, phase: 'notReady', init: undefined });
+      await this.#context.sandboxes.note({ ...current, phase: 'notReady', init: undefined });
       this.#context.events.emit({ type: 'sandboxStopped', sandboxId: current.id, labels: current.config.labels });
     });
   }
@@ -168,7 +168,7 @@ export class Sandboxes {
       else if (record.phase === 'ready' && !this.#alive(record)) {
         log.info('the namespaces of a sandbox are gone', { sandbox: record.id });
         await this.#disconnect(record);
-        await sandboxes.put({ ...record, phase: 'notReady', init: undefined });
+        await sandboxes.note({ ...record, phase: 'notReady', init: undefined });
       }
     }
     await network.reconcile(new Set(sandboxes.all().flatMap(({ id, phase }) => (phase === 'ready' ? [id] : []))));

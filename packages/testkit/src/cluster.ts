@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { type BusyboxOptions, busyboxImage, webImage, writeDockerArchive } from './images.ts';
 import { type Kubectl, realKubectls } from './kubectl.ts';
-import { createTestMachine, type Ran, type RunOptions, type TestMachine } from './machine.ts';
+import { createTestMachine, type Ran, type RunOptions, type TestMachine, type TestMachineOptions } from './machine.ts';
 import type { Running, StartOptions } from './running.ts';
 
 /** A cluster of the built product on a test machine of its own, driven from outside as a user would. */
@@ -39,15 +39,19 @@ export interface TestCluster extends AsyncDisposable {
 /** The checkout. */
 export const repository = new URL('../../..', import.meta.url).pathname;
 
-export interface TestClusterOptions {
+export interface TestClusterOptions extends TestMachineOptions {
   readonly upArgs?: readonly string[] | undefined;
   /** Do not start it yet. */
   readonly start?: boolean | undefined;
 }
 
 /** Brings a cluster up on a new machine. Disposing it takes it down with `--purge` and checks for leaks. */
-export async function createTestCluster({ upArgs = [], start = true }: TestClusterOptions = {}): Promise<TestCluster> {
-  const machine = await createTestMachine();
+export async function createTestCluster({
+  upArgs = [],
+  start = true,
+  ...options
+}: TestClusterOptions = {}): Promise<TestCluster> {
+  const machine = await createTestMachine(options);
   const kubeconfigPath = join(machine.directory, 'root', 'admin.kubeconfig');
   const env = {
     WHERRY_HOME: join(machine.directory, 'home'),

@@ -39,16 +39,24 @@ export interface TestMachine extends AsyncDisposable {
   readonly enter: readonly string[];
 }
 
+export interface TestMachineOptions {
+  /** Puts the machine's folder `root` on a disk of that many bytes, in a mount namespace of its own. */
+  readonly diskBytes?: number | undefined;
+}
+
 /** Makes a machine. */
-export async function createTestMachine(): Promise<TestMachine> {
+export async function createTestMachine({ diskBytes }: TestMachineOptions = {}): Promise<TestMachine> {
   const id = systemRandom.hex(8);
   const name = `wt-${id}`;
   const before = hostFacts();
   execFileSync('ip', ['netns', 'add', name]);
   const netns = `/run/netns/${name}`;
-  const enter = ['nsenter', `--net=${netns}`];
   execFileSync('nsenter', [`--net=${netns}`, 'ip', 'link', 'set', 'lo', 'up']);
   const directory = await mkdtemp(join(tmpdir(), 'wherry-machine-'));
+  const disk = diskBytes === undefined ? undefined : await privateDisk(join(directory, 'root'), diskBytes);
+  const enter = ['nsenter', `--net=${netns}`, ...(disk ? [`--mount=/proc/${disk.pid}/ns/mnt`] : [])];
+  const within = (program: string, args: readonly string[]) =>
+    ['nsenter', [...enter.slice(1), program, ...args]] as const;
   const cgroupParent = `wherry-test-${id}`;
   return {
     id,
@@ -56,9 +64,10 @@ export async function createTestMachine(): Promise<TestMachine> {
     directory,
     cgroupParent,
     enter,
-    run: (program, args, options) => runProgram('nsenter', [`--net=${netns}`, program, ...args], options),
-    start: (program, args, options) => startProgram('nsenter', [`--net=${netns}`, program, ...args], options),
+    run: (program, args, options) => runProgram(...within(program, args), options),
+    start: (program, args, options) => startProgram(...within(program, args), options),
     async [Symbol.asyncDispose]() {
+      await disk?.[Symbol.asyncDispose]();
       const leaks = await leaksBelow(directory, cgroupParent, netns);
       execFileSync('ip', ['netns', 'delete', name]);
       await rm(directory, { recursive: true, force: true });
@@ -67,6 +76,15 @@ export async function createTestMachine(): Promise<TestMachine> {
       if (leaks.length > 0) throw new Error(`left behind on the machine:\n  ${leaks.join('\n  ')}`);
     },
   };
+}
+
+/** A disk in a new mount namespace, which this process keeps. */
+async function privateDisk(folder: string, bytes: number): Promise<Running> {
+  const script = 'mkdir "$1" && mount -t tmpfs -o "size=$2" none "$1" && echo mounted && exec sleep infinity';
+  const command = ['sh', '-c', script, 'sh', folder, String(bytes)];
+  const keeper = startProgram('unshare', ['--mount', '--propagation', 'slave', ...command]);
+  await keeper.waitFor('mounted');
+  return keeper;
 }
 
 /** Runs a program to its end. Never throws for its exit code. */

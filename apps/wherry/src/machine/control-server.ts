@@ -1,5 +1,7 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { PassThrough } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { codeOf, type Logger, messageOf, WherryError } from '@wherry/base';
 import type { Machine } from './machine.ts';
 
@@ -12,10 +14,24 @@ export async function serveControl(
   machine: Machine,
   { stop, log }: { readonly stop: () => void; readonly log: Logger },
 ): Promise<AsyncDisposable> {
+  const load = async (request: IncomingMessage): Promise<readonly string[]> => {
+    // A reader that fails destroys its source; the connection must outlive that to carry the answer.
+    const archive = request.pipe(new PassThrough());
+    request.once('close', () => {
+      if (!request.complete) archive.destroy(new WherryError('cancelled', 'the archive was cut off'));
+    });
+    try {
+      return await machine.loadImages(archive);
+    } finally {
+      request.unpipe(archive);
+      // A sender that is cut off in the middle does not read the answer.
+      if (!request.complete) await finished(request.resume()).catch(() => undefined);
+    }
+  };
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const route = `${request.method} ${request.url}`;
     if (route === 'GET /status') reply(response, 200, machine.status());
-    else if (route === 'POST /images') reply(response, 200, { images: await machine.loadImages(request) });
+    else if (route === 'POST /images') reply(response, 200, { images: await load(request) });
     else if (route === 'POST /stop') {
       response.once('finish', stop);
       reply(response, 200, {});
@@ -25,7 +41,6 @@ export async function serveControl(
     handle(request, response).catch((error: unknown) => {
       log.warn('control call failed', { call: `${request.method} ${request.url}`, error: messageOf(error) });
       reply(response, 400, { code: codeOf(error) ?? 'internal', message: messageOf(error) });
-      request.resume();
     });
   });
   await rm(path, { force: true });

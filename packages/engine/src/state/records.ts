@@ -87,11 +87,32 @@ export class RecordStore<T extends { readonly id: string; readonly version: 1 }>
     return [...this.#records.values()];
   }
 
-  /** Replaces the record; resolves when a killed daemon would find it. */
+  /** Replaces the record; resolves when a killed daemon would find it. A failure leaves the one before. */
   async put(record: T): Promise<T> {
+    const before = this.#records.get(record.id);
     this.#records.set(record.id, record);
-    await writeFileAtomically(join(this.#folder, `${record.id}.json`), JSON.stringify(record), { sync: false });
+    try {
+      await this.#write(record);
+    } catch (error) {
+      if (before === undefined) this.#records.delete(record.id);
+      else this.#records.set(record.id, before);
+      throw error;
+    }
     return record;
+  }
+
+  /** Replaces the record of what has happened anyway: a full disk must not hold up the end of things. */
+  async note(record: T): Promise<T> {
+    this.#records.set(record.id, record);
+    await this.#write(record).catch((error: unknown) => {
+      if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) throw error;
+      this.#log.warn('no room for a record', { record: record.id, error });
+    });
+    return record;
+  }
+
+  #write(record: T): Promise<void> {
+    return writeFileAtomically(join(this.#folder, `${record.id}.json`), JSON.stringify(record), { sync: false });
   }
 
   async delete(id: string): Promise<void> {

@@ -3,6 +3,7 @@ import { timeText, type V1Container, type V1ContainerState, type V1ContainerStat
 import type { ContainerStatus } from '@wherry/runtime';
 import { type ObservedPod, runsOf } from './labels.ts';
 import type { ContainerHealth, ContainerSort } from './plan.ts';
+import type { ShownImage } from './pod-observer.ts';
 
 /** What the state of a container is made of, beside the pod. */
 export interface ContainerStateInput {
@@ -13,8 +14,8 @@ export interface ContainerStateInput {
   readonly waiting: ReadonlyMap<string, { readonly reason: string; readonly message?: string | undefined }>;
   /** Termination messages by container id. */
   readonly messages: ReadonlyMap<string, string>;
-  /** The name to show for an image, by its id. */
-  readonly imageNames: ReadonlyMap<string, string>;
+  /** How to show an image, by its id. */
+  readonly imageNames: ReadonlyMap<string, ShownImage>;
   /** `wherry` in `wherry://<id>`. */
   readonly runtimeName: string;
   readonly initialised: boolean;
@@ -56,6 +57,7 @@ export function containerStatusOf(
     if (before?.state === 'exited') lastState = { terminated: terminatedState(before, input) };
     else if (old?.lastState?.terminated && old.restartCount === newest.metadata.attempt) lastState = old.lastState;
   }
+  const shown = newest && input.imageNames.get(newest.imageId);
   const ended = state.terminated?.exitCode === 0 && sort === 'init' && container.restartPolicy !== 'Always';
   return {
     ...(container.resources?.requests && state.running ? { allocatedResources: container.resources.requests } : {}),
@@ -64,8 +66,8 @@ export function containerStatusOf(
       : old?.containerID
         ? { containerID: old.containerID }
         : {}),
-    image: (newest && input.imageNames.get(newest.imageId)) ?? container.image ?? '',
-    imageID: newest?.imageId ?? old?.imageID ?? '',
+    image: shown?.image ?? container.image ?? '',
+    imageID: shown?.imageID ?? newest?.imageId ?? old?.imageID ?? '',
     lastState,
     name: container.name,
     ready: ended || (health?.ready ?? false),

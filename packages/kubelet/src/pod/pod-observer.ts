@@ -4,11 +4,17 @@ import type { PodScope } from './pod-scope.ts';
 import { containersOf } from './resources.ts';
 import { terminationMessage } from './termination-message.ts';
 
+/** Name of an image and the digest it came with, as a container's status has them; loaded images have their id only. */
+export interface ShownImage {
+  readonly image: string;
+  readonly imageID: string;
+}
+
 /** Looks at what the runtime has of one pod; remembers what takes files and look-ups to find out. */
 export class PodObserver {
   readonly #scope: PodScope;
   readonly #messages = new Map<string, string>();
-  readonly #imageNames = new Map<string, string>();
+  readonly #imageNames = new Map<string, ShownImage>();
 
   constructor(scope: PodScope) {
     this.#scope = scope;
@@ -19,8 +25,8 @@ export class PodObserver {
     return this.#messages;
   }
 
-  /** The names that images are shown under, by image id. */
-  get imageNames(): ReadonlyMap<string, string> {
+  /** How images are shown, by image id. */
+  get imageNames(): ReadonlyMap<string, ShownImage> {
     return this.#imageNames;
   }
 
@@ -43,11 +49,15 @@ export class PodObserver {
     this.#messages.delete(containerId);
   }
 
-  async #imageName(run: ContainerStatus): Promise<string> {
+  async #imageName(run: ContainerStatus): Promise<ShownImage> {
     const { node, pod } = this.#scope;
     const status = await node.images.imageStatus(run.imageId).catch(() => undefined);
     const wanted = containersOf(pod()).find(({ name }) => name === run.metadata.name)?.image ?? run.image;
-    return shownName(wanted, status?.repoTags ?? [], status?.repoDigests ?? []);
+    const digests = status?.repoDigests ?? [];
+    const image = shownName(wanted, status?.repoTags ?? [], digests);
+    const repository = image.replace(/@.*$/, '').replace(/:[^/]*$/, '');
+    const imageID = digests.find((digest) => digest.startsWith(`${repository}@`)) ?? digests[0] ?? run.imageId;
+    return { image, imageID };
   }
 }
 
