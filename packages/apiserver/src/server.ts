@@ -1,11 +1,17 @@
 import type { IncomingMessage } from 'node:http';
-import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2';
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type SecureServerOptions,
+  type ServerHttp2Session,
+} from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { DisposalStack } from '@wherry/base';
 import type { ApiClient } from '@wherry/client';
 import { privilegeEscalation } from './admission/privilege-escalation.ts';
 import type { UserInfo } from './auth/contract.ts';
 import { ensureBootstrapObjects } from './bootstrap.ts';
+import { connectionLimits, limitConnections } from './http/connections.ts';
 import { documents } from './http/documents.ts';
 import { Handler } from './http/handler.ts';
 import { RequestMetrics } from './http/metrics.ts';
@@ -194,10 +200,12 @@ class Server implements ApiServer {
       rejectUnauthorized: false,
       allowHTTP1: true,
       minVersion: 'TLSv1.2',
-      settings: { maxConcurrentStreams: 1000, enableConnectProtocol: false },
-    });
+      settings: { maxConcurrentStreams: 250, enableConnectProtocol: false },
+      ...connectionLimits,
+    } as SecureServerOptions);
     // Watches and streams are idle for as long as nothing happens.
     server.setTimeout(0);
+    limitConnections(server, this.#options.clock);
     server.on('request', (request, response) => void this.#handler.handle(request, response));
     server.on(
       'upgrade',

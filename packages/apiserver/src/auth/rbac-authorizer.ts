@@ -1,5 +1,6 @@
+import { selectorMatches } from '@wherry/api';
 import type { Attributes, Authorizer, UserInfo } from './contract.ts';
-import { labelSelectorOf, type RbacObject, type RbacRule, type RbacSource } from './rbac-source.ts';
+import type { RbacObject, RbacRule, RbacSource } from './rbac-source.ts';
 
 interface Grant {
   readonly rule: RbacRule;
@@ -17,6 +18,8 @@ interface Index {
 }
 
 const maxDecisions = 4096;
+/** Longer ones (a path of kilobytes, many groups) are decided anew: anybody may send them. */
+const longestKey = 512;
 
 /** Role-based access control (rbac.authorization.k8s.io/v1). `system:masters` may do everything. */
 export function createRbacAuthorizer(source: RbacSource): Authorizer {
@@ -35,6 +38,7 @@ export function createRbacAuthorizer(source: RbacSource): Authorizer {
       const known = decisions.get(key);
       if (known) return known;
       const decision = decide(attributes, cluster, namespaced);
+      if (key.length > longestKey) return decision;
       if (decisions.size >= maxDecisions) decisions.clear();
       decisions.set(key, decision);
       return decision;
@@ -155,9 +159,9 @@ export function withAggregated(
   seen.add(name);
   const rules = [...(role.rules ?? [])];
   for (const selector of role.aggregationRule?.clusterRoleSelectors ?? []) {
-    const matches = labelSelectorOf(selector);
     for (const other of all.values())
-      if (other !== role && matches(other.metadata?.labels ?? {})) rules.push(...withAggregated(other, all, seen));
+      if (other !== role && selectorMatches(selector, other.metadata?.labels))
+        rules.push(...withAggregated(other, all, seen));
   }
   return rules;
 }

@@ -1,11 +1,4 @@
-import type {
-  RbacV1Subject,
-  V1AggregationRule,
-  V1LabelSelector,
-  V1ObjectMeta,
-  V1PolicyRule,
-  V1RoleRef,
-} from '@wherry/api';
+import type { RbacV1Subject, V1AggregationRule, V1ObjectMeta, V1PolicyRule, V1RoleRef } from '@wherry/api';
 
 export type RbacRule = V1PolicyRule;
 export type RbacResource = 'roles' | 'rolebindings' | 'clusterroles' | 'clusterrolebindings';
@@ -24,19 +17,4 @@ export interface RbacSource {
   list(resource: RbacResource): readonly RbacObject[];
   /** Grows whenever one of the four resources changed. */
   generation(): number;
-}
-
-/** A label selector as a predicate (matchLabels and matchExpressions). */
-export function labelSelectorOf(selector: V1LabelSelector): (labels: Readonly<Record<string, string>>) => boolean {
-  const equal = Object.entries(selector.matchLabels ?? {});
-  const expressions = selector.matchExpressions ?? [];
-  return (labels) =>
-    equal.every(([key, value]) => labels[key] === value) &&
-    expressions.every(({ key, operator, values = [] }) => {
-      const value = labels[key];
-      if (operator === 'Exists') return value !== undefined;
-      if (operator === 'DoesNotExist') return value === undefined;
-      if (operator === 'In') return value !== undefined && values.includes(value);
-      return value === undefined || !values.includes(value);
-    });
 }

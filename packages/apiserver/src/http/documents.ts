@@ -77,7 +77,10 @@ export function documents({ kinds, version, address }: Parts): {
     }
     if (root === 'apis' && parts.length === 3) return listOf(first!, second!, whole, request, response);
     if (root !== 'openapi') return undefined;
-    if (whole === '/openapi/v2') return openapi.v2().then((document) => sendCompressed(document, request, response));
+    if (whole === '/openapi/v2')
+      return openapi
+        .v2(wantsProtobuf(request) ? 'protobuf' : 'json')
+        .then((document) => sendCompressed(document, request, response));
     if (whole === '/openapi/v3') return plain(whole, () => openapi.index(), request, response);
     if (first !== 'v3' || !kinds.some((kind) => whole === `/openapi/v3/${apiPath(kind)}`)) return undefined;
     return openapi.v3(parts.slice(2).join('/')).then((document) => sendCompressed(document!, request, response));
@@ -111,6 +114,13 @@ function wantsAggregated(request: Request): boolean {
     const parts = clause.split(';').map((part) => part.trim());
     return parts[0] === 'application/json' && parts.includes('as=APIGroupDiscoveryList') && parts.includes('v=v2');
   });
+}
+
+/** kubectl reads `/openapi/v2` as a protobuf message only; the name has an `@` in requests. */
+function wantsProtobuf(request: Request): boolean {
+  return /application\/com\.github\.proto-openapi\.spec\.v2[@.]v1\.0\+protobuf/.test(
+    String(request.headers.accept ?? ''),
+  );
 }
 
 function notModified(response: Response): number {

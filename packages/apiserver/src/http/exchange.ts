@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { gzip } from 'node:zlib';
 import { statusError, statusOf } from '@wherry/api';
+import { type Clock, systemClock } from '@wherry/base';
 import { largestBody } from '../pipeline/limits.ts';
 
 export type Request = IncomingMessage | Http2ServerRequest;
@@ -10,8 +11,18 @@ export type Response = ServerResponse | Http2ServerResponse;
 /** Responses from this size on are compressed for clients who ask (apiserver's threshold). */
 const worthCompressing = 128 * 1024;
 
-/** Reads a request's body. Error 413 above the limit. */
-export function readBody(request: Request): Promise<Buffer> {
+/** Bytes of bodies that are being received, all requests together; beyond it clients are told to come again. */
+const mostReceiving = 64 * 1024 * 1024;
+/** How long a body may take (upstream's request timeout, milliseconds). */
+const patience = 60_000;
+
+let receiving = 0;
+
+/**
+ * Reads a request's body. Errors: 413 above the limit, 429 while too much is being received, `timeout`
+ * for a client who takes a minute.
+ */
+export function readBody(request: Request, clock: Clock = systemClock): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const announced = Number(request.headers['content-length'] ?? 0);
     if (announced > largestBody) {
@@ -19,23 +30,71 @@ export function readBody(request: Request): Promise<Buffer> {
       reject(tooLarge());
       return;
     }
-    let chunks: Buffer[] | undefined;
-    let first: Buffer | undefined;
-    let size = 0;
+    const body = new GrowingBuffer();
+    let open = true;
+    const settle = (outcome: () => void): void => {
+      if (!open) return;
+      open = false;
+      timer[Symbol.dispose]();
+      receiving -= body.capacity;
+      outcome();
+    };
+    const timer = clock.after(patience, () =>
+      settle(() => reject(statusError('timeout', 'the body of the request did not arrive in time'))),
+    );
     request.on('data', (chunk: Buffer) => {
-      size += chunk.length;
-      if (size > largestBody) {
-        chunks = undefined;
-        reject(tooLarge());
-        return;
-      }
-      if (first === undefined) first = chunk;
-      else if (chunks === undefined) chunks = [first, chunk];
-      else chunks.push(chunk);
+      // The rest of a body that was refused is thrown away.
+      if (!open) return;
+      if (body.length + chunk.length > largestBody) return settle(() => reject(tooLarge()));
+      const before = body.capacity;
+      body.append(chunk);
+      receiving += body.capacity - before;
+      if (receiving > mostReceiving) settle(() => reject(tooMany()));
     });
-    request.on('end', () => resolve(chunks !== undefined ? Buffer.concat(chunks, size) : (first ?? Buffer.alloc(0))));
-    request.on('error', (error: Error) => reject(error));
-    request.on('aborted', () => reject(statusError('cancelled', 'the client went away')));
+    request.on('end', () => settle(() => resolve(body.content())));
+    request.on('error', (error: Error) => settle(() => reject(error)));
+    request.on('aborted', () => settle(() => reject(statusError('cancelled', 'the client went away'))));
+    request.on('close', () => settle(() => reject(statusError('cancelled', 'the client went away'))));
+  });
+}
+
+/** Bytes that come in pieces of any size: a body sent byte by byte takes no more room than another. */
+class GrowingBuffer {
+  #bytes: Buffer | undefined;
+  length = 0;
+
+  /** Bytes that are held. */
+  get capacity(): number {
+    return this.#bytes?.length ?? 0;
+  }
+
+  append(chunk: Buffer): void {
+    const needed = this.length + chunk.length;
+    if (this.#bytes === undefined) {
+      // Most bodies come in one piece, which is kept as it is.
+      this.#bytes = chunk;
+      this.length = needed;
+      return;
+    }
+    if (needed > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#bytes.length));
+      this.#bytes.copy(larger, 0, 0, this.length);
+      this.#bytes = larger;
+    }
+    chunk.copy(this.#bytes, this.length);
+    this.length = needed;
+  }
+
+  content(): Buffer {
+    return this.#bytes?.subarray(0, this.length) ?? Buffer.alloc(0);
+  }
+}
+
+function tooMany(): Error {
+  return statusError('exhausted', 'the server is receiving too much at the moment, please try again', {
+    reason: 'TooManyRequests',
+    code: 429,
+    details: { retryAfterSeconds: 1 },
   });
 }
 

@@ -105,9 +105,11 @@ export class Handler {
       code = sendError(request, response, error, warnings);
     }
     const seconds = verb === 'watch' ? undefined : (performance.now() - started) / 1000;
-    if (info.resourceRequest)
-      metrics.end(verb, info.group, info.version, info.resource, info.subresource, code, seconds);
-    else metrics.end(verb, '', '', '', '', code, seconds);
+    // What a client makes up must not become a label: each makes a series that is kept.
+    if (info.resourceRequest && this.#core.catalog.find(info.group, info.version, info.resource) !== undefined) {
+      const subresource = served(code) ? info.subresource : '';
+      metrics.end(verb, info.group, info.version, info.resource, subresource, code, seconds);
+    } else metrics.end(verb, '', '', '', '', code, seconds);
     log.debug('request', { verb, path, code });
   }
 
@@ -348,6 +350,11 @@ export class Handler {
     send(request, response, code, body, 'application/json', warnings);
     return code;
   }
+}
+
+/** Whether a request got as far as something that is there. */
+function served(code: number): boolean {
+  return code < 400 || code === 409 || code === 422 || code === 429 || code >= 500;
 }
 
 function verbOf(method: string, info: ResourceInfo, path: string, query: Query): string {

@@ -1,3 +1,7 @@
+/** Methods of HTTP/2 are any word. */
+const verbs: ReadonlySet<string> = new Set(
+  'get list watch create update patch delete deletecollection post put head options'.split(' '),
+);
 const bounds = [0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 interface Series {
@@ -28,6 +32,7 @@ export class RequestMetrics {
     seconds: number | undefined,
   ): void {
     this.#inFlight--;
+    if (!verbs.has(verb)) verb = 'other';
     const key = `${verb} ${group} ${version} ${resource} ${subresource}`;
     let series = this.#series.get(key);
     if (series === undefined) {
