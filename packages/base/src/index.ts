@@ -4,5 +4,6 @@ export * from './disposal.ts';
 export * from './errors.ts';
 export * from './files.ts';
 export * from './ip.ts';
+export * from './json.ts';
 export * from './log.ts';
 export * from './random.ts';

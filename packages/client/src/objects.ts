@@ -1,35 +1,6 @@
 import type { KubeObject } from './client.ts';
 
-/** Freezes plain JSON all the way down; an object that is frozen at the top is taken to be frozen whole. */
-export function freezeDeep<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
-  for (const child of Object.values(value)) freezeDeep(child);
-  return Object.freeze(value);
-}
-
-/** A copy of plain JSON that may be changed; `undefined` members are dropped. */
-export function draftOf<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(draftOf) as T;
-  const copy: Record<string, unknown> = {};
-  for (const [key, child] of Object.entries(value)) if (child !== undefined) copy[key] = draftOf(child);
-  return copy as T;
-}
-
-/** Whether two JSON values are the same; a member that is `undefined` equals one that is not there. */
-export function equalJson(left: unknown, right: unknown): boolean {
-  if (left === right) return true;
-  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
-  if (Array.isArray(left) || Array.isArray(right)) {
-    if (!Array.isArray(left) || !Array.isArray(right) || left.length !== right.length) return false;
-    return left.every((item, index) => equalJson(item, right[index]));
-  }
-  const other = right as Record<string, unknown>;
-  for (const [key, value] of Object.entries(left)) if (!equalJson(value, other[key])) return false;
-  const own = left as Record<string, unknown>;
-  for (const key of Object.keys(other)) if (other[key] !== undefined && own[key] === undefined) return false;
-  return true;
-}
+export { copyJson as draftOf, equalJson, freezeJson as freezeDeep } from '@wherry/base';
 
 /** `namespace/name`, or `name` for cluster-scoped objects: the key of informers and work queues. */
 export function keyOf(object: KubeObject): string {
