@@ -87,3 +87,55 @@ describe('OpenAPI v3', () => {
     expect(await documents.v3('apis/none/v1')).toBe(undefined);
   });
 });
+
+describe('OpenAPI v2 as protobuf', () => {
+  /** The length-delimited fields of a message by number. */
+  const fieldsOf = (message: Buffer): Map<number, Buffer[]> => {
+    const fields = new Map<number, Buffer[]>();
+    let at = 0;
+    const varint = (): number => {
+      let value = 0;
+      for (let shift = 1; ; shift *= 128) {
+        const byte = message[at++]!;
+        value += (byte & 0x7f) * shift;
+        if (byte < 0x80) return value;
+      }
+    };
+    while (at < message.length) {
+      const tag = varint();
+      const size = varint();
+      if (tag % 8 === 0) continue;
+      fields.set(tag >> 3, [...(fields.get(tag >> 3) ?? []), message.subarray(at, at + size)]);
+      at += size;
+    }
+    return fields;
+  };
+  const only = (message: Buffer, ...path: number[]): Buffer =>
+    path.reduce((current, number) => fieldsOf(current).get(number)![0]!, message);
+  const namedItem = (items: Buffer[], name: string): Buffer =>
+    only(items.find((item) => only(item, 1).toString() === name)!, 2);
+
+  it('says the same as the JSON: paths with parameters and kinds, definitions with types', async () => {
+    const document = await documents.v2('protobuf');
+    expect(document.contentType).toBe('application/com.github.proto-openapi.spec.v2.v1.0+protobuf');
+    const message = gunzipSync(document.gzip);
+    expect(only(message, 1).toString()).toBe('2.0');
+    const paths = fieldsOf(only(message, 8)).get(2)!;
+    const patch = only(namedItem(paths, '/apis/apps/v1/namespaces/{namespace}/deployments/{name}'), 8);
+    const names = fieldsOf(patch)
+      .get(8)!
+      .map((item) => only(item, 1, 2, 3, 4).toString());
+    expect(names).toEqual(['dryRun', 'fieldManager', 'fieldValidation', 'force']);
+    const kind = namedItem(fieldsOf(patch).get(13)!, 'x-kubernetes-group-version-kind');
+    expect(JSON.parse(only(kind, 2).toString())).toEqual({ group: 'apps', version: 'v1', kind: 'Deployment' });
+    const definitions = fieldsOf(only(message, 9)).get(1)!;
+    const json = read((await documents.v2()).gzip);
+    expect(definitions).toHaveLength(Object.keys(json.definitions).length);
+    const spec = namedItem(definitions, 'io.k8s.api.apps.v1.DeploymentSpec');
+    const properties = fieldsOf(only(spec, 25)).get(1)!;
+    expect(properties.map((item) => only(item, 1).toString())).toEqual(
+      Object.keys(json.definitions['io.k8s.api.apps.v1.DeploymentSpec']!.properties!),
+    );
+    expect(only(namedItem(properties, 'replicas'), 22, 1).toString()).toBe('integer');
+  });
+});

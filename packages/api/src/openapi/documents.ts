@@ -13,16 +13,23 @@ import {
   typeDefinition,
 } from './definitions.ts';
 import { kindPaths } from './paths.ts';
+import { encodeOpenApiV2 } from './protobuf.ts';
 
 type Json = Record<string, unknown>;
 
 /** A document as it goes over the wire, compressed. */
 export interface OpenApiDocument {
-  readonly contentType: 'application/json';
+  readonly contentType: string;
   readonly gzip: Buffer;
   /** For `ETag`, without quotes. */
   readonly hash: string;
 }
+
+/** How a document is written down. */
+export type OpenApiForm = 'json' | 'protobuf';
+
+/** The media type of `/openapi/v2` as `openapi.v2.Document`, as upstream names it in answers. */
+const protobufType = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
 
 /** The OpenAPI documents of a set of kinds. Each is built on first use and kept compressed. */
 export interface OpenApiDocuments {
@@ -30,8 +37,8 @@ export interface OpenApiDocuments {
   index(): { readonly paths: Readonly<Record<string, { readonly serverRelativeURL: string }>> };
   /** `/openapi/v3/PATH`, e.g. `api/v1` or `apis/apps/v1`; `undefined` when there is none. */
   v3(path: string): Promise<OpenApiDocument | undefined>;
-  /** `/openapi/v2`. */
-  v2(): Promise<OpenApiDocument>;
+  /** `/openapi/v2`, as JSON or as the message that kubectl reads. */
+  v2(form?: OpenApiForm): Promise<OpenApiDocument>;
 }
 
 const compress = promisify(gzip);
@@ -90,20 +97,27 @@ export function createOpenApiDocuments(kinds: readonly KindDeclaration[], versio
     base ??= createHash('sha256').update(schemaText).update(mergeFacts).update(enumFacts).update(version).digest('hex');
     return createHash('sha256')
       .update(base)
-      .update(JSON.stringify([path, path === 'v2' ? kinds : byPath.get(path)]))
+      .update(JSON.stringify([path, byPath.get(path) ?? kinds]))
       .digest('hex')
       .slice(0, 64);
   };
   const built = new Map<string, Promise<OpenApiDocument>>();
-  const keep = (path: string, make: (docs: Documentation) => Json): Promise<OpenApiDocument> => {
-    const known = built.get(path);
+  const keep = (
+    path: string,
+    make: (docs: Documentation) => Json,
+    form: OpenApiForm = 'json',
+  ): Promise<OpenApiDocument> => {
+    const key = `${form} ${path}`;
+    const known = built.get(key);
     if (known) return known;
     const building = (async (): Promise<OpenApiDocument> => {
-      const text = JSON.stringify(make(await readDocumentation()));
-      return { contentType: 'application/json', gzip: await compress(text), hash: hashOf(path) };
+      const document = make(await readDocumentation());
+      const bytes = form === 'json' ? JSON.stringify(document) : encodeOpenApiV2(document);
+      const contentType = form === 'json' ? 'application/json' : protobufType;
+      return { contentType, gzip: await compress(bytes), hash: hashOf(form === 'json' ? path : key) };
     })();
-    building.catch(() => built.delete(path));
-    built.set(path, building);
+    building.catch(() => built.delete(key));
+    built.set(key, building);
     return building;
   };
   const paths = (list: readonly KindDeclaration[], v: OpenApiVersion): Json =>
@@ -127,12 +141,16 @@ export function createOpenApiDocuments(kinds: readonly KindDeclaration[], versio
         components: { schemas: definitions(list, docs, 3) },
       }));
     },
-    v2: () =>
-      keep('v2', (docs) => ({
-        swagger: '2.0',
-        info,
-        paths: paths(kinds, 2),
-        definitions: definitions(kinds, docs, 2),
-      })),
+    v2: (form) =>
+      keep(
+        'v2',
+        (docs) => ({
+          swagger: '2.0',
+          info,
+          paths: paths(kinds, 2),
+          definitions: definitions(kinds, docs, 2),
+        }),
+        form,
+      ),
   };
 }
