@@ -113,7 +113,7 @@ export class Containers {
     try {
       const spec = this.#readSpec(record.id);
       args = spec.process.args;
-      const monitored = await this.#launch(starting, runtime);
+      const monitored = await this.#launchOnce(starting, runtime);
       const startedAt = clock.now();
       const process = identityOf(monitored.pid);
       const monitor = identityOf(monitored.monitorPid);
@@ -126,6 +126,18 @@ export class Containers {
       await this.#undoStart(record);
       await this.#ended(starting, { exitCode: startErrorCode, finishedAt: clock.now(), reason: 'StartError', message });
       throw new WherryError('invalid', message, { cause: error });
+    }
+  }
+
+  /** A start that a killed daemon had begun may come through only after recovery has looked for it. */
+  async #launchOnce(record: ContainerRecord, runtime: OciRuntime): Promise<Monitored> {
+    try {
+      return await this.#launch(record, runtime);
+    } catch (error) {
+      if (!/container .*already exists/.test(messageOf(error))) throw error;
+      await endStartersOf(record.id);
+      await this.#undoStart(record);
+      return await this.#launch(record, runtime);
     }
   }
 

@@ -8,10 +8,10 @@ import { ProcessHandle } from '@wherry/linux';
  * Resolves when they are gone.
  */
 export async function endStartersOf(id: string): Promise<void> {
-  for (;;) {
-    const pids = startersOf(id);
-    if (pids.length === 0) return;
-    for (const pid of pids) {
+  // Twice without one: a monitor may have forked and ended while the first look passed by.
+  for (let quiet = 0; quiet < 2; quiet++) {
+    for (const pid of startersOf(id)) {
+      quiet = -1;
       using handle = ProcessHandle.open(pid);
       // Its number may be another process' by now.
       if (handle === undefined || !isStarterOf(id, pid)) continue;

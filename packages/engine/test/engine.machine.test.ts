@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, 
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { codeOf } from '@wherry/base';
-import { listenInNetns } from '@wherry/linux';
+import { isMountPoint, listenInNetns, mountsBelow, mountTmpfs, setPropagation, unmountAll } from '@wherry/linux';
 import type { ContainerConfig } from '@wherry/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createEngine, type Engine } from '../src/index.ts';
@@ -60,7 +60,9 @@ describe('the life of a container', () => {
   });
 
   test('stop sends the signal, then kills; an ended container stays ended', async () => {
-    const id = await started(sh('trap "exit 3" TERM; while :; do sleep 0.1; done'));
+    const id = await started(sh('trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done'));
+    // The first process of a process namespace gets no signal that it has no handler for.
+    while (!(await log(id)).includes('ready')) await new Promise((resolve) => setTimeout(resolve, 5));
     await engine.stopContainer(id, 30);
     expect((await engine.containerStatus(id)).exitCode).toBe(3);
     const deaf = await started(sh('trap "" TERM; sleep 1000'), {}, { cgroupParent: 'kubepods/podu2' });
@@ -130,6 +132,32 @@ describe('the life of a container', () => {
     ).toBe('contentrefused\nroot refused\n');
     expect(readFileSync(join(volume, 'g'), 'utf8')).toBe('new\n');
     expect(await out(id, 'cat /proc/mounts')).toMatch(/^shm \/dev\/shm tmpfs .*size=65536k/m);
+  });
+
+  test('mounts travel out of a container that asks for it, where the host’s mount lets them', async () => {
+    const volume = join(machine.folder, 'volume');
+    mkdirSync(volume);
+    mountTmpfs(volume, { sizeBytes: 1 << 20 });
+    try {
+      setPropagation(volume, 'private');
+      const change = (propagation: 'rshared' | 'rslave') => ({
+        mounts: [{ hostPath: volume, containerPath: '/v', propagation }],
+        security: { privileged: true },
+      });
+      for (const kind of ['rshared', 'rslave'] as const)
+        expect(await started(['sleep', '1000'], change(kind)).catch(codeOf)).toBe('invalid');
+      setPropagation(volume, 'shared');
+      const id = await started(['sleep', '1000'], change('rshared'));
+      mkdirSync(join(volume, 'inner'));
+      mkdirSync(join(volume, 'outer'));
+      await out(id, 'busybox mount -t tmpfs t /v/inner');
+      expect(isMountPoint(join(volume, 'inner'))).toBe(true);
+      mountTmpfs(join(volume, 'outer'), { sizeBytes: 1 << 20 });
+      expect(await out(id, 'cat /proc/mounts')).toContain(' /v/outer tmpfs ');
+      await engine.stopContainer(id, 0);
+    } finally {
+      for (const mount of mountsBelow(volume)) unmountAll(mount.mountPoint);
+    }
   });
 
   test('the default seccomp profile and no new privileges', async () => {

@@ -6,6 +6,7 @@ import {
   cgroupLayout,
   findProgram,
   listMounts,
+  mountHolding,
   runProgram,
   setPropagation,
   unmountAll,
@@ -15,7 +16,8 @@ import type { EnginePaths } from '../state/paths.ts';
 /**
  * crun refuses to run where cgroup controllers are on version 1 and the version 2 tree is mounted
  * beside them. There it gets a mount namespace of its own in which that tree is not mounted. The run
- * folder is a shared mount, so that root file systems mounted later appear inside.
+ * folder is a shared mount, so that root file systems mounted later appear inside. Other mounts stay peers of the
+ * host's, where those are shared: what a container with `rshared` volumes mounts there travels out.
  */
 export class RuntimeNamespace {
   /** Program and arguments before the runtime's own; empty when the runtime can run as it is. */
@@ -45,25 +47,38 @@ export class RuntimeNamespace {
       // A pin of a mount namespace must not travel into that namespace.
       if (!mounted(paths.runtimeNamespace)) bindMount(paths.runtimeNamespace, paths.runtimeNamespace);
       setPropagation(paths.runtimeNamespace, 'private');
-      closeSync(openSync(pin, 'a', 0o600));
-      const result = await runProgram({
-        path: findProgram('unshare'),
-        args: [`--mount=${pin}`, '--propagation', 'slave', findProgram('umount'), layout.unified],
-      });
-      if (result.exitCode !== 0)
-        throw new WherryError(
-          'unavailable',
-          `cannot hide ${layout.unified} from the OCI runtime: ${result.stderr.toString().trim()}`,
-        );
+      // Pinned aside until it is complete: a kill in between leaves nothing that looks whole.
+      const staged = stagedPin(paths);
+      unmountAll(staged);
+      for (const file of [pin, staged]) closeSync(openSync(file, 'a', 0o600));
+      const parent = mountHolding(dirname(layout.unified), mounts)?.mountPoint ?? '/';
+      const makePrivate = [findProgram('mount'), '--make-private', parent];
+      await hide(layout.unified, 'unshare', [`--mount=${staged}`, '--propagation', 'unchanged', ...makePrivate]);
+      // Only now: below a private mount nobody else loses it.
+      await hide(layout.unified, 'nsenter', [`--mount=${staged}`, '--', findProgram('umount'), layout.unified]);
+      bindMount(staged, pin);
+      unmountAll(staged);
     }
     return new RuntimeNamespace([findProgram('nsenter'), `--mount=${pin}`, '--']);
   }
 
   /** Takes everything back. */
   static close(paths: EnginePaths): void {
+    unmountAll(stagedPin(paths));
     unmountAll(join(paths.runtimeNamespace, 'mnt'));
     unmountAll(paths.runtimeNamespace);
     const runDirectory = dirname(paths.runtimeNamespace);
     if (cgroupLayout().kind === 'hybrid') unmountAll(runDirectory);
   }
+}
+
+const stagedPin = (paths: EnginePaths): string => join(paths.runtimeNamespace, 'mnt.new');
+
+async function hide(unified: string, program: string, args: readonly string[]): Promise<void> {
+  const result = await runProgram({ path: findProgram(program), args });
+  if (result.exitCode !== 0)
+    throw new WherryError(
+      'unavailable',
+      `cannot hide ${unified} from the OCI runtime: ${result.stderr.toString().trim()}`,
+    );
 }
