@@ -1,9 +1,12 @@
 import { WherryError } from '@wherry/base';
-import { applyPatch, type JsonPatchError, type Operation } from 'fast-json-patch';
+import { applyOperation, applyPatch, getValueByPointer, type JsonPatchError, type Operation } from 'fast-json-patch';
 import { statusError } from '../status.ts';
 
 /** More operations than this are refused, as upstream does. */
 const mostOperations = 10_000;
+
+/** What all copies of a patch may come to (upstream's limit, bytes): copies of copies double what is there. */
+const mostCopied = 3 * 1024 * 1024;
 
 function refused(text: string, cause: unknown): WherryError {
   const message = 'the server rejected our request due to an error in our request';
@@ -24,9 +27,36 @@ function failureText(error: JsonPatchError, operations: readonly Operation[]): s
   }
 }
 
+/** Bytes of a value as JSON; none for what is not there, which the operation itself refuses. */
+function sizeAt(document: unknown, pointer: string): number {
+  try {
+    return JSON.stringify(getValueByPointer(document, pointer))?.length ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
+/** Changes the document; what is copied is counted before it is. */
+function applied(document: unknown, operations: readonly Operation[]): unknown {
+  if (!operations.some(({ op }) => op === 'copy'))
+    return applyPatch(document, operations, true, true, true).newDocument;
+  let copied = 0;
+  let result = document;
+  for (const [index, operation] of operations.entries()) {
+    if (operation?.op === 'copy' && typeof operation.from === 'string') {
+      copied += sizeAt(result, operation.from);
+      if (copied > mostCopied) {
+        throw new WherryError('tooLarge', `The copies of the JSON patch come to more than ${mostCopied} bytes`);
+      }
+    }
+    result = applyOperation(result, operation, true, true, true, index).newDocument;
+  }
+  return result;
+}
+
 /**
  * The result of a JSON patch (RFC 6902); the document is not changed. Error `invalid` with a whole
- * Status: 422 for operations that do not apply, 413 for too many.
+ * Status: 422 for operations that do not apply, 413 for too many and for too much that is copied.
  */
 export function applyJsonPatch(document: unknown, patch: unknown): unknown {
   if (!Array.isArray(patch))
@@ -42,8 +72,9 @@ export function applyJsonPatch(document: unknown, patch: unknown): unknown {
   }
   const operations = structuredClone(patch) as Operation[];
   try {
-    return applyPatch(structuredClone(document), operations, true, true, true).newDocument;
+    return applied(structuredClone(document), operations);
   } catch (error) {
+    if (error instanceof WherryError) throw error;
     throw refused(failureText(error as JsonPatchError, operations), error);
   }
 }

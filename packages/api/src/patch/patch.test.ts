@@ -80,6 +80,25 @@ describe('JSON patches', () => {
   it('refuses what is no list', () => {
     expect(() => applyJsonPatch({}, {})).toThrow('error decoding patch');
   });
+
+  it('copy a bounded amount, however small they are themselves', () => {
+    const copies = Array.from({ length: 40 }, (_, n) => ({ op: 'copy', from: '/data', path: `/data/${n}` }));
+    const code = (patch: unknown): unknown => {
+      try {
+        applyJsonPatch({ data: { x: 'y' } }, patch);
+        return undefined;
+      } catch (error) {
+        return (error as { code?: unknown }).code;
+      }
+    };
+    expect(code(copies)).toBe('tooLarge');
+    expect(code(copies.slice(0, 5))).toBeUndefined();
+    expect(code([{ op: 'copy', from: '/nowhere/at/all', path: '/data/n' }])).toBe('invalid');
+    expect(applyJsonPatch({ a: { b: 1 } }, [{ op: 'copy', from: '/a', path: '/c' }])).toEqual({
+      a: { b: 1 },
+      c: { b: 1 },
+    });
+  });
 });
 
 describe('strategic merge patches', () => {
