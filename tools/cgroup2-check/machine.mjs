@@ -196,7 +196,7 @@ export function packCheckout(repository, target) {
   const kubectl = unpackKubectl(repository, dirname(target));
   run(
     'tar',
-    '-c',
+    '-ch',
     '-f',
     target,
     '-C',

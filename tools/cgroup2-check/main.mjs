@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Checks the built product on machines that have control groups of version 2 alone, each a Debian 12 in qemu without
-// a network: one with a plain init, one with systemd.
-// Usage: node tools/cgroup2-check/main.mjs [plain] [systemd]
+// a network: one with a plain init, one with a cgroup namespace as a container has it, one with systemd.
+// Usage: node tools/cgroup2-check/main.mjs [plain] [nested] [systemd]
 // Needs root and the packages qemu-system-x86, mmdebstrap, e2fsprogs and unzip.
 import { spawn, spawnSync } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { ensureMachine, packCheckout } from './machine.mjs';
 
 const repository = new URL('../..', import.meta.url).pathname;
-const inits = { plain: '/check/init', systemd: '/sbin/init' };
+const inits = { plain: '/check/init', nested: '/check/init', systemd: '/sbin/init' };
 // Nested virtualisation is often half there and then hangs: emulation unless asked for.
 const accelerator = process.env.QEMU_ACCEL ?? 'tcg,thread=multi';
 const patience = 15 * 60_000; // without hardware support a machine is some ten times slower
@@ -35,7 +35,10 @@ function boot(mode, { kernel, initramfs, disk }, checkout, logPath) {
       'virtio-rng-pci,rng=r',
     ],
     ['-kernel', kernel, '-initrd', initramfs],
-    ['-append', `console=ttyS0 quiet panic=-1 wherry.init=${inits[mode]} systemd.show_status=false`],
+    [
+      '-append',
+      `console=ttyS0 quiet panic=-1 wherry.init=${inits[mode]} wherry.mode=${mode} systemd.show_status=false`,
+    ],
     ['-drive', `file=${disk},format=raw,if=virtio,snapshot=on`],
     ['-drive', `file=${checkout},format=raw,if=virtio,readonly=on`],
   ].flat();

@@ -5,7 +5,11 @@ import type { LinuxResources } from '@wherry/runtime';
 import type { CgroupStats, Cgroups } from './contract.ts';
 import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
 
-const controllers = ['cpu', 'memory', 'pids', 'cpuset', 'io', 'hugetlb'];
+/**
+ * Memory first: it is refused to a group with processes, while the threaded controllers (cpu, pids) would turn such a
+ * group into a threaded domain, whose processes could not be moved down any more.
+ */
+const controllers = ['memory', 'cpu', 'pids', 'cpuset', 'io', 'hugetlb'];
 
 /** Linux' cgroup version 2: one tree (Documentation/admin-guide/cgroup-v2.rst). */
 export class CgroupsVersion2 implements Cgroups {
