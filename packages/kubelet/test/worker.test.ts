@@ -151,6 +151,23 @@ describe('a pod on a node', () => {
     expect(scene.runtime.calls).toEqual(['start c']);
   });
 
+  it('shows the image, not the restart, when a container is changed to an image that cannot be pulled', async () => {
+    await using scene = await makeScene();
+    await scene.create('changed', { containers: [busybox('c')] });
+    const pod = scene.pod('changed')!;
+    await scene.api.update(resources.pods, {
+      ...pod,
+      spec: { ...pod.spec!, containers: [{ name: 'c', image: 'absent:1' }] },
+    });
+    await scene.step(1000);
+    await scene.step(1000);
+    expect(scene.runtime.calls).toEqual(['start c', 'stop c 5']);
+    expect(state(scene, 'changed')).toMatchObject({
+      waiting: { reason: expect.stringMatching(/^(ErrImagePull|ImagePullBackOff)$/) },
+    });
+    expect(scene.events().filter((event) => event.includes('restarting failed container'))).toEqual([]);
+  });
+
   it('starts what a crash left unstarted, as the same attempt', async () => {
     await using scene = await makeScene();
     await scene.create('web', { containers: [busybox('c')] });

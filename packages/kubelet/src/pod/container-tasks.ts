@@ -95,10 +95,14 @@ export class ContainerTasks {
     const run = async (): Promise<void> => {
       await before;
       if (stop.aborted) return;
-      this.#countRestart(action, now);
+      const backOff = this.#countRestart(action, now);
       const facts = this.#mounts.facts(sandbox.ips);
       const request = { pod: pod(), action, sandbox, mounted, facts, record, signal: stop };
-      const id = await startContainer(node, { ...request, onStarted: () => undefined });
+      const id = await startContainer(node, { ...request, onStarted: () => undefined }).catch((error: unknown) => {
+        // Images have a back-off of their own; nothing was restarted.
+        if (error instanceof StartFailure && imageReasons.has(error.reason)) this.#setBackOff(container.name, backOff);
+        throw error;
+      });
       this.#failures.delete(container.name);
       this.#probers.start(container, id, facts.podIps[0], undefined);
     };
@@ -114,9 +118,16 @@ export class ContainerTasks {
     return true;
   }
 
-  #countRestart({ container: { name }, after }: StartAction, now: number): void {
-    if (after === undefined) return;
-    this.#backOffs.set(name, nextBackOff(this.#backOffs.get(name), after, now, this.#scope.node.restartBackOff));
+  /** Gives what applied before. */
+  #countRestart({ container: { name }, after }: StartAction, now: number): BackOff | undefined {
+    const before = this.#backOffs.get(name);
+    if (after !== undefined) this.#setBackOff(name, nextBackOff(before, after, now, this.#scope.node.restartBackOff));
+    return before;
+  }
+
+  #setBackOff(name: string, backOff: BackOff | undefined): void {
+    if (backOff === undefined) this.#backOffs.delete(name);
+    else this.#backOffs.set(name, backOff);
   }
 
   #task(name: string, work: () => Promise<void>, container?: V1Container): Promise<void> {
