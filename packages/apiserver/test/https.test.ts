@@ -133,7 +133,7 @@ describe('lists', () => {
     expect((await api.get(`${maps}?labelSelector=n%3D1`)).json.items).toHaveLength(2);
     expect((await api.get(`${maps}?fieldSelector=metadata.name%3Dcm-2`)).json.items).toHaveLength(1);
     expect((await api.get(`${maps}?fieldSelector=spec.x%3D1`)).json.message).toBe(
-      'Unable to find "/v1, Resource=configmaps" that match label selector "", field selector "spec.x=1": field label not supported: spec.x',
+      '"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"',
     );
   });
 

@@ -25,7 +25,7 @@ export function selectionOf(kind: KindDeclaration, labels: string, fields: strin
   if (labels === '' && fields === '') return everything;
   const labelSelector = labels === '' ? undefined : parsed(() => parseLabelSelector(labels));
   const fieldSelector = fields === '' ? undefined : parsed(() => parseFieldSelector(fields));
-  if (fieldSelector !== undefined) checkFields(kind, labels, fieldSelector);
+  if (fieldSelector !== undefined) checkFields(kind, fieldSelector);
   return {
     matches: matcher(kind, labelSelector, fieldSelector),
     name: fieldSelector?.required('metadata.name'),
@@ -40,12 +40,15 @@ function parsed<T>(parse: () => T): T {
   }
 }
 
-function checkFields(kind: KindDeclaration, labels: string, selector: FieldSelector): void {
+function checkFields(kind: KindDeclaration, selector: FieldSelector): void {
   for (const { field } of selector.requirements) {
     if (field === 'metadata.name' || (field === 'metadata.namespace' && kind.namespaced)) continue;
     if (kind.selectableFieldNames?.includes(field)) continue;
+    // Clients put words of their own before these.
     throw badRequestError(
-      `Unable to find ${JSON.stringify(`${kind.group}/${kind.version}, Resource=${kind.resource}`)} that match label selector ${JSON.stringify(labels)}, field selector ${JSON.stringify(selector.text)}: field label not supported: ${field}`,
+      kind.selectableFieldNames === undefined
+        ? `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`
+        : `field label not supported: ${field}`,
     );
   }
 }
