@@ -1,4 +1,4 @@
-import { Agent, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import {
   badRequestError,
@@ -8,7 +8,7 @@ import {
   type V1Pod,
   type V1Service,
 } from '@wherry/api';
-import { messageOf } from '@wherry/base';
+import { messageOf, parseIp } from '@wherry/base';
 import type { Call, Connector } from '../http/handler.ts';
 import { tokenProtocol } from '../http/users.ts';
 import type { Core } from '../pipeline/core.ts';
@@ -60,8 +60,24 @@ export function backendOf(core: Core, target: Target, dial: Dial | undefined): B
     );
   if (!name || parts.length > 3)
     throw badRequestError(`invalid ${target.kind.resource} request ${JSON.stringify(target.name)}`);
-  if (target.kind.resource === 'pods') return podBackend(core, target.namespace, name, port ?? '');
-  return serviceBackend(core, target.namespace, name, port ?? '');
+  const found =
+    target.kind.resource === 'pods'
+      ? podBackend(core, target.namespace, name, port ?? '')
+      : serviceBackend(core, target.namespace, name, port ?? '');
+  if (isOwnAddress(found.address)) throw badRequestError('address not allowed');
+  return found;
+}
+
+/** Addresses that mean this machine or its link rather than a pod: whoever writes them into a slice reaches no further. */
+function isOwnAddress(address: string): boolean {
+  const bytes = parseIp(address);
+  if (bytes === undefined) return true;
+  if (bytes.length === 4) {
+    const [first = 0, second = 0] = bytes;
+    return first === 0 || first === 127 || (first === 169 && second === 254) || first >= 224;
+  }
+  // Mapped IPv4, ::, ::1, link-local and multicast; this network has IPv4 only.
+  return bytes.subarray(0, 10).every((byte) => byte === 0) || bytes[0] === 0xfe || bytes[0] === 0xff;
 }
 
 function podBackend(core: Core, namespace: string, name: string, port: string): Backend {
@@ -127,9 +143,9 @@ async function forward(call: Call, backend: Backend, path: string, dial: Dial): 
     headers[name] = name === 'sec-websocket-protocol' ? withoutToken(String(value)) : value;
   }
   return new Promise((resolve, reject) => {
-    const agent = new Agent({ keepAlive: false });
     const outgoing = httpRequest(
-      { method: request.method, path, headers, agent, createConnection: () => socket as never },
+      // With an agent, Node would dial by itself: the loopback of this machine instead of the pod.
+      { method: request.method, path, headers, createConnection: () => socket as never },
       (answer: IncomingMessage) => {
         const shown: Record<string, string | string[]> = {};
         for (const [name, value] of Object.entries(answer.headers)) {
@@ -141,11 +157,13 @@ async function forward(call: Call, backend: Backend, path: string, dial: Dial): 
         answer.once('error', () => response.destroy());
       },
     );
-    outgoing.on('error', (error) =>
-      reject(statusError('unavailable', `error trying to reach service: ${error.message}`)),
-    );
+    outgoing.on('error', (error) => {
+      socket.destroy();
+      reject(statusError('unavailable', `error trying to reach service: ${error.message}`));
+    });
     response.once('close', () => {
       outgoing.destroy();
+      socket.destroy();
       resolve(0);
     });
     (request as IncomingMessage).pipe(outgoing);
