@@ -9,7 +9,7 @@ import { type HttpsClient, httpsClient } from './https-client.ts';
 
 /** What a pod's server does with a connection. */
 const backends: Readonly<Record<number, (socket: Socket) => void>> = {
-  1: (socket) => void socket.end('what is this?\r\n\r\n\0\0\0'),
+  1: (socket) => void socket.resume().end('what is this?\r\n\r\n\0\0\0'),
   2: (socket) => void socket.destroy(),
   3: (socket) => {
     socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf');
@@ -23,7 +23,7 @@ const backends: Readonly<Record<number, (socket: Socket) => void>> = {
     socket.on('drain', more);
     more();
   },
-  5: (socket) => void socket.write(`HTTP/1.1 200 OK\r\nX: ${'h'.repeat(200_000)}\r\n\r\n`),
+  5: (socket) => void socket.resume().write(`HTTP/1.1 200 OK\r\nX: ${'h'.repeat(200_000)}\r\n\r\n`),
   6: (socket) => {
     socket.once('data', (head: Buffer) => {
       socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n${head}`);
