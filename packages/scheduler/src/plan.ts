@@ -53,6 +53,13 @@ export function plan(pod: V1Pod, all: readonly NodeState[], labelsOf: NamespaceL
   return { fits: true, node: fitting[best]!.name };
 }
 
+/** A pod that no node can take, whatever the nodes are like. */
+export function refusal(problem: string, all: readonly NodeState[]): Placement {
+  const nodes = all.filter(({ node }) => node !== undefined).length;
+  if (nodes === 0) return { fits: false, message: 'no nodes available to schedule pods', candidates: [] };
+  return { fits: false, message: `0/${nodes} nodes are available: ${problem}.`, candidates: [] };
+}
+
 /** What is added to the message of a pod that fits nowhere: `preemption: 0/2 nodes are available: …`. `reasons` are those of the candidates. */
 export function preemptionMessage(nodes: number, candidates: number, reasons: readonly string[]): string {
   const helpless = Array.from({ length: nodes - candidates }, () => 'Preemption is not helpful for scheduling');

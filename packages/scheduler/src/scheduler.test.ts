@@ -1,4 +1,4 @@
-import type { CoreV1Event, V1Node, V1Pod } from '@wherry/api';
+import type { CoreV1Event, V1Node, V1PersistentVolumeClaim, V1Pod } from '@wherry/api';
 import { silentLogger, VirtualClock } from '@wherry/base';
 import { createInformerFactory, resources } from '@wherry/client';
 import { createMemoryApi } from '@wherry/testkit';
@@ -115,4 +115,30 @@ test('a binding that fails gives the room back and is tried again', async () => 
   await clock.advance(1000);
   expect(failures).toBe(3);
   expect(placed('p1')).toBe('n1');
+});
+
+test('a pod waits for its volume claims: to be there, then to be bound', async () => {
+  await api.create(resources.nodes, node('n1'));
+  await settle();
+  await api.create(
+    resources.pods,
+    pod('p', undefined, { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'data' } }] }),
+  );
+  await settle();
+  const why = (): string | undefined =>
+    api.peek<V1Pod>(resources.pods, 'a/p')?.status?.conditions?.find(({ type }) => type === 'PodScheduled')?.message;
+  const rest = 'preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.';
+  expect(why()).toBe(`0/1 nodes are available: persistentvolumeclaim "data" not found. ${rest}`);
+  await api.create<V1PersistentVolumeClaim>(resources.persistentVolumeClaims, {
+    metadata: { name: 'data', namespace: 'a' },
+    status: { phase: 'Pending' },
+  });
+  await clock.advance(1000);
+  expect(why()).toBe(`0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. ${rest}`);
+  expect(placed('p')).toBeUndefined();
+  const bound = { status: { phase: 'Bound' } };
+  const at = { namespace: 'a', name: 'data' };
+  await api.patch(resources.persistentVolumeClaims, at, 'merge', bound, { subresource: 'status' });
+  await clock.advance(1000);
+  expect(placed('p')).toBe('n1');
 });

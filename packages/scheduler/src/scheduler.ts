@@ -2,6 +2,7 @@ import {
   timeText,
   type V1Namespace,
   type V1Node,
+  type V1PersistentVolumeClaim,
   type V1Pod,
   type V1PodCondition,
   type V1PodDisruptionBudget,
@@ -21,9 +22,10 @@ import {
 } from '@wherry/client';
 import { ClusterState, isFinished } from './cluster-state.ts';
 import { PendingPods } from './pending-pods.ts';
-import { type Placement, plan, preemptionMessage } from './plan.ts';
+import { type Placement, plan, preemptionMessage, refusal } from './plan.ts';
 import type { NamespaceLabels } from './pod-affinity.ts';
 import { nominatedBefore, type Preemption, planPreemption, priorityOf } from './preemption.ts';
+import { claimNames, claimProblem } from './volume-claims.ts';
 
 /** What the scheduler needs. `informers` is run by its owner. */
 export interface SchedulerOptions {
@@ -65,6 +67,7 @@ class Run {
   readonly #labelsOf: NamespaceLabels;
   readonly #pods: Informer<V1Pod>;
   readonly #budgets: Informer<V1PodDisruptionBudget>;
+  readonly #claims: Informer<V1PersistentVolumeClaim>;
   /** Pods that a node was made free for; others of no higher priority leave them the room. */
   readonly #nominations = new Map<string, { readonly pod: V1Pod; readonly node: string }>();
   #ready = false;
@@ -92,6 +95,7 @@ class Run {
     this.#budgets = options.informers.informer<V1PodDisruptionBudget>(resources.podDisruptionBudgets, {
       indexes: { namespace: sharedIndexes.namespace },
     });
+    this.#claims = options.informers.informer<V1PersistentVolumeClaim>(resources.persistentVolumeClaims);
   }
 
   async whole(): Promise<void> {
@@ -108,9 +112,14 @@ class Run {
         if (change.type === 'deleted') this.#podGone(change.object);
         else this.#podSeen(change.object, change.type === 'updated' ? change.previous : undefined);
       }),
+      this.#claims.onChange(({ object: { metadata } }) => {
+        this.#pending.retry(
+          (pod) => pod.metadata?.namespace === metadata?.namespace && claimNames(pod).includes(metadata?.name ?? ''),
+        );
+      }),
     ];
     try {
-      await Promise.all([nodes.synced, pods.synced, this.#budgets.synced]);
+      await Promise.all([nodes.synced, pods.synced, this.#budgets.synced, this.#claims.synced]);
       this.#ready = true;
       this.#wake();
       await new Promise<void>((resolve) => {
@@ -187,6 +196,8 @@ class Run {
       const state = nodes.find(({ name }) => name === node);
       return state === undefined ? [] : [{ facts, state }];
     });
+    const problem = claimProblem(pod, (key) => this.#claims.get(key));
+    if (problem !== undefined) return refusal(problem, nodes);
     for (const { facts, state } of guests) state.add(facts);
     try {
       return plan(pod, nodes, this.#labelsOf);
