@@ -291,3 +291,46 @@ it('stands in the order of upstream', () => {
     'ResourceQuota',
   ]);
 });
+
+describe('NodeRestriction', () => {
+  const node = { username: 'system:node:n1', groups: ['system:nodes', 'system:authenticated'] };
+  const podOn = (name: string, nodeName: string) => ({
+    metadata: { name, namespace: 'ns', uid: `uid-${name}` },
+    spec: { nodeName, containers: [] },
+  });
+  const objects = { ...basics, pods: [podOn('here', 'n1'), podOn('there', 'n2')] as never };
+  const ask = (boundObjectRef: object | undefined) =>
+    refusal(
+      requestOf('ServiceAccount', { spec: { boundObjectRef } } as never, {
+        user: node,
+        name: 'default',
+        subresource: 'token',
+      }),
+      objects,
+    );
+
+  it('gives a node tokens that are bound to its own pods, and no others', async () => {
+    await run(
+      requestOf(
+        'ServiceAccount',
+        { spec: { boundObjectRef: { kind: 'Pod', name: 'here', uid: 'uid-here' } } } as never,
+        {
+          user: node,
+          name: 'default',
+          subresource: 'token',
+        },
+      ),
+      objects,
+    );
+    for (const ref of [
+      undefined,
+      { kind: 'Secret', name: 'x', uid: 'y' },
+      { kind: 'Pod', name: 'here' },
+      { kind: 'Pod', name: 'here', uid: 'other' },
+      { kind: 'Pod', name: 'there', uid: 'uid-there' },
+      { kind: 'Pod', name: 'gone', uid: 'x' },
+    ]) {
+      expect((await ask(ref))[0]).toBe(403);
+    }
+  });
+});

@@ -1,5 +1,5 @@
 import type { V1Node, V1Pod, V1RuntimeClass } from '@wherry/api';
-import type { AdmissionPlugin, AdmissionRequest } from './contract.ts';
+import type { AdmissionPlugin, AdmissionReader, AdmissionRequest } from './contract.ts';
 import { isPod, refuse, resources } from './refuse.ts';
 
 const notReady = 'node.kubernetes.io/not-ready';
@@ -65,6 +65,20 @@ function checkPod(request: AdmissionRequest, self: string, current: V1Pod | unde
   if (sentence && owner !== self) throw refuse(request, `node ${JSON.stringify(self)} ${sentence}`);
 }
 
+/** A kubelet gets tokens for pods that run on it, bound to them. */
+function checkToken(request: AdmissionRequest, self: string, reader: AdmissionReader): void {
+  const ref = (request.object as { spec?: { boundObjectRef?: { kind?: string; name?: string; uid?: string } } })?.spec
+    ?.boundObjectRef;
+  if (ref?.kind !== 'Pod' || !ref.name) throw refuse(request, 'node requested token not bound to a pod');
+  if (!ref.uid) throw refuse(request, 'node requested token with a pod binding without a uid');
+  const pod = reader.get(resources.pods, request.namespace, ref.name) as V1Pod | undefined;
+  if (pod === undefined) throw refuse(request, `pod ${JSON.stringify(ref.name)} not found`);
+  if (pod.metadata?.uid !== ref.uid) throw refuse(request, 'the UID in the bound object reference is another');
+  if (pod.spec?.nodeName !== self) {
+    throw refuse(request, `node requested token bound to a pod scheduled on a different node`);
+  }
+}
+
 /** A kubelet changes its own node and the pods on it, nothing else. */
 export const nodeRestriction: AdmissionPlugin = {
   name: 'NodeRestriction',
@@ -73,6 +87,7 @@ export const nodeRestriction: AdmissionPlugin = {
     if (!user.username.startsWith(userPrefix) || !user.groups.includes('system:nodes') || kind.group !== '') return;
     const self = user.username.slice(userPrefix.length);
     if (kind.resource === 'nodes') checkNode(request, self);
+    if (kind.resource === 'serviceaccounts' && request.subresource === 'token') checkToken(request, self, reader);
     if (kind.resource === 'pods') {
       const current = reader.get(resources.pods, request.namespace, request.name) as V1Pod | undefined;
       checkPod(request, self, current);

@@ -1,5 +1,6 @@
-import { badRequestError, type KindDeclaration } from '@wherry/api';
+import { type ApiObject, badRequestError, type KindDeclaration } from '@wherry/api';
 import type { Authenticator, Authorizer, TokenIssuer } from '../auth/contract.ts';
+import { admissionRequest } from '../pipeline/admit.ts';
 import type { Core } from '../pipeline/core.ts';
 import { decodeBody } from '../pipeline/decode.ts';
 import { bindPod, evictPod } from './pods.ts';
@@ -16,7 +17,15 @@ export function createSubresources(
     ...reviewCreators(parts.authenticator, parts.authorizer),
     ['/pods/binding', decoded(bodies.binding, (target, body, options) => bindPod(core, target, body, options))],
     ['/pods/eviction', decoded(bodies.eviction, (target, body, options) => evictPod(core, target, body, options))],
-    ['/serviceaccounts/token', decoded(bodies.token, (target, body) => requestToken(core, parts.issuer, target, body))],
+    [
+      '/serviceaccounts/token',
+      decoded(bodies.token, async (target, body, options) => {
+        const request = admissionRequest('CREATE', target, target.name, body as ApiObject, undefined, options);
+        // Of the plug-ins only this one has to do with tokens; a namespace that ends still gives them to its pods.
+        await core.admission.find(({ name }) => name === 'NodeRestriction')?.admit?.(request, core.reader);
+        return requestToken(core, parts.issuer, target, body);
+      }),
+    ],
     [
       '/bindings',
       (target, body, options) => {
