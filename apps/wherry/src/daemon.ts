@@ -4,6 +4,7 @@ import { codeOf, deferred, jsonLogger, messageOf, systemClock, systemRandom } fr
 import { controlSocket } from './cli/control-client.ts';
 import { findCluster } from './machine/config.ts';
 import { serveControl } from './machine/control-server.ts';
+import { logWriter } from './machine/log-file.ts';
 import type { Phase } from './machine/machine.ts';
 import { returnIdleMemory } from './machine/memory.ts';
 import { startMachine } from './machine/start.ts';
@@ -23,13 +24,6 @@ function report(message: StartReport): void {
   } catch {}
 }
 
-/** On a full disk a line is lost, not the daemon (process.stderr would throw). */
-function writeLog(line: string): void {
-  try {
-    writeSync(2, line);
-  } catch {}
-}
-
 /**
  * Runs one cluster until SIGTERM, SIGINT or a stop over the control socket. Containers go on when it ends:
  * the next daemon takes them over.
@@ -39,7 +33,7 @@ export async function runDaemon(
   name: string,
   level: 'debug' | 'info',
 ): Promise<number> {
-  const log = jsonLogger(writeLog, level);
+  const log = jsonLogger(logWriter(2), level);
   // Libraries warn on the console.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const stopped = deferred<string>();
