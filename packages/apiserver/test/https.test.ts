@@ -392,7 +392,11 @@ describe('subresources', () => {
       metadata: { name: 'p', labels: { a: 'b' } },
       spec: { nodeName: 'n', containers: [{ name: 'c', image: 'x' }] },
     });
-    await api.patch(`${pods}/p/status`, 'application/merge-patch+json', { status: { phase: 'Running' } });
+    const ready = (status: string): Promise<unknown> =>
+      api.patch(`${pods}/p/status`, 'application/merge-patch+json', {
+        status: { phase: 'Running', conditions: [{ type: 'Ready', status }] },
+      });
+    await ready('True');
     const budgets = '/apis/policy/v1/namespaces/default/poddisruptionbudgets';
     await api.post(budgets, {
       apiVersion: 'policy/v1',
@@ -408,7 +412,16 @@ describe('subresources', () => {
       code: 429,
       reason: 'TooManyRequests',
     });
+    // One that is not ready does not count among the healthy ones, which are enough.
+    const attempt = { ...eviction, deleteOptions: { dryRun: ['All'] } };
+    expect((await api.post(`${pods}/p/eviction`, attempt)).code).toBe(429);
+    await ready('False');
+    expect((await api.post(`${pods}/p/eviction`, attempt)).code).toBe(201);
+    await ready('True');
     await api.patch(`${budgets}/b/status`, 'application/merge-patch+json', { status: { disruptionsAllowed: 1 } });
+    expect((await api.post(`${pods}/p/eviction`, attempt)).code).toBe(201);
+    expect((await api.get(`${pods}/p`)).json.metadata.deletionTimestamp).toBeUndefined();
+    expect((await api.get(`${budgets}/b`)).json.status.disruptionsAllowed).toBe(1);
     expect((await api.post(`${pods}/p/eviction`, eviction)).code).toBe(201);
     expect((await api.get(`${pods}/p`)).json.metadata.deletionTimestamp).toBeDefined();
   });

@@ -98,7 +98,7 @@ function bound(core: Core, target: Target, live: V1Pod, node: string, binding: B
 }
 
 interface Eviction extends ApiObject {
-  deleteOptions?: DeletionOptions;
+  deleteOptions?: DeletionOptions & { readonly dryRun?: readonly string[] };
 }
 
 /** `POST pods/x/eviction`: deletes a pod if the disruption budgets allow it. Error 429 when they do not. */
@@ -115,9 +115,11 @@ export async function evictPod(
     );
   }
   const pod = getObject(core, { ...target, subresource: '' }).object as V1Pod;
-  if (!isDisposable(pod)) await spendBudget(core, pod, options);
-  const deletion = eviction.deleteOptions ?? {};
-  await deleteObject(core, { ...target, subresource: '' }, deletion, options);
+  const { dryRun = [], ...deletion } = eviction.deleteOptions ?? {};
+  // `kubectl drain --dry-run=server` asks in the body.
+  const asked = { ...options, dryRun: options.dryRun || dryRun.includes('All') };
+  if (!isDisposable(pod)) await spendBudget(core, pod, asked);
+  await deleteObject(core, { ...target, subresource: '' }, deletion, asked);
   return success();
 }
 
@@ -144,7 +146,7 @@ async function spendBudget(core: Core, pod: V1Pod, options: RequestOptions): Pro
   }
   const ready = pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
   const budget = budgets[0] as V1PodDisruptionBudget;
-  if (!ready && budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow') return;
+  if (!ready && mayGoUnready(budget)) return;
   const kind = core.catalog.find('policy', 'v1', 'poddisruptionbudgets');
   if (kind === undefined) throw notFoundError({ group: 'policy', resource: 'poddisruptionbudgets' }, '');
   const name = budget.metadata!.name!;
@@ -173,6 +175,13 @@ async function spendBudget(core: Core, pod: V1Pod, options: RequestOptions): Pro
     },
     options,
   );
+}
+
+/** A pod that is not ready disturbs nobody as long as enough others are (KEP-3017). */
+function mayGoUnready({ spec, status }: V1PodDisruptionBudget): boolean {
+  if (spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow') return true;
+  const { currentHealthy = 0, desiredHealthy = 0 } = status ?? {};
+  return desiredHealthy > 0 && currentHealthy >= desiredHealthy;
 }
 
 function tooMany(detail: string, pod: V1Pod, retryAfterSeconds?: number): Error {
