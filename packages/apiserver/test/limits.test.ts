@@ -90,3 +90,15 @@ test('a refused upgrade does not keep the connection of a client who stays', asy
   await once(socket, 'end');
   socket.destroy();
 });
+
+test('a namespace is asked for within itself', async () => {
+  await api.post('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'dev' } });
+  expect((await api.get('/api/v1/namespaces/dev')).code).toBe(200);
+  expect((await api.get('/api/v1/namespaces/dev/status')).code).toBe(200);
+  expect((await api.get('/api/v1/namespaces/dev', { token: 'nobody' })).json.message).toBe(
+    'namespaces "dev" is forbidden: User "nobody" cannot get resource "namespaces" in API group "" in the namespace "dev"',
+  );
+  expect((await api.get('/api/v1/namespaces', { token: 'nobody' })).json.message).toBe(
+    'namespaces is forbidden: User "nobody" cannot list resource "namespaces" in API group "" at the cluster scope',
+  );
+});

@@ -18,7 +18,7 @@ import { StoredObject } from '../registry/stored-object.ts';
 import { authorisePath, authoriseResource, selectedName } from '../request/authorise.ts';
 import { isWatchPath, type RequestInfo, requestInfo } from '../request/info.ts';
 import type { SubresourceAnswer, Subresources } from '../special/subresources.ts';
-import { encodeList, encodeObject } from './encode.ts';
+import { encodeList, encodeObject, sendForm } from './encode.ts';
 import { type Request, type Response, readBody, send, sendError } from './exchange.ts';
 import type { RequestMetrics } from './metrics.ts';
 import { negotiate } from './negotiation.ts';
@@ -133,7 +133,7 @@ export class Handler {
     authoriseResource(this.#parts.authorizer, user, verb, asked);
     const kind = this.#core.catalog.find(info.group, info.version, info.resource);
     if (kind === undefined) throw noSuchPath();
-    if (info.namespace !== '' && !kind.namespaced) throw noSuchPath();
+    if (info.namespace !== '' && !kind.namespaced && info.resource !== 'namespaces') throw noSuchPath();
     const target: Target = {
       kind,
       namespace: info.resource === 'namespaces' ? '' : info.namespace,
@@ -176,7 +176,8 @@ export class Handler {
     }
     const form = negotiate(request.headers.accept);
     const stored = getObject(this.#core, target);
-    send(request, response, 200, encodeObject(this.#core, target.kind, stored, form, query.includeObject()));
+    const body = encodeObject(this.#core, target.kind, stored, form, query.includeObject());
+    sendForm(request, response, 200, body, form);
     return 200;
   }
 
@@ -191,7 +192,8 @@ export class Handler {
       resourceVersion: query.get('resourceVersion'),
       resourceVersionMatch: query.get('resourceVersionMatch'),
     });
-    send(request, response, 200, encodeList(this.#core, target, listing, form, query.includeObject()));
+    const body = encodeList(this.#core, target, listing, form, query.includeObject());
+    sendForm(request, response, 200, body, form);
     return 200;
   }
 
@@ -322,7 +324,8 @@ export class Handler {
     const items = await deleteCollection(this.#core, target, listing.items, deletion, options);
     const shown = { ...listing, items, range: undefined };
     const form = negotiate(request.headers.accept);
-    send(request, response, 200, encodeList(this.#core, target, shown, form, query.includeObject()));
+    const body = encodeList(this.#core, target, shown, form, query.includeObject());
+    sendForm(request, response, 200, body, form);
     return 200;
   }
 
@@ -330,7 +333,7 @@ export class Handler {
     const { request, response, target, query } = call;
     const form = negotiate(request.headers.accept);
     const body = encodeObject(this.#core, target.kind, stored, form, query.includeObject());
-    send(request, response, code, body, 'application/json', warnings);
+    sendForm(request, response, code, body, form, warnings);
     return code;
   }
 
@@ -347,7 +350,7 @@ export class Handler {
       shaped,
       query.includeObject(),
     );
-    send(request, response, code, body, 'application/json', warnings);
+    sendForm(request, response, code, body, form, warnings);
     return code;
   }
 }

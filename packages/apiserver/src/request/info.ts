@@ -39,6 +39,8 @@ export function requestInfo(path: string): RequestInfo {
   }
   const resource = parts[at]!;
   const name = parts[at + 1] ?? '';
+  // A namespace counts as within itself, so that roles in it may let somebody see it.
+  if (resource === 'namespaces' && group === '') namespace = name;
   const subresource = parts[at + 2] ?? '';
   const rest = parts.length > at + 3 ? `/${parts.slice(at + 3).join('/')}` : '';
   try {
