@@ -384,6 +384,15 @@ describe('subresources', () => {
     expect((await api.post(`${pods}/p/binding`, { kind: 'Pod' })).code).toBe(400);
   });
 
+  test('answers in YAML to who asks for it', async () => {
+    const path = '/api/v1/namespaces/default/configmaps';
+    await api.post(path, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'y' }, data: { a: 'b' } });
+    const answer = await api.get(`${path}/y`, { accept: 'application/yaml' });
+    expect(answer.headers['content-type']).toBe('application/yaml');
+    expect(answer.text).toMatch(/^kind: ConfigMap\napiVersion: v1\n/);
+    expect(answer.text).toContain('\ndata:\n  a: b\n');
+  });
+
   test('an eviction asks the disruption budget', async () => {
     const pods = '/api/v1/namespaces/default/pods';
     await api.post(pods, {

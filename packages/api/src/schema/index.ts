@@ -11,3 +11,4 @@ export {
   schemaOf,
   type ValueSchema,
 } from './schema.ts';
+export { yamlText } from './yaml-text.ts';

@@ -1,11 +1,11 @@
-import type { ApiObject, KindDeclaration } from '@wherry/api';
+import { type ApiObject, type KindDeclaration, yamlText } from '@wherry/api';
 import type { Core } from '../pipeline/core.ts';
 import type { Listing } from '../pipeline/read.ts';
 import type { Target } from '../pipeline/request.ts';
 import { present } from '../pipeline/view.ts';
 import { groupVersionOf } from '../registry/catalog.ts';
 import type { StoredObject } from '../registry/stored-object.ts';
-import type { Body } from './exchange.ts';
+import { type Body, type Request, type Response, send } from './exchange.ts';
 import type { Form } from './negotiation.ts';
 import { type IncludeObject, partialMetadata, table } from './table.ts';
 
@@ -77,4 +77,22 @@ function joined(kind: KindDeclaration, head: string, items: readonly StoredObjec
 
 export function jsonLine(value: unknown): Buffer {
   return Buffer.from(`${JSON.stringify(value)}\n`);
+}
+
+/** Sends what was encoded as JSON in the media type asked for. */
+export function sendForm(
+  request: Request,
+  response: Response,
+  code: number,
+  body: Body,
+  form: Form,
+  warnings?: readonly string[],
+): void {
+  if (form.type === 'json') {
+    send(request, response, code, body, 'application/json', warnings);
+    return;
+  }
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.concat(body);
+  const text = yamlText(JSON.parse(bytes.toString()));
+  send(request, response, code, Buffer.from(text), 'application/yaml', warnings);
 }
