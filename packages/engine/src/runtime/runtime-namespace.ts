@@ -53,7 +53,9 @@ export class RuntimeNamespace {
       for (const file of [pin, staged]) closeSync(openSync(file, 'a', 0o600));
       const parent = mountHolding(dirname(layout.unified), mounts)?.mountPoint ?? '/';
       const makePrivate = [findProgram('mount'), '--make-private', parent];
-      await hide(layout.unified, 'unshare', [`--mount=${staged}`, '--propagation', 'unchanged', ...makePrivate]);
+      await stage(staged, () =>
+        hide(layout.unified, 'unshare', [`--mount=${staged}`, '--propagation', 'unchanged', ...makePrivate]),
+      );
       // Only now: below a private mount nobody else loses it.
       await hide(layout.unified, 'nsenter', [`--mount=${staged}`, '--', findProgram('umount'), layout.unified]);
       bindMount(staged, pin);
@@ -73,6 +75,24 @@ export class RuntimeNamespace {
 }
 
 const stagedPin = (paths: EnginePaths): string => join(paths.runtimeNamespace, 'mnt.new');
+
+const attempts = 3;
+
+/**
+ * Makes the staged pin. unshare(1) binds it from a child of its own, which on a busy machine was seen to come before
+ * the namespace (EINVAL: a mount namespace cannot be pinned in itself); the next try gets it.
+ */
+async function stage(staged: string, make: () => Promise<void>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await make();
+      return;
+    } catch (error) {
+      unmountAll(staged);
+      if (attempt === attempts) throw error;
+    }
+  }
+}
 
 async function hide(unified: string, program: string, args: readonly string[]): Promise<void> {
   const result = await runProgram({ path: findProgram(program), args });
