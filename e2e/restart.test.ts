@@ -7,6 +7,8 @@ const cluster = useCluster();
 const facts =
   '{.metadata.uid} {.status.podIP} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].state.running.startedAt}';
 
+const restarts = '{.status.containerStatuses[0].restartCount}';
+
 async function killDaemon(): Promise<void> {
   const pid = await cluster.it.daemonPid();
   process.kill(pid, 'SIGKILL');
@@ -95,6 +97,11 @@ it('goes on with a rollout in which it was killed', async () => {
 
 it('brings everything back after a down without purge', async () => {
   const k = cluster.it;
+  const slow = 'initContainers: [{name: i, image: "busybox:1.35", command: [sleep, "0.3"]}]';
+  await k.mustKubectl(['apply', '-f', '-'], {
+    input: sleeper('after-init').replace('  containers:', `  ${slow}\n  containers:`),
+  });
+  await k.mustKubectl(['wait', 'pod/after-init', '--for=condition=Ready', '--timeout=30s']);
   const down = await k.wherry(['down', '--quiet']);
   expect(down).toMatchObject({ code: 0, stderr: '' });
   expect(await countSleepers()).toBe(0);
@@ -102,7 +109,7 @@ it('brings everything back after a down without purge', async () => {
   await up();
   await k.mustKubectl(['wait', 'pod/keep', '--for=condition=Ready', '--timeout=60s']);
   await k.mustKubectl(['rollout', 'status', 'deploy/web', '--timeout=60s']);
-  expect(
-    await k.mustKubectl(['get', 'pod', 'keep', '-o', 'jsonpath={.status.containerStatuses[0].restartCount}']),
-  ).toBe('1');
+  expect(await k.mustKubectl(['get', 'pod', 'keep', '-o', `jsonpath=${restarts}`])).toBe('1');
+  await k.mustKubectl(['wait', 'pod/after-init', '--for=condition=Ready', '--timeout=60s']);
+  expect(await k.mustKubectl(['get', 'pod', 'after-init', '-o', `jsonpath=${restarts}`])).toBe('1');
 });

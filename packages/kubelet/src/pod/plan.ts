@@ -261,10 +261,12 @@ class Planner {
   }
 }
 
-/** The next attempt by the API's word, for containers that the runtime no longer knows. */
+/**
+ * The next attempt by the API's word, for containers that the runtime no longer knows (after a reboot). A status keeps
+ * the id of the last run while the container waits, for its init containers for example.
+ */
 function statusCount(pod: V1Pod, name: string): number {
   const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
   const status = statuses.find((one) => one.name === name);
-  const ran = status?.state?.terminated ?? status?.state?.running ?? status?.lastState?.terminated;
-  return status === undefined || ran === undefined ? 0 : status.restartCount + 1;
+  return status?.containerID === undefined ? 0 : status.restartCount + 1;
 }
