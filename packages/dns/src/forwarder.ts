@@ -3,7 +3,7 @@ import { type Clock, deferred, type Logger, messageOf, WherryError } from '@wher
 import { bindUdpInNetns, dialInNetns } from '@wherry/linux';
 import packet, { type DecodedPacket } from 'dns-packet';
 import { AnswerCache, type UpstreamAnswer } from './answer-cache.ts';
-import { rcodeOf } from './wire.ts';
+import { optRecord, rcodeOf } from './wire.ts';
 
 /** What `Forwarder` needs to know. */
 export interface ForwarderOptions {
@@ -20,7 +20,6 @@ const timeoutMs = 2000;
 const rounds = 2;
 /** Questions being asked at a time; more are refused instead of piling up. */
 const mostInFlight = 512;
-const largestUdp = 1232;
 
 /**
  * Asks the servers of the host. The same question asked twice at a time is sent once, which also
@@ -77,18 +76,7 @@ export class Forwarder {
       id,
       flags: packet.RECURSION_DESIRED,
       questions: [{ name, type: type as 'A', class: 'IN' }],
-      additionals: [
-        {
-          type: 'OPT',
-          name: '.',
-          udpPayloadSize: largestUdp,
-          extendedRcode: 0,
-          ednsVersion: 0,
-          flags: 0,
-          flag_do: false,
-          options: [],
-        },
-      ],
+      additionals: [optRecord],
     });
     const isAnswer = (answer: DecodedPacket): boolean =>
       answer.id === id &&

@@ -66,6 +66,18 @@ export interface Reply {
   readonly additionals: readonly Answer[];
 }
 
+/** What this side can take, for queries and answers alike (EDNS0, RFC 6891 section 6.1.2). */
+export const optRecord: Answer = {
+  type: 'OPT',
+  name: '.',
+  udpPayloadSize: largestUdp,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
+};
+
 /** Encodes a reply in at most `limit` bytes: what is only helpful goes first, then all records, with the truncation bit (RFC 2181, 9). */
 export function encodeReply(query: ParsedQuery & { kind: 'query' }, reply: Reply, limit: number): Buffer {
   const flags =
@@ -73,16 +85,6 @@ export function encodeReply(query: ParsedQuery & { kind: 'query' }, reply: Reply
     packet.RECURSION_AVAILABLE |
     (reply.authoritative ? packet.AUTHORITATIVE_ANSWER : 0) |
     (query.recursion ? packet.RECURSION_DESIRED : 0);
-  const opt: Answer = {
-    type: 'OPT',
-    name: '.',
-    udpPayloadSize: largestUdp,
-    extendedRcode: 0,
-    ednsVersion: 0,
-    flags: 0,
-    flag_do: false,
-    options: [],
-  };
   const make = (parts: Partial<Reply>, more = 0): Buffer => {
     const message: Packet = {
       type: 'response',
@@ -91,7 +93,7 @@ export function encodeReply(query: ParsedQuery & { kind: 'query' }, reply: Reply
       questions: [query.question],
       answers: [...(parts.answers ?? [])],
       authorities: [...(parts.authorities ?? [])],
-      additionals: [...(parts.additionals ?? []), ...(query.edns ? [opt] : [])],
+      additionals: [...(parts.additionals ?? []), ...(query.edns ? [optRecord] : [])],
     };
     return packet.encode(message);
   };
