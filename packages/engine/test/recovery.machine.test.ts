@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { onlineProcessors } from '@wherry/linux';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createEngine } from '../src/index.ts';
@@ -47,10 +48,9 @@ interface Ids {
   readonly short: string;
 }
 
-async function startDaemon(scenario: string): Promise<Ids> {
-  const child = spawn(process.execPath, [bundle, machine.folder, machine.options.cgroupParent, scenario], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+async function startDaemon(scenario: string, enter: readonly string[] = []): Promise<Ids> {
+  const command = [...enter, process.execPath, bundle, machine.folder, machine.options.cgroupParent, scenario];
+  const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] });
   daemon = child;
   const line = await new Promise<string>((done, fail) => {
     child.stdout?.once('data', (data) => done(String(data)));
@@ -116,6 +116,18 @@ test('killed at any moment of a start: it runs once or can be started', async ()
     await engine.removePodSandbox(ids.sandbox);
     await engine[Symbol.asyncDispose]();
   }
+});
+
+test('in a mount namespace of its own, whichever processor that was made on', async () => {
+  for (const made of onlineProcessors())
+    for (const opened of onlineProcessors()) {
+      const on = (processor: number): string[] => ['taskset', '--cpu-list', String(processor)];
+      await startDaemon('running', [...on(made), 'unshare', '--mount', '--propagation', 'slave', ...on(opened)]);
+      await killDaemon();
+      // Its mounts went with its namespace; what it left elsewhere is taken back from here.
+      const engine = await createEngine(machine.options);
+      await engine.destroyAll();
+    }
 });
 
 test('a record that a power cut tore is dropped with its folders', async () => {

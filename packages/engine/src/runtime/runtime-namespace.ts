@@ -7,6 +7,7 @@ import {
   findProgram,
   listMounts,
   mountHolding,
+  onlineProcessors,
   runProgram,
   setPropagation,
   unmountAll,
@@ -53,9 +54,12 @@ export class RuntimeNamespace {
       for (const file of [pin, staged]) closeSync(openSync(file, 'a', 0o600));
       const parent = mountHolding(dirname(layout.unified), mounts)?.mountPoint ?? '/';
       const makePrivate = [findProgram('mount'), '--make-private', parent];
-      await stage(staged, () =>
-        hide(layout.unified, 'unshare', [`--mount=${staged}`, '--propagation', 'unchanged', ...makePrivate]),
-      );
+      await stage(staged, (processor) => {
+        const command = [findProgram('unshare'), `--mount=${staged}`, '--propagation', 'unchanged', ...makePrivate];
+        return processor === undefined
+          ? hide(layout.unified, 'unshare', command.slice(1))
+          : hide(layout.unified, 'taskset', ['--cpu-list', String(processor), ...command]);
+      });
       // Only now: below a private mount nobody else loses it.
       await hide(layout.unified, 'nsenter', [`--mount=${staged}`, '--', findProgram('umount'), layout.unified]);
       bindMount(staged, pin);
@@ -76,22 +80,24 @@ export class RuntimeNamespace {
 
 const stagedPin = (paths: EnginePaths): string => join(paths.runtimeNamespace, 'mnt.new');
 
-const attempts = 3;
-
 /**
- * Makes the staged pin. unshare(1) binds it from a child of its own, which on a busy machine was seen to come before
- * the namespace (EINVAL: a mount namespace cannot be pinned in itself); the next try gets it.
+ * Makes the staged pin: on any processor, then on one after the other. A mount namespace can only be pinned from one
+ * with a lower number (`mnt_ns_loop`, else EINVAL); since Linux 6.18 each processor takes these numbers from a batch
+ * of its own (`gen_cookie_next`), so the younger namespace may have the lower one. On the processor that made ours it
+ * has not.
  */
-async function stage(staged: string, make: () => Promise<void>): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
+async function stage(staged: string, make: (processor: number | undefined) => Promise<void>): Promise<void> {
+  let failure: unknown;
+  for (const processor of [undefined, ...onlineProcessors()]) {
     try {
-      await make();
+      await make(processor);
       return;
     } catch (error) {
       unmountAll(staged);
-      if (attempt === attempts) throw error;
+      failure ??= error;
     }
   }
+  throw failure;
 }
 
 async function hide(unified: string, program: string, args: readonly string[]): Promise<void> {
