@@ -12,6 +12,7 @@ export const layers = {
   client: 3,
   network: 3,
   volumes: 3,
+  logs: 3,
   engine: 4,
   apiserver: 4,
   scheduler: 4,
@@ -20,6 +21,10 @@ export const layers = {
   'kube-proxy': 4,
   dns: 4,
   bootstrap: 4,
+  docker: 4,
+  builder: 4,
+  registry: 4,
+  'engine-api': 5,
   wherry: 6,
   testkit: 7,
 };

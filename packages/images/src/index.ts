@@ -1,4 +1,5 @@
 export type { LayerSource } from './create-image.ts';
+export * from './image-library.ts';
 export {
   type CreateImageOptions,
   type ImageStore,

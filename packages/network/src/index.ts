@@ -1,2 +1,3 @@
 export * from './bridge-network.ts';
+export * from './container-networks.ts';
 export * from './network.ts';

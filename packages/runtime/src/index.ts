@@ -1,2 +1,3 @@
+export * from './container-engine.ts';
 export * from './pod-streams.ts';
 export * from './runtime.ts';

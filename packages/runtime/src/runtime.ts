@@ -1,4 +1,5 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
+import type { ExtendedResources } from './container-engine.ts';
 
 /**
  * The container runtime as its users see it, shaped like CRI v1 (k8s.io/cri-api): a sandbox is a
@@ -65,6 +66,8 @@ export interface LabelFilter {
 export type NamespaceMode = 'pod' | 'container' | 'node';
 
 export interface PodSandboxConfig {
+  /** 64 hexadecimal digits; default: made up. */
+  readonly id?: string | undefined;
   readonly metadata: {
     readonly name: string;
     readonly uid: string;
@@ -78,13 +81,40 @@ export interface PodSandboxConfig {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly portMappings?: readonly PortMapping[] | undefined;
-  readonly namespaces: { readonly network: 'pod' | 'node'; readonly pid: NamespaceMode; readonly ipc: 'pod' | 'node' };
+  readonly namespaces: SandboxNamespaceModes;
+  /** Bytes of `/dev/shm`; default 64 MiB. */
+  readonly sharedMemoryBytes?: number | undefined;
   readonly sysctls?: Readonly<Record<string, string>> | undefined;
   /** Path of the pod's cgroup below the machine's cgroup parent, e.g. `kubepods/burstable/pod<uid>`. */
   readonly cgroupParent: string;
   /** Limits of the whole pod, set on `cgroupParent`. */
   readonly resources?: LinuxResources | undefined;
   readonly runtimeHandler?: string | undefined;
+}
+
+export interface SandboxNamespaceModes {
+  /**
+   * `pod`: one that the pod network connects; `unmanaged`: one with loopback alone, which the sandbox's owner connects;
+   * `node`: the machine's; `{ container }`: that of another sandbox's running container.
+   */
+  readonly network: 'pod' | 'unmanaged' | 'node' | { readonly container: string };
+  readonly pid: NamespaceMode | { readonly container: string };
+  /** `none`: one of its own, without a `/dev/shm` mount. */
+  readonly ipc: 'pod' | 'node' | 'none' | { readonly container: string };
+  /** Default: `pod`, or `node` with the node's network. */
+  readonly uts?: 'pod' | 'node' | undefined;
+  /** Default: `private` on cgroup version 2, `host` on version 1. */
+  readonly cgroup?: 'private' | 'host' | undefined;
+  /** Default: the machine's users. */
+  readonly user?:
+    | { readonly uidMappings: readonly IdMapping[]; readonly gidMappings: readonly IdMapping[] }
+    | undefined;
+}
+
+export interface IdMapping {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly size: number;
 }
 
 export interface DnsConfig {
@@ -118,8 +148,18 @@ export interface Mount {
   readonly hostPath: string;
   readonly containerPath: string;
   readonly readOnly?: boolean | undefined;
-  readonly propagation?: 'private' | 'rslave' | 'rshared' | undefined;
+  readonly propagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | undefined;
   readonly recursiveReadOnly?: boolean | undefined;
+  /** False: without the mounts below the source. */
+  readonly recursive?: boolean | undefined;
+  /** `idmap`, with a user namespace: files keep their owners as the container sees them, where the kernel can. */
+  readonly idmapped?: boolean | undefined;
+}
+
+/** A file system in memory: `options` as mount(8) takes them (`size=64k`, `mode=1777`, `noexec`). */
+export interface TmpfsMount {
+  readonly containerPath: string;
+  readonly options: readonly string[];
 }
 
 export interface LinuxResources {
@@ -149,14 +189,22 @@ export interface SecurityContext {
   readonly noNewPrivileges?: boolean | undefined;
   readonly seccomp?:
     | { readonly type: 'RuntimeDefault' | 'Unconfined' | 'Localhost'; readonly path?: string }
+    /** A profile in docker's format, as JSON text. */
+    | { readonly type: 'Inline'; readonly profile: string }
     | undefined;
   readonly apparmorProfile?: string | undefined;
   readonly maskedPaths?: readonly string[] | undefined;
   readonly readonlyPaths?: readonly string[] | undefined;
   readonly selinux?: Readonly<Record<'user' | 'role' | 'type' | 'level', string>> | undefined;
+  /** `/sys/fs/cgroup` and its like writable without all other privileges. */
+  readonly writableCgroups?: boolean | undefined;
 }
 
 export interface ContainerConfig {
+  /** 64 hexadecimal digits; default: made up. */
+  readonly id?: string | undefined;
+  /** It can be started again once it has exited, with the same writable layer. */
+  readonly restartable?: boolean | undefined;
   readonly metadata: { readonly name: string; readonly attempt: number };
   /** Anything that `ImageService.imageStatus` resolves. */
   readonly image: string;
@@ -168,17 +216,28 @@ export interface ContainerConfig {
   /** Added to the image's environment; later ones win. */
   readonly env: readonly { readonly name: string; readonly value: string }[];
   readonly mounts: readonly Mount[];
+  readonly tmpfs?: readonly TmpfsMount[] | undefined;
   readonly devices?:
     | readonly { readonly hostPath: string; readonly containerPath: string; readonly permissions: string }[]
     | undefined;
+  /** `c 1:3 rwm`, as in cgroup v1's `devices.allow`. */
+  readonly deviceCgroupRules?: readonly string[] | undefined;
+  readonly rlimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[] | undefined;
+  /** Run the command below a small init that reaps and forwards signals. */
+  readonly init?: boolean | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
-  /** Relative to the sandbox's `logDirectory`; CRI log format. */
+  /** Relative to the sandbox's `logDirectory`; CRI log format. Empty: nothing is kept. */
   readonly logPath: string;
+  /**
+   * Rotation by the engine: at `maxBytes` the file becomes `PATH.1`, that one `PATH.2`, … of which `maxFiles` in all
+   * are kept. Default: none (the kubelet rotates pods' logs by itself).
+   */
+  readonly logRotation?: { readonly maxBytes: number; readonly maxFiles: number } | undefined;
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly tty: boolean;
-  readonly resources?: LinuxResources | undefined;
+  readonly resources?: ExtendedResources | undefined;
   readonly security: SecurityContext;
   readonly stopSignal?: string | undefined;
   /** Id of a running container of the same sandbox, whose processes it sees and whose end it does not outlive. */
@@ -227,6 +286,8 @@ export interface ExecOptions {
   readonly user?: string | undefined;
   readonly workingDir?: string | undefined;
   readonly privileged?: boolean | undefined;
+  /** First size of the terminal. */
+  readonly size?: { readonly width: number; readonly height: number } | undefined;
 }
 
 export interface AttachOptions {

@@ -107,10 +107,11 @@ export function seccompOf(security: SecurityContext, capabilities: readonly stri
   const wanted = security.seccomp;
   if (security.privileged === true || wanted === undefined || wanted.type === 'Unconfined') return undefined;
   if (wanted.type === 'RuntimeDefault') return defaultSeccompProfile(capabilities);
-  const path = wanted.path ?? '';
+  const path = wanted.type === 'Inline' ? 'given' : (wanted.path ?? '');
   try {
-    if (statSync(path).size > 1 << 20) throw new Error('larger than 1 MiB');
-    const profile = JSON.parse(readFileSync(path, 'utf8')) as SeccompSpec;
+    if (wanted.type !== 'Inline' && statSync(path).size > 1 << 20) throw new Error('larger than 1 MiB');
+    const text = wanted.type === 'Inline' ? wanted.profile : readFileSync(path, 'utf8');
+    const profile = JSON.parse(text) as SeccompSpec;
     if (typeof profile.defaultAction !== 'string') throw new Error('it has no defaultAction');
     return profile;
   } catch (error) {

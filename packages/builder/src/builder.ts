@@ -1,0 +1,89 @@
+import type { Platform } from '@wherry/oci';
+import type { RegistryAuth } from '@wherry/runtime';
+
+/** Builds images from Dockerfiles. Throws `invalid` for a bad Dockerfile, with its line. */
+export interface Builder {
+  /** Builds one target; resolves with its image's id. Failing steps throw with docker's words and leave the cache whole. */
+  build(request: BuildRequest): Promise<{ readonly imageId: string }>;
+  /** Cache of `RUN --mount=type=cache` and of steps: `docker builder prune`. */
+  prune(options: {
+    readonly all: boolean;
+    readonly keepBytes?: number;
+    readonly olderThan?: number;
+  }): Promise<{ readonly deleted: readonly string[]; readonly bytes: number }>;
+  usage(): Promise<readonly BuildCacheRecord[]>;
+}
+
+export interface BuildRequest {
+  /** A folder with the context, already unpacked and confined; the builder only reads it. */
+  readonly context: string;
+  /** Text of the Dockerfile. */
+  readonly dockerfile: string;
+  /** The same file's path within the context, for messages; empty when it came from elsewhere. */
+  readonly dockerfileName: string;
+  readonly tags: readonly string[];
+  readonly target?: string | undefined;
+  readonly buildArguments: Readonly<Record<string, string | null>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly noCache: boolean;
+  readonly pull: boolean;
+  readonly platform?: Platform | undefined;
+  readonly cacheFrom: readonly string[];
+  readonly networkMode: string; // default, none, host, or a network's name
+  readonly extraHosts: readonly string[];
+  readonly sharedMemoryBytes?: number | undefined;
+  readonly resources?:
+    | {
+        readonly memoryBytes?: number;
+        readonly cpuQuota?: number;
+        readonly cpuPeriod?: number;
+        readonly cpuShares?: number;
+        readonly cpusetCpus?: string;
+      }
+    | undefined;
+  readonly squash?: boolean | undefined;
+  readonly auth: (registry: string) => RegistryAuth | undefined;
+  readonly secrets?: Readonly<Record<string, Buffer>> | undefined;
+  /** In order; the classic builder's lines are made of them. */
+  readonly onProgress: (event: BuildEvent) => void;
+  readonly signal: AbortSignal;
+}
+
+export type BuildEvent =
+  /** `Step 2/5 : RUN make` */
+  | {
+      readonly type: 'step';
+      readonly number: number;
+      readonly total: number;
+      readonly instruction: string;
+      readonly stage: number;
+    }
+  /** `` ---> Using cache `` with the image that the step gave before. */
+  | { readonly type: 'cached'; readonly number: number; readonly imageId: string }
+  /** Why a step did not come from the cache. */
+  | { readonly type: 'miss'; readonly number: number; readonly reason: string }
+  /** `` ---> Running in 0123456789ab `` */
+  | { readonly type: 'running'; readonly number: number; readonly containerId: string }
+  | { readonly type: 'output'; readonly number: number; readonly stream: 'stdout' | 'stderr'; readonly content: Buffer }
+  | { readonly type: 'done'; readonly number: number; readonly imageId: string; readonly removedContainer?: string }
+  | {
+      readonly type: 'pull';
+      readonly reference: string;
+      readonly digest: string;
+      readonly phase: string;
+      readonly current?: number;
+      readonly total?: number;
+    }
+  | { readonly type: 'warning'; readonly message: string };
+
+export interface BuildCacheRecord {
+  readonly id: string;
+  readonly type: 'regular' | 'source.local' | 'exec.cachemount';
+  readonly description: string;
+  readonly inUse: boolean;
+  readonly shared: boolean;
+  readonly bytes: number;
+  readonly createdAt: number; // ms
+  readonly lastUsedAt: number; // ms
+  readonly usageCount: number;
+}

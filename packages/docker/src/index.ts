@@ -1,0 +1,2 @@
+export * from './containers/containers.ts';
+export * from './events.ts';
