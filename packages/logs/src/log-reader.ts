@@ -21,3 +21,31 @@ export interface LogEntry {
   /** The line goes on in the next entry of its stream. */
   readonly partial: boolean;
 }
+
+/**
+ * Many entries at once, as they stand in a block of the file: whoever passes a log on turns blocks into bytes for the
+ * wire (`framedLog`, `plainLog`), which works in place and makes no object for a line.
+ */
+export interface LogBatch {
+  readonly data: Buffer;
+  readonly count: number;
+  /** `logFields` numbers for each entry: start of the line (its time), start and end of the content, marks. */
+  readonly index: Int32Array;
+}
+
+/** Numbers of one entry in `LogBatch.index`. */
+export const logFields = 4;
+
+/** Bits of an entry's marks. `continues`: it goes on with a line of its stream that began before. */
+export const logMarks = { stderr: 1, partial: 2, continues: 4 } as const;
+
+/** How lines are written out. */
+export interface LogStyle {
+  /** Each line begins with its time in UTC and a space. */
+  readonly timestamps?: boolean | undefined;
+  /** Stands at the beginning of each line, after the time (docker's `details`). */
+  readonly details?: string | undefined;
+}
+
+// readLog(path, options): AsyncGenerator<LogBatch>
+// framedLog(batches, style): AsyncGenerator<Buffer>; plainLog(batches, style): AsyncGenerator<Buffer>

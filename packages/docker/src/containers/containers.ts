@@ -52,10 +52,11 @@ export interface DockerContainers {
   /** `logs`: what was written before comes first. `tty` says whether the stream is raw or framed. */
   attach(reference: string, options: AttachRequest): Promise<AttachedStreams>;
   resize(reference: string, size: { readonly width: number; readonly height: number }): Promise<void>;
+  /** `output` is ready for the wire: with `tty` raw, else frames `[stream,0,0,0,len32]`, many of them in a buffer. */
   logs(
     reference: string,
     options: LogsRequest,
-  ): Promise<{ readonly tty: boolean; readonly frames: AsyncIterable<LogFrame> }>;
+  ): Promise<{ readonly tty: boolean; readonly output: AsyncIterable<Buffer> }>;
   top(
     reference: string,
     psArguments: string,
@@ -109,8 +110,8 @@ export interface AttachRequest {
 export interface AttachedStreams extends AsyncDisposable {
   readonly tty: boolean;
   readonly session: StreamSession;
-  /** Written before the session's own output (`logs=1`). */
-  readonly earlier?: AsyncIterable<LogFrame> | undefined;
+  /** Written before the session's own output (`logs=1`), ready for the wire as that of `logs` is. */
+  readonly earlier?: AsyncIterable<Buffer> | undefined;
 }
 
 export interface LogsRequest {
@@ -122,11 +123,6 @@ export interface LogsRequest {
   readonly timestamps: boolean;
   readonly details: boolean;
   readonly tail?: number | undefined;
-}
-
-export interface LogFrame {
-  readonly stream: 'stdout' | 'stderr';
-  readonly content: Buffer;
 }
 
 /** `X-Docker-Container-Path-Stat`. `mode` has Go's `os.FileMode` bits. */
