@@ -1,2 +1,3 @@
 export * from './containers/containers.ts';
 export * from './events.ts';
+export * from './files/container-files.ts';
