@@ -1,13 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { type BusyboxOptions, busyboxImage, webImage, writeDockerArchive } from './images.ts';
+import { type BusyboxOptions, busyboxImage, type TestImage, webImage, writeDockerArchive } from './images.ts';
 import { type Kubectl, realKubectls } from './kubectl.ts';
 import { createTestMachine, type Ran, type RunOptions, type TestMachine, type TestMachineOptions } from './machine.ts';
 import type { Running, StartOptions } from './running.ts';
 
-/** A cluster of the built product on a test machine of its own, driven from outside as a user would. */
+/** A cluster of the built product on a test machine of its own, driven from outside as a user would; with `upArgs: ['--engine-only']` the engine alone. */
 export interface TestCluster extends AsyncDisposable {
   readonly machine: TestMachine;
   /** Environment that points `wherry` and `kubectl` at this cluster. */
@@ -20,6 +20,16 @@ export interface TestCluster extends AsyncDisposable {
   mustKubectl(args: readonly string[], options?: RunOptions & { client?: Kubectl }): Promise<string>;
   /** Starts real kubectl, to talk to while it runs. */
   startKubectl(args: readonly string[], options?: StartOptions & { client?: Kubectl }): Running;
+  /** Value of DOCKER_HOST. */
+  readonly dockerHost: string;
+  /** The real docker client. */
+  docker(args: readonly string[], options?: RunOptions): Promise<Ran>;
+  /** docker that must succeed; gives its standard output. */
+  mustDocker(args: readonly string[], options?: RunOptions): Promise<string>;
+  /** Starts the real docker client, to talk to while it runs. */
+  startDocker(args: readonly string[], options?: StartOptions): Running;
+  /** Loads an image from memory under names. */
+  loadImage(image: TestImage, names: readonly string[]): Promise<void>;
   /** Applies manifests. */
   apply(manifest: string, args?: readonly string[]): Promise<string>;
   /** Loads a docker archive. */
@@ -53,11 +63,13 @@ export async function createTestCluster({
 }: TestClusterOptions = {}): Promise<TestCluster> {
   const machine = await createTestMachine(options);
   const kubeconfigPath = join(machine.directory, 'root', 'admin.kubeconfig');
+  const dockerHost = `unix://${join(machine.directory, 'run', 'wherry', 'docker.sock')}`;
   const env = {
     WHERRY_HOME: join(machine.directory, 'home'),
     WHERRY_RUN: join(machine.directory, 'run'),
     KUBECONFIG: kubeconfigPath,
     HOME: machine.directory,
+    DOCKER_HOST: dockerHost,
   };
   const command = join(process.env.WHERRY_CHECKOUT ?? repository, 'bin', 'wherry');
   const wherry: TestCluster['wherry'] = (args, options = {}) =>
@@ -79,6 +91,15 @@ export async function createTestCluster({
     },
     startKubectl: (args, { client = newest, ...options } = {}) =>
       machine.start(client.path, args, { ...options, env: { ...env, ...options.env } }),
+    dockerHost,
+    docker: (args, options = {}) => machine.run('docker', args, { ...options, env: { ...env, ...options.env } }),
+    async mustDocker(args, options) {
+      const ran = await cluster.docker(args, options);
+      if (ran.code !== 0)
+        throw new Error(`docker ${args.join(' ')}: exit code ${ran.code}\n${ran.stdout}${ran.stderr}`);
+      return ran.stdout;
+    },
+    startDocker: (args, options = {}) => machine.start('docker', args, { ...options, env: { ...env, ...options.env } }),
     apply: (manifest, args = []) => cluster.mustKubectl(['apply', ...args, '-f', '-'], { input: manifest }),
     async load(archive) {
       const ran = await wherry(['load', archive]);
@@ -86,14 +107,16 @@ export async function createTestCluster({
     },
     async loadTestImages(options) {
       const made = [
-        { file: 'busybox.tar', image: await busyboxImage(options), name: 'busybox:1.35' },
-        { file: 'web.tar', image: await webImage(options), name: 'nginx:1.22' },
+        { image: await busyboxImage(options), name: 'busybox:1.35' },
+        { image: await webImage(options), name: 'nginx:1.22' },
       ];
-      for (const { file, image, name } of made) {
-        const path = join(machine.directory, file);
-        await writeDockerArchive(path, image, [name]);
-        await this.load(path);
-      }
+      for (const { image, name } of made) await cluster.loadImage(image, [name]);
+    },
+    async loadImage(image, names) {
+      const path = join(machine.directory, 'image.tar');
+      await writeDockerArchive(path, image, names);
+      await cluster.load(path);
+      await rm(path);
     },
     async daemonPid() {
       const ran = await wherry(['status', '-o', 'json']);

@@ -88,9 +88,9 @@ export async function makeWebImage(
 export async function writeDockerArchive(file: string, image: TestImage, references: readonly string[]): Promise<void> {
   const layers: Buffer[] = [];
   for (const layer of image.layers) {
-    if (!('entries' in layer)) throw new Error('only layers of entries can be written as an archive');
-    const chunks: Buffer[] = [];
-    for await (const chunk of writeTar(layer.entries)) chunks.push(chunk);
+    if ('folder' in layer) throw new Error('a layer of a folder cannot be written as an archive');
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of 'tar' in layer ? layer.tar : writeTar(layer.entries)) chunks.push(chunk);
     layers.push(Buffer.concat(chunks));
   }
   const diffIds: Digest[] = layers.map(digestOf);

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 import { errnoOf, WherryError } from '@wherry/base';
 import { parse } from 'yaml';
 import type { ClusterConfig } from '../machine/config.ts';
-import { adminKubeconfigPath } from '../machine/paths.ts';
+import { adminKubeconfigPath, dockerSocketPath } from '../machine/paths.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { mergeKubeconfig } from './kubeconfig-merge.ts';
 import { knownCluster } from './status.ts';
@@ -51,12 +51,13 @@ export const kubeconfigCommand: Command = {
 export const envCommand: Command = {
   name: 'env',
   usage: 'eval "$(wherry env [--name NAME])"',
-  summary: 'Print the shell commands that point kubectl at a cluster',
+  summary: 'Print the shell commands that point kubectl and docker at a cluster',
   flags: [nameFlag],
   async run(flags, { home, stdout }) {
     const config = await knownCluster(home, flags.string('name')!);
-    const quoted = `'${adminKubeconfigPath(config).replaceAll("'", `'\\''`)}'`;
-    stdout.write(`export KUBECONFIG=${quoted}\n`);
+    const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
+    if (!config.engineOnly) stdout.write(`export KUBECONFIG=${quoted(adminKubeconfigPath(config))}\n`);
+    stdout.write(`export DOCKER_HOST=${quoted(`unix://${dockerSocketPath(config)}`)}\n`);
     return 0;
   },
 };

@@ -60,7 +60,7 @@ export const listCommand: Command = {
         return [
           config.name,
           state,
-          status ? `${status.pods.running}/${status.pods.total}` : '-',
+          status?.pods ? `${status.pods.running}/${status.pods.total}` : '-',
           status ? `${Math.round(status.memoryBytes / 2 ** 20)} MiB` : '-',
           status?.apiServer ?? '-',
           config.rootDirectory,

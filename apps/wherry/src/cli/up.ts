@@ -31,6 +31,7 @@ export const upCommand: Command = {
     { name: 'cluster-cidr', type: 'string', usage: 'range of the pods (default: 10.244.0.0/16 or the next one)' },
     { name: 'service-cidr', type: 'string', usage: 'range of the services (default: 10.96.0.0/12 or the next one)' },
     { name: 'cgroup-parent', type: 'string', usage: 'cgroup of everything that runs (default: wherry-NAME)' },
+    { name: 'engine-only', type: 'boolean', usage: 'containers by the docker API alone, without a cluster' },
     { name: 'merge-kubeconfig', type: 'boolean', usage: 'put the context into ~/.kube/config and make it current' },
     { name: 'quiet', short: 'q', type: 'boolean', usage: 'print nothing but errors' },
     { name: 'debug', type: 'boolean', usage: 'let the daemon log every step' },
@@ -48,9 +49,10 @@ export const upCommand: Command = {
       clusterCidr: flags.string('cluster-cidr'),
       serviceCidr: flags.string('service-cidr'),
       cgroupParent: flags.string('cgroup-parent'),
+      engineOnly: flags.boolean('engine-only') || undefined,
     });
     if ((await daemonStatus(config)) === undefined) await start(config, context, flags.boolean('debug'), quiet);
-    if (flags.boolean('merge-kubeconfig')) {
+    if (flags.boolean('merge-kubeconfig') && !config.engineOnly) {
       // Brings a YAML parser, which the way to the daemon does not wait for.
       const { mergeInto } = await import('./kubeconfig-command.ts');
       await mergeInto(config, context);
@@ -60,11 +62,16 @@ export const upCommand: Command = {
     if (quiet) return 0;
     const named = config.name === 'wherry' ? '' : ` --name ${config.name}`;
     context.stdout.write(`${statusTable(status)}\n\n`);
-    context.stdout.write(`  eval "$(wherry env${named})"          use this cluster in this shell\n`);
     context.stdout.write(
-      `  wherry kubeconfig --merge${named}     or in every shell (adds a context to ~/.kube/config)\n`,
+      `  eval "$(wherry env${named})"          point docker${config.engineOnly ? '' : ' and kubectl'} here in this shell\n`,
     );
-    context.stdout.write('  kubectl get nodes\n');
+    if (!config.engineOnly) {
+      context.stdout.write(
+        `  wherry kubeconfig --merge${named}     or kubectl in every shell (adds a context to ~/.kube/config)\n`,
+      );
+      context.stdout.write('  kubectl get nodes\n');
+    }
+    context.stdout.write('  docker ps\n');
     return 0;
   },
 };
@@ -76,7 +83,7 @@ async function start(
   quiet: boolean,
 ): Promise<void> {
   const progress = quiet ? undefined : createProgress(stderr);
-  progress?.start(`Starting cluster ${config.name}`);
+  progress?.start(`Starting ${config.engineOnly ? 'engine' : 'cluster'} ${config.name}`);
   try {
     await spawnDaemon(config, { home, entry, debug, onPhase: (phase) => progress?.start(phaseTexts[phase]) });
     progress?.done();

@@ -37,6 +37,10 @@ export interface ClusterConfig {
   /** Addresses on which the API server listens, beside the bridge. */
   readonly listenAddresses: readonly string[];
   readonly clusterDomain: string;
+  /** Containers alone, by the docker API: no API server and nothing that follows it. */
+  readonly engineOnly?: boolean | undefined;
+  /** Docker's default bridge; clusters of before docker's API have none written down. */
+  readonly dockerBridge?: string | undefined;
 }
 
 /** Where clusters are remembered, and where their files go by default. */
@@ -55,6 +59,7 @@ export interface ClusterWishes {
   readonly clusterCidr?: string | undefined;
   readonly serviceCidr?: string | undefined;
   readonly cgroupParent?: string | undefined;
+  readonly engineOnly?: boolean | undefined;
 }
 
 const namePattern = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
@@ -133,6 +138,8 @@ export async function ensureCluster(home: Home, wishes: ClusterWishes): Promise<
     apiPort: wishes.apiPort ?? 6443 + slot,
     listenAddresses: [wishes.listenAddress ?? '127.0.0.1'],
     clusterDomain: 'cluster.local',
+    ...(wishes.engineOnly === true ? { engineOnly: true } : {}),
+    dockerBridge: freeDockerBridge(slot, others),
   };
   checkAddresses(config);
   const clash = rangeClash(config);
@@ -149,6 +156,7 @@ function refuseChanges(present: ClusterConfig, wishes: ClusterWishes): void {
     clusterCidr: wishes.clusterCidr,
     serviceCidr: wishes.serviceCidr,
     apiPort: wishes.apiPort,
+    engineOnly: wishes.engineOnly,
   };
   for (const [key, value] of Object.entries(asked)) {
     const has = present[key as keyof ClusterConfig];
@@ -165,6 +173,24 @@ function freeSlot(others: readonly ClusterConfig[]): number {
   const used = new Set(others.map((other) => other.bridge));
   for (let slot = 0; slot < 64; slot++) if (!used.has(`wherry${slot}`)) return slot;
   throw new WherryError('exhausted', 'this machine has 64 clusters already; remove one with "wherry down --purge"');
+}
+
+/** Docker's own name for it, where neither a real docker nor another cluster has it. */
+function freeDockerBridge(slot: number, others: readonly ClusterConfig[]): string {
+  const taken = 'docker0' in networkInterfaces() || others.some((other) => dockerBridgeOf(other) === 'docker0');
+  return taken ? ownDockerBridge(slot) : 'docker0';
+}
+
+const ownDockerBridge = (slot: number): string => `wdocker${slot}`;
+
+/** The name of docker's default bridge of a cluster. */
+export function dockerBridgeOf({ dockerBridge, bridge }: ClusterConfig): string {
+  return dockerBridge ?? ownDockerBridge(slotOf(bridge));
+}
+
+/** The number in the names of a cluster's interfaces and tables. */
+export function slotOf(bridge: string): number {
+  return Number(/\d+$/.exec(bridge)?.[0] ?? 0);
 }
 
 /** A host name as a node name: lower case, DNS subdomain. */

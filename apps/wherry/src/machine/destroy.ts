@@ -4,6 +4,7 @@ import { removeProxyTable } from '@wherry/kube-proxy';
 import { mountsBelow, unmountAll } from '@wherry/linux';
 import type { ClusterConfig } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
+import { noPods } from './engine-only.ts';
 import { nodeCidr, openNetwork, proxyTable, startEngine } from './node.ts';
 import { machinePaths } from './paths.ts';
 
@@ -13,21 +14,21 @@ import { machinePaths } from './paths.ts';
  */
 export async function destroyMachine(config: ClusterConfig, surroundings: Surroundings): Promise<void> {
   const paths = machinePaths(config);
-  const network = await openNetwork(config, nodeCidr(config), surroundings);
+  const network = config.engineOnly ? undefined : await openNetwork(config, nodeCidr(config), surroundings);
   try {
     await using images = await openImageStore({
       directory: paths.images,
       log: surroundings.log,
       clock: surroundings.clock,
     });
-    const engine = await startEngine(config, { network, images }, surroundings);
+    const engine = await startEngine(config, { network: network ?? noPods, images }, surroundings);
     await engine.destroyAll();
     await engine[Symbol.asyncDispose]();
   } finally {
-    await network.destroy();
-    network[Symbol.dispose]();
+    await network?.destroy();
+    network?.[Symbol.dispose]();
   }
-  removeProxyTable(proxyTable(config));
+  if (!config.engineOnly) removeProxyTable(proxyTable(config));
   for (const folder of [paths.kubelet, config.runDirectory, config.rootDirectory])
     for (const { mountPoint } of mountsBelow(folder)) unmountAll(mountPoint);
   await rm(config.runDirectory, { recursive: true, force: true });

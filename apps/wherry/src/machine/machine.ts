@@ -12,9 +12,10 @@ export interface MachineStatus {
   readonly startedAt: number; // ms
   readonly ready: boolean;
   readonly components: readonly ComponentStatus[];
-  readonly apiServer: string;
-  readonly node: { readonly name: string; readonly addresses: readonly string[]; readonly ready: boolean };
-  readonly pods: { readonly running: number; readonly total: number };
+  /** Of a machine without a cluster these three are missing. */
+  readonly apiServer?: string | undefined;
+  readonly node?: { readonly name: string; readonly addresses: readonly string[]; readonly ready: boolean } | undefined;
+  readonly pods?: { readonly running: number; readonly total: number } | undefined;
   readonly memoryBytes: number;
 }
 
@@ -27,8 +28,8 @@ export interface ComponentStatus {
 /** A running cluster machine: everything in this process. Disposing it stops the process's part; containers go on. */
 export interface Machine extends AsyncDisposable {
   status(): MachineStatus;
-  /** What the administrator's kubeconfig holds. */
-  readonly kubeconfig: KubeconfigContent;
+  /** What the administrator's kubeconfig holds; `undefined` without a cluster. */
+  readonly kubeconfig: KubeconfigContent | undefined;
   /** Takes over images from a docker or OCI archive; gives their names. */
   loadImages(archive: Readable): Promise<readonly string[]>;
 }

@@ -6,7 +6,7 @@ import { createEngine, type Engine } from '@wherry/engine';
 import type { ImageStore } from '@wherry/images';
 import { createKubeProxy, type KubeProxy } from '@wherry/kube-proxy';
 import { createKubelet, type Kubelet } from '@wherry/kubelet';
-import { type BridgeNetwork, createBridgeNetwork } from '@wherry/network';
+import { type BridgeNetwork, createBridgeNetwork, type PodNetwork } from '@wherry/network';
 import { sharePropagation } from '@wherry/volumes';
 import { kubernetesVersion } from '../version.ts';
 import type { ClusterConfig } from './config.ts';
@@ -28,7 +28,7 @@ export function openNetwork(config: ClusterConfig, podCidr: string, { log }: Sur
 /** Opens the engine. The pods' folder must pass its mounts on before: the runtime may live in a mount namespace of its own. */
 export async function startEngine(
   config: ClusterConfig,
-  { network, images }: { network: BridgeNetwork; images: ImageStore },
+  { network, images }: { network: PodNetwork; images: ImageStore },
   { clock, random, log }: Surroundings,
 ): Promise<Engine> {
   const paths = machinePaths(config);

@@ -12,8 +12,18 @@ export function machinePaths({ rootDirectory, runDirectory }: ClusterConfig) {
     kubelet: join(rootDirectory, 'kubelet'),
     podLogs: join(rootDirectory, 'log', 'pods'),
     kubeconfig: join(rootDirectory, 'admin.kubeconfig'),
+    docker: join(rootDirectory, 'docker'),
+    volumes: join(rootDirectory, 'volumes'),
+    dockerNetworks: join(rootDirectory, 'docker-networks'),
+    builder: join(rootDirectory, 'builder'),
     engineRun: join(runDirectory, 'engine'),
+    dockerRun: join(runDirectory, 'docker'),
   };
+}
+
+/** The socket of the Docker Engine API. */
+export function dockerSocketPath({ runDirectory }: ClusterConfig): string {
+  return join(runDirectory, 'docker.sock');
 }
 
 /** The administrator's kubeconfig file. */

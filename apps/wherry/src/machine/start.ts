@@ -7,6 +7,7 @@ import type { PodStreams } from '@wherry/runtime';
 import { checkDns, dnsServiceAddress, ensureDnsService } from './cluster-dns.ts';
 import type { ClusterConfig } from './config.ts';
 import { listen, openState, readerUser, type Surroundings, startApiServer } from './control-plane.ts';
+import { startEngineOnly } from './engine-only.ts';
 import { startControllers, startScheduler } from './loops.ts';
 import type { Machine, Phase } from './machine.ts';
 import { nodeCidr, openNetwork, startDns, startEngine, startKubelet, startProxy } from './node.ts';
@@ -29,7 +30,7 @@ const startTimeout = 30_000;
 export async function startMachine(config: ClusterConfig, options: StartOptions): Promise<Machine> {
   const stack = new DisposalStack(options.log);
   try {
-    return await start(config, options, stack);
+    return await (config.engineOnly ? startEngineOnly(config, options, stack) : start(config, options, stack));
   } catch (error) {
     await stack[Symbol.asyncDispose]();
     throw error;
