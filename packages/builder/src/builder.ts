@@ -17,6 +17,12 @@ export interface Builder {
 export interface BuildRequest {
   /** A folder with the context, already unpacked and confined; the builder only reads it. */
   readonly context: string;
+  /**
+   * Who applied the context's ignore file. `builder` (default): nobody yet. `client`: the sender did, as docker's
+   * CLI does; then only the Dockerfile and the ignore file, which it sends in any case, are still left out where
+   * patterns name them (dockerd's own rule for `POST /build`).
+   */
+  readonly ignoredBy?: 'builder' | 'client' | undefined;
   /** Text of the Dockerfile. */
   readonly dockerfile: string;
   /** The same file's path within the context, for messages; empty when it came from elsewhere. */
@@ -49,6 +55,11 @@ export interface BuildRequest {
   readonly signal: AbortSignal;
 }
 
+/**
+ * What happens, in the order of the file even where stages run side by side. The classic builder's lines follow one to
+ * one: each step is `step`, then (`cached` | `running`, `output`…, `removed`)…, then `done`; `ARG`s before the first
+ * `FROM` have a `step` alone. `number` is that of the `FROM` for its build triggers.
+ */
 export type BuildEvent =
   /** `Step 2/5 : RUN make` */
   | {
@@ -58,14 +69,21 @@ export type BuildEvent =
       readonly instruction: string;
       readonly stage: number;
     }
-  /** `` ---> Using cache `` with the image that the step gave before. */
+  /** `# Executing 2 build triggers` */
+  | { readonly type: 'triggers'; readonly number: number; readonly count: number }
+  /** `` ---> Using cache ``; `done` follows. */
   | { readonly type: 'cached'; readonly number: number; readonly imageId: string }
   /** Why a step did not come from the cache. */
   | { readonly type: 'miss'; readonly number: number; readonly reason: string }
-  /** `` ---> Running in 0123456789ab `` */
+  /** `` ---> Running in 0123456789ab ``; made up for steps that need no container. */
   | { readonly type: 'running'; readonly number: number; readonly containerId: string }
   | { readonly type: 'output'; readonly number: number; readonly stream: 'stdout' | 'stderr'; readonly content: Buffer }
-  | { readonly type: 'done'; readonly number: number; readonly imageId: string; readonly removedContainer?: string }
+  /** `` ---> Removed intermediate container 0123456789ab `` */
+  | { readonly type: 'removed'; readonly number: number; readonly containerId: string }
+  /** `` ---> 0123456789ab ``; the id is empty after `FROM scratch`. */
+  | { readonly type: 'done'; readonly number: number; readonly imageId: string }
+  /** A stage is at its end: `{"aux":{"ID":"sha256:…"}}`. */
+  | { readonly type: 'stage'; readonly stage: number; readonly imageId: string }
   | {
       readonly type: 'pull';
       readonly reference: string;
@@ -74,6 +92,7 @@ export type BuildEvent =
       readonly current?: number;
       readonly total?: number;
     }
+  /** `[Warning] One or more build-args [X] were not consumed`, without the mark. */
   | { readonly type: 'warning'; readonly message: string };
 
 export interface BuildCacheRecord {
