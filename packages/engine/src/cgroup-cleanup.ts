@@ -13,3 +13,9 @@ export async function killAndRemoveCgroup(context: EngineContext, path: string):
   }
   context.log.warn('a cgroup could not be removed', { cgroup: path, processes: context.cgroups.processes(path) });
 }
+
+/** Freezes what is in a cgroup. A process that waits in the kernel may hold that up: not for more than two seconds. */
+export async function freezeCgroup(context: EngineContext, path: string): Promise<void> {
+  context.cgroups.freeze(path, true);
+  for (let wait = 1; wait < 1000 && !context.cgroups.isStill(path); wait *= 2) await sleep(context.clock, wait);
+}

@@ -1,63 +1,77 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
 import { KeyedMutex, messageOf, Semaphore, sleep, WherryError } from '@wherry/base';
-import { isMountPoint, ProcessHandle, processStartTime } from '@wherry/linux';
-import type { ImageConfig, RuntimeSpec } from '@wherry/oci';
-import type { ContainerConfig } from '@wherry/runtime';
+import type { RuntimeSpec } from '@wherry/oci';
+import type { AttachOptions, ContainerConfig, OpenRootfs, StreamSession } from '@wherry/runtime';
 import { killAndRemoveCgroup } from './cgroup-cleanup.ts';
-import { ContainerExits } from './container-exits.ts';
-import { containerStatus, logPathOf } from './container-status.ts';
-import { type EngineContext, monitorGroup } from './context.ts';
+import { ContainerExits, type ExitReport } from './container-exits.ts';
+import { ContainerIndex } from './container-index.ts';
+import { ContainerLauncher } from './container-launcher.ts';
+import { recoverContainers, unknownCode } from './container-recovery.ts';
+import { ContainerRoots, lifeHold } from './container-roots.ts';
+import { containerStatus } from './container-status.ts';
+import type { EngineContext } from './context.ts';
+import { checkedId } from './ids.ts';
 import { LiveContainer } from './live-container.ts';
-import { relayMounts, releaseRelays } from './relay-mounts.ts';
-import { makeFolderBeneath, mountRootfs, removeRootfs } from './rootfs.ts';
+import { identityOf } from './process-identity.ts';
+import { releaseRelays } from './relay-mounts.ts';
 import { startFailure } from './runtime/messages.ts';
-import { type Monitored, startMonitor } from './runtime/monitor.ts';
 import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
-import { buildSpec } from './spec/build-spec.ts';
-import { endStartersOf } from './starters.ts';
-import type { ContainerRecord, ProcessIdentity } from './state/records.ts';
+import { signalNumber } from './signals.ts';
+import type { ContainerRecord } from './state/records.ts';
+import { attachTo } from './streams/attach.ts';
+import { EarlyAttachments } from './streams/early-attachments.ts';
 
-/** Exit code of what never ran or whose code nobody knows; containerd's. */
+/** Exit code of what never ran; containerd's. */
 const startErrorCode = 128;
-const unknownCode = 255;
+const kill = 9;
+/** Node's timers; some 24 days are as good as for ever. */
+const longestTimer = 2 ** 31 - 1;
+
+/** A container with what the engine holds of it while it runs. */
+export interface RunningContainer {
+  readonly record: ContainerRecord;
+  readonly live: LiveContainer;
+  readonly runtime: OciRuntime;
+}
 
 /** Makes, starts, ends and removes containers. Their work is serialised per container. */
 export class Containers {
+  readonly index: ContainerIndex;
+  readonly roots: ContainerRoots;
   readonly #context: EngineContext;
   readonly #exits: ContainerExits;
   readonly #locks = new KeyedMutex();
   readonly #starts: Semaphore;
   readonly #live = new Map<string, LiveContainer>();
+  readonly #early = new EarlyAttachments();
   #sandboxes!: Sandboxes;
+  #launcher!: ContainerLauncher;
 
   constructor(context: EngineContext, parallelStarts: number) {
     this.#context = context;
     this.#exits = new ContainerExits(context.paths.exits);
     this.#starts = new Semaphore(parallelStarts);
+    this.index = new ContainerIndex(context);
+    this.roots = new ContainerRoots(context);
   }
 
   /** The two know each other: set once, before the first call. */
   connect(sandboxes: Sandboxes): void {
     this.#sandboxes = sandboxes;
+    this.#launcher = new ContainerLauncher(this.#context, this.index, this.roots, this.#exits, sandboxes);
   }
 
   async create(sandboxId: string, config: ContainerConfig): Promise<string> {
-    const { containers, images, random, clock, log } = this.#context;
+    const { containers, random, clock, log } = this.#context;
     const sandbox = this.#sandboxes.get(sandboxId);
-    if (sandbox.phase !== 'ready') throw new WherryError('conflict', `the sandbox ${sandboxId} is not ready`);
-    const id = random.hex(64);
+    if (sandbox.phase !== 'ready' && config.restartable !== true)
+      throw new WherryError('conflict', `the sandbox ${sandboxId} is not ready`);
+    const id = checkedId(config.id, 'container', (taken) => containers.get(taken) !== undefined) ?? random.hex(64);
     const started = { version: 1, id, sandboxId: sandbox.id, config, createdAt: clock.now() } as const;
     const unknown = { imageId: '', lowerDirectories: [], stopSignal: 'SIGTERM' };
     const record = await containers.put({ ...started, ...unknown, phase: 'creating' });
     try {
-      const { imageId, config: image, lowerDirectories } = await images.rootfs(config.image, id);
-      const stopSignal = signalName(config.stopSignal ?? image.config?.StopSignal);
-      this.#prepare(record, lowerDirectories, image);
-      await containers.put({ ...record, imageId, lowerDirectories, stopSignal, phase: 'created' });
+      await this.#make(record);
     } catch (error) {
       await this.#discard(record).catch((failure: unknown) =>
         log.error('an unfinished container stays', { container: id, error: failure }),
@@ -68,174 +82,136 @@ export class Containers {
     return id;
   }
 
-  /** Mounts the root and writes the bundle. Synchronous but short: a mount, a few small files. */
-  #prepare(record: ContainerRecord, lowerDirectories: readonly string[], image: ImageConfig): void {
-    const { paths } = this.#context;
-    const sandbox = this.#sandboxes.get(record.sandboxId);
-    const rootfs = mountRootfs(this.#context, record.id, lowerDirectories);
-    const spec = buildSpec({
-      rootfs,
-      image,
-      config: record.config,
-      sandbox: sandbox.config,
-      namespaces: { ...this.#sandboxes.namespaces(sandbox), ...this.#processesOf(record) },
-      files: this.#sandboxes.files(sandbox),
-      cgroupsPath: this.#cgroup(record),
-      cgroupVersion: this.#context.cgroups.version,
-    });
-    makeFolderBeneath(rootfs, spec.process.cwd);
-    writeFileSync(join(paths.container(record.id), 'spec.json'), JSON.stringify(spec), { mode: 0o600 });
+  /** One that starts once says at its creation what is wrong with it, as CRI has it; docker's says it at each start. */
+  async #make(record: ContainerRecord): Promise<void> {
+    const { containers, images } = this.#context;
+    const { imageId, config: image, lowerDirectories } = await images.rootfs(record.config.image, record.id);
+    const imageConfig = image.config ?? {};
+    const stopSignal = checkedSignal(record.config.stopSignal || imageConfig.StopSignal);
+    const made: ContainerRecord = { ...record, imageId, imageConfig, lowerDirectories, stopSignal, phase: 'created' };
+    if (record.config.restartable === true) this.roots.make(record.id);
+    else await this.#launcher.prepare(made);
+    await containers.put(made);
   }
 
-  #processesOf({ sandboxId, config }: ContainerRecord): { readonly pid: string } | undefined {
-    if (config.processesOf === undefined) return undefined;
-    const target = this.get(config.processesOf);
-    if (target.sandboxId !== sandboxId || target.phase !== 'running' || target.process === undefined)
-      throw new WherryError('conflict', `the container ${target.id} does not run in the sandbox ${sandboxId}`);
-    return { pid: `/proc/${target.process.pid}/ns/pid` };
+  /** Replaces the configuration, for the next start. */
+  async update(id: string, change: (config: ContainerConfig) => ContainerConfig): Promise<void> {
+    const found = this.index.get(id);
+    await this.#locks.run(found.id, async () => {
+      const record = this.index.get(found.id);
+      const config = change(record.config);
+      if (config.image !== record.config.image || (config.id ?? record.id) !== record.id)
+        throw new WherryError('invalid', 'the image and the id of a container do not change');
+      const stopSignal = checkedSignal(config.stopSignal || record.imageConfig?.StopSignal);
+      await this.#context.containers.put({ ...record, config, stopSignal });
+    });
   }
 
   async start(id: string): Promise<void> {
-    const found = this.get(id);
-    await this.#locks.run(found.id, () => this.#starts.run(() => this.#start(this.get(found.id))));
+    const found = this.index.get(id);
+    await this.#locks.run(found.id, () => this.#starts.run(() => this.#start(this.index.get(found.id))));
   }
 
   async #start(record: ContainerRecord): Promise<void> {
     const { containers, clock } = this.#context;
-    if (record.phase !== 'created')
+    const again = record.phase === 'exited' && record.config.restartable === true;
+    if (record.phase !== 'created' && !again)
       throw new WherryError('conflict', `the container ${record.id} is ${record.phase}, not created`);
     const sandbox = this.#sandboxes.get(record.sandboxId);
     if (sandbox.phase !== 'ready') throw new WherryError('conflict', `the sandbox ${sandbox.id} is not ready`);
-    const runtime = this.#runtimeOf(record);
+    const spec = await this.#launcher.prepare(record).catch((error: unknown) => {
+      this.#early.fail(record.id, error);
+      throw error;
+    });
     const starting = await containers.put({ ...record, phase: 'starting' });
-    this.#exits.forget(record.id);
-    let args: readonly string[] = [];
+    let live: LiveContainer | undefined;
     try {
-      const spec = this.#readSpec(record.id);
-      args = spec.process.args;
-      const monitored = await this.#launchOnce(starting, runtime);
-      const startedAt = clock.now();
+      const monitored = await this.#launcher.launch(starting, spec);
       const process = identityOf(monitored.pid);
       const monitor = identityOf(monitored.monitorPid);
-      await runtime.start(record.id);
-      const running = await containers.put({ ...starting, phase: 'running', startedAt, process, monitor });
+      const running = { ...starting, ...unended, phase: 'running', startedAt: clock.now(), process, monitor } as const;
+      live = LiveContainer.open(running);
+      this.#early.join(record.id, this.#context.paths.container(record.id), live.exited.promise);
+      await this.index.runtimeOf(record).start(record.id);
+      await containers.put(running);
       this.#emit('containerStarted', running);
-      this.#hold(running);
+      this.#hold(running, live);
     } catch (error) {
-      const message = `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: ${startFailure(messageOf(error), args)}: unknown`;
-      await this.#undoStart(record);
-      await this.#ended(starting, { exitCode: startErrorCode, finishedAt: clock.now(), reason: 'StartError', message });
-      throw new WherryError('invalid', message, { cause: error });
+      const failure = await this.#startFailed(starting, spec.process.args, error);
+      live?.exited.reject(failure);
+      live?.[Symbol.dispose]();
+      throw failure;
     }
   }
 
-  /** A start that a killed daemon had begun may come through only after recovery has looked for it. */
-  async #launchOnce(record: ContainerRecord, runtime: OciRuntime): Promise<Monitored> {
-    try {
-      return await this.#launch(record, runtime);
-    } catch (error) {
-      if (!/container .*already exists/.test(messageOf(error))) throw error;
-      await endStartersOf(record.id);
-      await this.#undoStart(record);
-      return await this.#launch(record, runtime);
-    }
-  }
-
-  async #launch(record: ContainerRecord, runtime: OciRuntime): Promise<Monitored> {
-    const { paths, cgroups } = this.#context;
-    const { id, config } = record;
-    const bundle = paths.container(id);
-    const logPath = logPathOf(record, this.#sandboxes.get(record.sandboxId)) || '/dev/null';
-    if (logPath !== '/dev/null') await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
-    const monitors = monitorGroup(this.#context);
-    cgroups.create(monitors);
-    using relayed = relayMounts(this.#context, id, this.#readSpec(id));
-    writeFileSync(join(bundle, 'config.json'), JSON.stringify(relayed.spec), { mode: 0o600 });
-    return await startMonitor({
-      id,
-      name: config.metadata.name,
-      bundle,
-      exitDirectory: paths.exits,
-      logPath,
-      tty: config.tty,
-      stdin: config.stdin,
-      keepStdin: config.stdin && !config.stdinOnce,
-      runtime: runtime.command([]),
-      place: (pid) => cgroups.attach(monitors, pid),
-    });
-  }
-
-  /** Leaves nothing of a start that did not come to its end, not even a monitor that would yet write an exit code. */
-  async #undoStart(record: ContainerRecord): Promise<void> {
-    const { id } = record;
-    const pid = pidIn(join(this.#context.paths.container(id), 'monitor.pid'));
-    using monitor = pid !== undefined && isMonitorOf(id, pid) ? ProcessHandle.open(pid) : undefined;
-    await this.#runtimeOf(record).delete(id);
-    await killAndRemoveCgroup(this.#context, this.#cgroup(record));
-    await monitor?.ended;
-    this.#exits.forget(id);
+  async #startFailed(record: ContainerRecord, args: readonly string[], error: unknown): Promise<WherryError> {
+    const reason = startFailure(messageOf(error), args);
+    const message = `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: ${reason}: unknown`;
+    await this.#launcher.undo(record);
+    await this.#launcher.abandon(record.id);
+    const failure = new WherryError('invalid', message, { cause: error, details: { reason } });
+    this.#early.fail(record.id, failure);
+    const end = { exitCode: startErrorCode, finishedAt: this.#context.clock.now(), reason: 'StartError', message };
+    await this.#ended({ ...record, ...unended }, end);
+    return failure;
   }
 
   /** Watches a running container; it may have ended already. */
-  #hold(record: ContainerRecord): LiveContainer {
-    const live = LiveContainer.open(record);
+  #hold(record: ContainerRecord, live = LiveContainer.open(record)): LiveContainer {
     this.#live.set(record.id, live);
-    const check = (): void => {
-      this.#checkExit(record.id, false).catch((error: unknown) =>
+    const check = (monitorGone: boolean): void => {
+      this.#checkExit(record.id, live, monitorGone).catch((error: unknown) =>
         this.#context.log.error('an exit was not recorded', { container: record.id, error }),
       );
     };
     // The monitor writes the exit code before it ends: without one after that it was killed.
-    const orphaned = (): void => {
-      this.#checkExit(record.id, true).catch((error: unknown) =>
-        this.#context.log.error('an exit was not recorded', { container: record.id, error }),
-      );
-    };
+    const orphaned = (): void => check(true);
     if (live.monitor === undefined) orphaned();
     else {
       live.monitor.ended.then(orphaned, orphaned);
-      check();
+      check(false);
     }
     return live;
   }
 
-  async #checkExit(id: string, monitorGone: boolean): Promise<void> {
-    const live = this.#live.get(id);
-    if (live === undefined) return;
+  async #checkExit(id: string, live: LiveContainer | undefined, monitorGone: boolean): Promise<void> {
     const report = this.#exits.read(id);
-    if (report === undefined && !monitorGone) return;
-    this.#live.delete(id);
-    const { clock, cgroups } = this.#context;
-    const record = this.get(id);
-    const oom = report?.exitCode !== 0 && cgroups.oomKills(this.#cgroup(record)) > 0;
-    if (report === undefined) cgroups.kill(this.#cgroup(record));
-    const { exitCode, finishedAt: written } = report ?? { exitCode: unknownCode, finishedAt: clock.now() };
-    // File times come from the kernel's coarse clock, some milliseconds behind.
-    const finishedAt = Math.max(written, record.startedAt ?? 0);
-    const reason = report === undefined ? 'Unknown' : oom ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error';
-    const message = report === undefined ? 'the monitor of the container ended before it' : undefined;
-    await this.#ended(record, { exitCode, finishedAt, reason, message });
-    live.exited.resolve();
-    live[Symbol.dispose]();
+    if (live === undefined || (report === undefined && !monitorGone)) return;
     await this.#locks.run(id, async () => {
-      if (this.#context.containers.get(id)?.phase !== 'exited') return;
-      await this.#runtimeOf(record).delete(id);
-      // In a shared process namespace its other processes outlive the first one.
-      await killAndRemoveCgroup(this.#context, this.#cgroup(record));
+      if (this.#live.get(id) !== live) return;
+      this.#live.delete(id);
+      const exitCode = await this.#recordExit(this.index.get(id), report);
+      live.exited.resolve(exitCode);
+      live[Symbol.dispose]();
+      await this.#cleanUp(this.index.get(id));
     });
   }
 
-  async #ended(
-    record: ContainerRecord,
-    end: Pick<ContainerRecord, 'exitCode' | 'finishedAt' | 'reason' | 'message'>,
-  ): Promise<void> {
-    const exited = await this.#context.containers.note({
-      ...record,
-      ...end,
-      phase: 'exited',
-      process: undefined,
-      monitor: undefined,
-    });
+  async #recordExit(record: ContainerRecord, report: ExitReport | undefined): Promise<number> {
+    const { clock, cgroups } = this.#context;
+    const oomKilled = cgroups.oomKills(this.index.cgroup(record)) > 0;
+    if (report === undefined) cgroups.kill(this.index.cgroup(record));
+    const { exitCode, finishedAt: written } = report ?? { exitCode: unknownCode, finishedAt: clock.now() };
+    // File times come from the kernel's coarse clock, some milliseconds behind.
+    const finishedAt = Math.max(written, record.startedAt ?? 0);
+    const failed = oomKilled ? 'OOMKilled' : 'Error';
+    const reason = report === undefined ? 'Unknown' : exitCode === 0 ? 'Completed' : failed;
+    const message = report === undefined ? 'the monitor of the container ended before it' : undefined;
+    await this.#ended(record, { exitCode, finishedAt, reason, message, oomKilled });
+    return exitCode;
+  }
+
+  /** Behind the report of the end: nobody but the next start and the removal waits for it. */
+  async #cleanUp(record: ContainerRecord): Promise<void> {
+    await this.index.runtimeOf(record).delete(record.id);
+    // In a shared process namespace its other processes outlive the first one.
+    await killAndRemoveCgroup(this.#context, this.index.cgroup(record));
+    await this.roots.release(record.id, lifeHold);
+  }
+
+  async #ended(record: ContainerRecord, end: Partial<ContainerRecord>): Promise<void> {
+    const gone = { phase: 'exited', process: undefined, monitor: undefined } as const;
+    const exited = await this.#context.containers.note({ ...record, ...end, ...gone });
     this.#context.events.emit({
       type: 'containerExited',
       containerId: record.id,
@@ -246,7 +222,7 @@ export class Containers {
   }
 
   async stop(id: string, timeoutSeconds: number): Promise<void> {
-    const found = this.#find(id);
+    const found = this.index.find(id);
     if (found === undefined) return;
     // Behind a start that is under way.
     await this.#locks.run(found.id, async () => undefined);
@@ -254,26 +230,48 @@ export class Containers {
     const live = record && this.#live.get(record.id);
     if (record === undefined || live === undefined) return;
     if (timeoutSeconds > 0) {
-      live.process?.kill(record.stopSignal as NodeJS.Signals);
-      const patience = new AbortController();
-      await Promise.race([
-        live.exited.promise,
-        sleep(this.#context.clock, timeoutSeconds * 1000, { signal: patience.signal }).catch(() => undefined),
-      ]);
-      patience.abort();
+      live.process?.kill(signalNumber(record.stopSignal));
+      this.#thaw(record);
+      await this.#endWithin(live, timeoutSeconds * 1000);
     }
     if (this.#live.get(record.id) !== live) return;
-    live.process?.kill('SIGKILL');
-    this.#context.cgroups.kill(this.#cgroup(record));
+    live.process?.kill(kill);
+    this.#context.cgroups.kill(this.index.cgroup(record));
+    this.#thaw(record);
     await live.exited.promise;
   }
 
+  async #endWithin(live: LiveContainer, ms: number): Promise<void> {
+    if (ms > longestTimer) return void (await live.exited.promise);
+    const patience = new AbortController();
+    await Promise.race([
+      live.exited.promise,
+      sleep(this.#context.clock, ms, { signal: patience.signal }).catch(() => undefined),
+    ]);
+    patience.abort();
+  }
+
+  /** Sends a signal to the first process. A frozen one is let run when the signal is meant to end it. */
+  signal(id: string, wanted: string | number): void {
+    const number = signalNumber(wanted);
+    const { record, live } = this.running(id);
+    if (live.process?.kill(number) !== true) throw new WherryError('conflict', `container ${record.id} is not running`);
+    if (number === kill || number === signalNumber(record.stopSignal)) this.#thaw(record);
+  }
+
+  /** Version 1 of the cgroups keeps even SIGKILL from what is frozen. */
+  #thaw(record: ContainerRecord): void {
+    const { cgroups } = this.#context;
+    const cgroup = this.index.cgroup(record);
+    if (cgroups.isFrozen(cgroup)) cgroups.freeze(cgroup, false);
+  }
+
   async stopAll(sandboxId: string): Promise<void> {
-    await Promise.all(this.of(sandboxId).map((record) => this.stop(record.id, 0)));
+    await Promise.all(this.index.of(sandboxId).map((record) => this.stop(record.id, 0)));
   }
 
   async remove(id: string): Promise<void> {
-    const found = this.#find(id);
+    const found = this.index.find(id);
     if (found === undefined) return;
     await this.stop(found.id, 0);
     await this.#locks.run(found.id, async () => {
@@ -286,79 +284,73 @@ export class Containers {
   }
 
   async removeAll(sandboxId: string): Promise<void> {
-    await Promise.all(this.of(sandboxId).map((record) => this.remove(record.id)));
+    await Promise.all(this.index.of(sandboxId).map((record) => this.remove(record.id)));
   }
 
   async #discard(record: ContainerRecord): Promise<void> {
     const { containers, images } = this.#context;
-    if (record.phase === 'starting' || record.phase === 'running') await this.#runtimeOf(record).delete(record.id);
-    await killAndRemoveCgroup(this.#context, this.#cgroup(record));
-    await removeRootfs(this.#context, record.id);
+    if (record.phase === 'starting' || record.phase === 'running') await this.index.runtimeOf(record).delete(record.id);
+    await killAndRemoveCgroup(this.#context, this.index.cgroup(record));
+    await this.roots.remove(record.id);
     this.#exits.forget(record.id);
     await images.release(record.id);
     await containers.delete(record.id);
+    this.#early.fail(record.id, new WherryError('notFound', `the container ${record.id} was removed`));
+  }
+
+  async openRootfs(id: string): Promise<OpenRootfs> {
+    const record = this.index.get(id);
+    if (record.phase === 'creating' || record.phase === 'removing')
+      throw new WherryError('conflict', `container ${record.id} is being made or removed`);
+    const holder = Symbol(record.id);
+    const path = await this.roots.hold(record, holder);
+    return {
+      path,
+      processRoot: record.process === undefined ? undefined : `/proc/${record.process.pid}/root`,
+      upperDirectory: this.roots.layer(record.id).upperDirectory,
+      lowerDirectories: record.lowerDirectories,
+      [Symbol.dispose]: () => {
+        this.roots
+          .release(record.id, holder)
+          .catch((error: unknown) =>
+            this.#context.log.error('a root was not unmounted', { container: record.id, error }),
+          );
+      },
+    };
+  }
+
+  /** The specification of a container's last start. */
+  specOf(id: string): RuntimeSpec {
+    return this.#launcher.specOf(id);
+  }
+
+  /** Joins the stdio of a running container, or of the next run of one that does not run. */
+  attach(id: string, options: AttachOptions, early: boolean): StreamSession {
+    const record = this.index.get(id);
+    const { tty, stdin } = record.config;
+    const possible = { ...options, tty, stdin: options.stdin && stdin };
+    const live = this.#live.get(record.id);
+    if (early && live === undefined && record.phase !== 'removing') return this.#early.add(record.id, possible);
+    const bundle = this.#context.paths.container(record.id);
+    return attachTo(bundle, possible, this.running(id).live.exited.promise);
   }
 
   /** After a start of the daemon: takes over what runs, undoes what was half done. Call before any other. */
   async recover(): Promise<void> {
     releaseRelays(this.#context);
     this.#exits.watch((id) => {
-      this.#checkExit(id, false).catch((error: unknown) =>
+      this.#checkExit(id, this.#live.get(id), false).catch((error: unknown) =>
         this.#context.log.error('an exit was not recorded', { container: id, error }),
       );
     });
-    await Promise.all(
-      this.#context.containers.all().map((record) =>
-        // One container that cannot be mended must not keep the others from being taken over.
-        this.#recoverOne(record).catch((error: unknown) =>
-          this.#context.log.error('a container was not taken over', { container: record.id, error }),
-        ),
-      ),
-    );
-  }
-
-  async #recoverOne(record: ContainerRecord): Promise<void> {
-    const { sandboxes } = this.#context;
-    if (record.phase === 'creating' || record.phase === 'removing' || sandboxes.get(record.sandboxId) === undefined) {
-      await this.#discard({ ...record, phase: 'starting' });
-      return;
-    }
-    if (record.phase === 'starting') return await this.#recoverStarting(record);
-    if (record.phase === 'running') {
-      const live = this.#hold(record);
-      if (live.monitor === undefined) await live.exited.promise;
-      return;
-    }
-    if (record.phase === 'created') await this.#recoverCreated(record);
-  }
-
-  /** Whether the process was let go is known by the OCI runtime alone. */
-  async #recoverStarting(record: ContainerRecord): Promise<void> {
-    const { containers, paths, clock } = this.#context;
-    const runtime = this.#runtimeOf(record);
-    const state = await runtime.state(record.id);
-    const monitorPid = pidIn(join(paths.container(record.id), 'monitor.pid'));
-    // `stopped` counts as let go: to start it once too little is mended by a restart, twice by nothing.
-    if (state !== undefined && state.status !== 'created' && state.status !== 'creating') {
-      const process = identityOf(state.pid);
-      const monitor = monitorPid === undefined ? undefined : identityOf(monitorPid);
-      const running = await containers.put({ ...record, phase: 'running', startedAt: clock.now(), process, monitor });
-      this.#emit('containerStarted', running);
-      this.#hold(running);
-      return;
-    }
-    await endStartersOf(record.id);
-    await this.#undoStart(record);
-    await this.#recoverCreated(await containers.put({ ...record, phase: 'created' }));
-  }
-
-  /** A reboot took the mount of the root. */
-  async #recoverCreated(record: ContainerRecord): Promise<void> {
-    const { containers, paths, clock } = this.#context;
-    if (isMountPoint(paths.rootfs(record.id))) return;
-    const message = 'the machine was started anew before the container was';
-    const end = { exitCode: unknownCode, finishedAt: clock.now(), reason: 'Unknown', message };
-    await containers.note({ ...record, ...end, phase: 'exited' });
+    await recoverContainers(this.#context, {
+      index: this.index,
+      launcher: this.#launcher,
+      roots: this.roots,
+      hold: (record) => this.#hold(record),
+      discard: (record) => this.#discard(record),
+      started: (record) => this.#emit('containerStarted', record),
+    });
   }
 
   /** Lets go of everything; the containers run on. */
@@ -368,55 +360,13 @@ export class Containers {
     this.#live.clear();
   }
 
-  #find(id: string): ContainerRecord | undefined {
-    const { containers } = this.#context;
-    const exact = containers.get(id);
-    if (exact !== undefined || id.length < 4) return exact;
-    const matches = containers.all().filter((record) => record.id.startsWith(id));
-    return matches.length === 1 ? matches[0] : undefined;
-  }
-
-  get(id: string): ContainerRecord {
-    const record = this.#find(id);
-    if (record === undefined) throw new WherryError('notFound', `there is no container ${id}`);
-    return record;
-  }
-
   /** The running container, or `conflict`. */
-  running(id: string): {
-    readonly record: ContainerRecord;
-    readonly live: LiveContainer;
-    readonly runtime: OciRuntime;
-  } {
-    const record = this.get(id);
+  running(id: string): RunningContainer {
+    const record = this.index.get(id);
     const live = this.#live.get(record.id);
     if (record.phase !== 'running' || live === undefined)
       throw new WherryError('conflict', `container ${record.id} is not running`);
-    return { record, live, runtime: this.#runtimeOf(record) };
-  }
-
-  of(sandboxId: string): ContainerRecord[] {
-    return this.#context.containers.all().filter((record) => record.sandboxId === sandboxId);
-  }
-
-  cgroup(record: ContainerRecord): string {
-    return this.#cgroup(record);
-  }
-
-  #cgroup(record: ContainerRecord): string {
-    const sandbox = this.#context.sandboxes.get(record.sandboxId);
-    return sandbox === undefined
-      ? `${this.#context.cgroupParent}/lost/${record.id}`
-      : join(this.#sandboxes.cgroup(sandbox), record.id);
-  }
-
-  #runtimeOf(record: ContainerRecord): OciRuntime {
-    return this.#context.runtimeFor(this.#context.sandboxes.get(record.sandboxId)?.config.runtimeHandler);
-  }
-
-  /** The specification as it was made at the creation. */
-  #readSpec(id: string): RuntimeSpec {
-    return JSON.parse(readFileSync(join(this.#context.paths.container(id), 'spec.json'), 'utf8')) as RuntimeSpec;
+    return { record, live, runtime: this.index.runtimeOf(record) };
   }
 
   #emit(type: 'containerCreated' | 'containerStarted' | 'containerDeleted', record: ContainerRecord): void {
@@ -429,35 +379,17 @@ export class Containers {
   }
 }
 
-function identityOf(pid: number): ProcessIdentity | undefined {
-  const startTime = processStartTime(pid);
-  return startTime === undefined ? undefined : { pid, startTime };
-}
+/** What a run that has begun does not have of the one before. */
+const unended = {
+  exitCode: undefined,
+  finishedAt: undefined,
+  reason: undefined,
+  message: undefined,
+  oomKilled: undefined,
+} as const;
 
-/** `15`, `TERM` and `SIGTERM` are the same; real-time signals by number alone. */
-function signalName(wanted: string | undefined): string {
+function checkedSignal(wanted: string | undefined): string {
   if (wanted === undefined || wanted === '') return 'SIGTERM';
-  const name = /^\d+$/.test(wanted)
-    ? Object.entries(constants.signals).find(([, number]) => number === Number(wanted))?.[0]
-    : `SIG${wanted.toUpperCase().replace(/^SIG/, '')}`;
-  if (name === undefined || !(name in constants.signals))
-    throw new WherryError('invalid', `unknown signal ${JSON.stringify(wanted)}`);
-  return name;
-}
-
-function pidIn(file: string): number | undefined {
-  try {
-    return Number(readFileSync(file, 'utf8')) || undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** A number that a crash left behind may be another process' by now. */
-function isMonitorOf(id: string, pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`--cid=${id}`);
-  } catch {
-    return false;
-  }
+  signalNumber(wanted);
+  return wanted;
 }

@@ -1,41 +1,43 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
 import { adoptOrphans, dialInNetns, findProgram, openCgroups, unmountAll, warmThreadPool } from '@wherry/linux';
-import type { RuntimeSpec } from '@wherry/oci';
 import type {
   AttachOptions,
   ContainerConfig,
+  ContainerMetrics,
   ContainerStats,
   ContainerStatus,
   ExecOptions,
   ExecResult,
+  ExecStreamSession,
   LabelFilter,
   LinuxResources,
+  OpenRootfs,
   PodSandboxConfig,
   PodSandboxStatus,
   RuntimeEvent,
   RuntimeVersion,
   StreamSession,
 } from '@wherry/runtime';
-import { killAndRemoveCgroup } from './cgroup-cleanup.ts';
+import { freezeCgroup, killAndRemoveCgroup } from './cgroup-cleanup.ts';
 import { containerStatus } from './container-status.ts';
 import { Containers } from './containers.ts';
 import { type EngineContext, monitorGroup } from './context.ts';
 import type { Engine, EngineOptions } from './options.ts';
-import { removeRootfs } from './rootfs.ts';
 import { OciRuntime } from './runtime/oci-runtime.ts';
 import { RuntimeNamespace } from './runtime/runtime-namespace.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { EventHub } from './state/event-hub.ts';
 import { enginePaths } from './state/paths.ts';
 import { type ContainerRecord, RecordStore, type SandboxRecord } from './state/records.ts';
-import { attachTo, control } from './streams/attach.ts';
+import { control } from './streams/attach.ts';
 import { type ExecSession, startExec } from './streams/exec.ts';
 import { execProcess } from './streams/exec-process.ts';
 import { collectExec } from './streams/exec-sync.ts';
+import { treeSize } from './tree-size.ts';
 
 /** Opens the engine on its folders and takes over what a former one left running. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -111,7 +113,7 @@ class EmbeddedEngine implements Engine {
   async #removeStrays(): Promise<void> {
     const { paths, containers, sandboxes } = this.#context;
     const ids = new Set([...readdirSync(paths.layers), ...readdirSync(paths.containers)]);
-    for (const id of ids) if (containers.get(id) === undefined) await removeRootfs(this.#context, id);
+    for (const id of ids) if (containers.get(id) === undefined) await this.#containers.roots.remove(id);
     for (const id of readdirSync(paths.sandboxes)) {
       if (sandboxes.get(id) !== undefined) continue;
       unmountAll(join(paths.sandbox(id), 'shm'));
@@ -128,6 +130,18 @@ class EmbeddedEngine implements Engine {
     for (const program of ['conmon', ...(this.#context.runtimeNamespace.separate ? ['nsenter', 'unshare'] : [])])
       findProgram(program);
     this.#context.runtimeFor(undefined);
+  }
+
+  definePodSandbox(config: PodSandboxConfig): Promise<string> {
+    return this.#sandboxes.define(config);
+  }
+
+  startPodSandbox(id: string): Promise<PodSandboxStatus> {
+    return this.#sandboxes.start(id);
+  }
+
+  updatePodSandbox(id: string, change: (config: PodSandboxConfig) => PodSandboxConfig): Promise<void> {
+    return this.#sandboxes.update(id, change);
   }
 
   runPodSandbox(config: PodSandboxConfig): Promise<PodSandboxStatus> {
@@ -157,6 +171,10 @@ class EmbeddedEngine implements Engine {
     return this.#containers.create(sandboxId, config);
   }
 
+  updateContainer(id: string, change: (config: ContainerConfig) => ContainerConfig): Promise<void> {
+    return this.#containers.update(id, change);
+  }
+
   startContainer(id: string): Promise<void> {
     return this.#containers.start(id);
   }
@@ -170,7 +188,7 @@ class EmbeddedEngine implements Engine {
   }
 
   async containerStatus(id: string): Promise<ContainerStatus> {
-    return this.#status(this.#containers.get(id));
+    return this.#status(this.#containers.index.get(id));
   }
 
   #status(record: ContainerRecord): ContainerStatus {
@@ -198,26 +216,78 @@ class EmbeddedEngine implements Engine {
     return await collectExec(session, timeoutSeconds, this.#context.clock);
   }
 
-  exec(id: string, options: ExecOptions): Promise<StreamSession> {
+  exec(id: string, options: ExecOptions): Promise<ExecStreamSession> {
     return this.#exec(id, options);
   }
 
   async #exec(id: string, options: ExecOptions): Promise<ExecSession> {
     if (options.command.length === 0) throw new WherryError('invalid', 'no command specified');
     const { record, runtime } = this.#containers.running(id);
+    if (this.#isPaused(record))
+      throw new WherryError('conflict', `container ${record.id} is paused, unpause the container before exec`);
     const { paths, random } = this.#context;
     const bundle = paths.container(record.id);
-    const spec = JSON.parse(readFileSync(join(bundle, 'spec.json'), 'utf8')) as RuntimeSpec;
-    const process = execProcess(spec.process, options, paths.rootfs(record.id));
+    const process = execProcess(this.#containers.specOf(record.id).process, options, paths.rootfs(record.id));
     return await startExec({ id: random.hex(64), containerId: record.id, bundle, runtime, process, options });
   }
 
   async attach(id: string, options: AttachOptions): Promise<StreamSession> {
-    const { record, live } = this.#containers.running(id);
-    const exited = live.exited.promise.then(() => this.#containers.get(record.id).exitCode ?? 0);
-    const { tty, stdin } = record.config;
-    const possible = { ...options, tty, stdin: options.stdin && stdin };
-    return attachTo(this.#context.paths.container(record.id), possible, exited);
+    return this.#containers.attach(id, options, false);
+  }
+
+  async attachEarly(id: string, options: AttachOptions): Promise<StreamSession> {
+    return this.#containers.attach(id, options, true);
+  }
+
+  async resizeContainer(id: string, { width, height }: { width: number; height: number }): Promise<void> {
+    const { record } = this.#containers.running(id);
+    control(this.#context.paths.container(record.id), `1 ${height} ${width}\n`);
+  }
+
+  async killContainer(id: string, signal: string | number): Promise<void> {
+    this.#containers.signal(id, signal);
+  }
+
+  async pauseContainer(id: string): Promise<void> {
+    const { record } = this.#containers.running(id);
+    if (this.#isPaused(record)) throw new WherryError('conflict', `container ${record.id} is already paused`);
+    await freezeCgroup(this.#context, this.#containers.index.cgroup(record));
+  }
+
+  async unpauseContainer(id: string): Promise<void> {
+    const { record } = this.#containers.running(id);
+    if (!this.#isPaused(record)) throw new WherryError('conflict', `container ${record.id} is not paused`);
+    this.#context.cgroups.freeze(this.#containers.index.cgroup(record), false);
+  }
+
+  async isPaused(id: string): Promise<boolean> {
+    return this.#isPaused(this.#containers.index.get(id));
+  }
+
+  #isPaused(record: ContainerRecord): boolean {
+    return record.phase === 'running' && this.#context.cgroups.isFrozen(this.#containers.index.cgroup(record));
+  }
+
+  async containerProcesses(id: string): Promise<readonly number[]> {
+    const { record } = this.#containers.running(id);
+    return this.#context.cgroups.processes(this.#containers.index.cgroup(record));
+  }
+
+  async containerMetrics(id: string): Promise<ContainerMetrics> {
+    const { record } = this.#containers.running(id);
+    return {
+      readAt: this.#context.clock.now(),
+      ...this.#context.cgroups.metrics(this.#containers.index.cgroup(record)),
+    };
+  }
+
+  openRootfs(id: string): Promise<OpenRootfs> {
+    return this.#containers.openRootfs(id);
+  }
+
+  async writableLayerSize(id: string): Promise<number> {
+    const { upperDirectory } = this.#containers.roots.layer(this.#containers.index.get(id).id);
+    return await treeSize(upperDirectory);
   }
 
   async portForward(sandboxId: string, port: number): Promise<Duplex> {
@@ -234,7 +304,7 @@ class EmbeddedEngine implements Engine {
   }
 
   async containerStats(id: string): Promise<ContainerStats> {
-    return this.#stats(this.#containers.get(id));
+    return this.#stats(this.#containers.index.get(id));
   }
 
   #stats(record: ContainerRecord): ContainerStats {
@@ -244,7 +314,7 @@ class EmbeddedEngine implements Engine {
       metadata: record.config.metadata,
       labels: record.config.labels,
       timestamp: this.#context.clock.now(),
-      ...this.#context.cgroups.stats(this.#containers.cgroup(record)),
+      ...this.#context.cgroups.stats(this.#containers.index.cgroup(record)),
       writableLayerBytes: undefined,
     };
   }
@@ -255,7 +325,7 @@ class EmbeddedEngine implements Engine {
 
   async updateContainerResources(id: string, resources: LinuxResources): Promise<void> {
     const { record } = this.#containers.running(id);
-    this.#context.cgroups.limit(this.#containers.cgroup(record), resources);
+    this.#context.cgroups.limit(this.#containers.index.cgroup(record), resources);
     const merged = { ...record.config, resources: { ...record.config.resources, ...resources } };
     await this.#context.containers.put({ ...record, config: merged });
   }

@@ -8,13 +8,14 @@ export class LiveContainer implements Disposable {
   /** `undefined` once the process is gone. */
   readonly process: ProcessHandle | undefined;
   readonly monitor: ProcessHandle | undefined;
-  /** Resolves when the end is recorded. */
-  readonly exited: Deferred<void> = deferred();
+  /** Resolves with the exit code when the end is recorded; rejects when it could not be started. */
+  readonly exited: Deferred<number> = deferred();
 
   private constructor(id: string, process: ProcessHandle | undefined, monitor: ProcessHandle | undefined) {
     this.id = id;
     this.process = process;
     this.monitor = monitor;
+    this.exited.promise.catch(() => undefined);
   }
 
   static open(record: ContainerRecord): LiveContainer {

@@ -1,7 +1,7 @@
 import type { Clock, Logger, Random } from '@wherry/base';
 import type { RootfsSource } from '@wherry/images';
 import type { PodNetwork } from '@wherry/network';
-import type { RuntimeService } from '@wherry/runtime';
+import type { ContainerEngine } from '@wherry/runtime';
 
 /** A program that follows the OCI runtime specification's command line (`crun`, `runc`). */
 export interface OciRuntimeOptions {
@@ -32,7 +32,7 @@ export interface EngineOptions {
  * The container engine. Disposing it lets go of everything and leaves the containers running; the
  * next engine with the same folders takes them over.
  */
-export interface Engine extends RuntimeService, AsyncDisposable {
+export interface Engine extends ContainerEngine, AsyncDisposable {
   /** Ends and removes every sandbox and container, and every mount, namespace and cgroup of this engine. */
   destroyAll(): Promise<void>;
 }

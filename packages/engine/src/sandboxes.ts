@@ -1,28 +1,27 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { KeyedMutex, WherryError } from '@wherry/base';
-import {
-  isMountPoint,
-  mountTmpfs,
-  ProcessHandle,
-  pinNewNamespaces,
-  removePinnedNamespace,
-  unmountAll,
-} from '@wherry/linux';
+import { listMounts, mountFlags, mountTmpfs, ProcessHandle, unmountAll } from '@wherry/linux';
 import type { PodSandboxConfig, PodSandboxStatus } from '@wherry/runtime';
 import { killAndRemoveCgroup } from './cgroup-cleanup.ts';
+import { type ContainerIndex, sandboxCgroup } from './container-index.ts';
 import type { EngineContext } from './context.ts';
+import { checkedId } from './ids.ts';
 import { startPodInit } from './pod-init.ts';
+import { dropNamespaces, makeNamespaces, ownNamespaces } from './sandbox-namespaces.ts';
 import type { SandboxNamespaces } from './spec/build-spec.ts';
 import type { SandboxFiles } from './spec/mounts.ts';
-import type { SandboxRecord } from './state/records.ts';
+import type { ProcessIdentity, SandboxRecord } from './state/records.ts';
 
 /** Bytes of a pod's shared memory, docker's and containerd's default. */
 const sharedMemory = 64 << 20;
+/** Sandboxes that hand on another's ipc namespace; more than these go round in a circle. */
+const mostOthers = 16;
 
 /** What the sandboxes need of the containers. */
 export interface ContainersOfSandbox {
+  readonly index: ContainerIndex;
   stopAll(sandboxId: string): Promise<void>;
   removeAll(sandboxId: string): Promise<void>;
 }
@@ -39,19 +38,9 @@ export class Sandboxes {
   }
 
   async run(config: PodSandboxConfig): Promise<PodSandboxStatus> {
-    const { sandboxes, random, clock, runtimeFor } = this.#context;
-    checkConfig(config);
-    runtimeFor(config.runtimeHandler);
-    const id = random.hex(64);
+    const id = this.#idFor(config);
     return await this.#locks.run(id, async () => {
-      const record = await sandboxes.put({
-        version: 1,
-        id,
-        config,
-        createdAt: clock.now(),
-        phase: 'creating',
-        ips: [],
-      });
+      const record = await this.#put(id, config, 'creating');
       try {
         return this.status(await this.#build(record));
       } catch (error) {
@@ -61,51 +50,104 @@ export class Sandboxes {
     });
   }
 
+  /** Writes it down. */
+  async define(config: PodSandboxConfig): Promise<string> {
+    const id = this.#idFor(config);
+    await this.#locks.run(id, () => this.#put(id, config, 'notReady'));
+    return id;
+  }
+
+  #idFor(config: PodSandboxConfig): string {
+    const { sandboxes, random, runtimeFor } = this.#context;
+    checkConfig(config);
+    runtimeFor(config.runtimeHandler);
+    return checkedId(config.id, 'sandbox', (id) => sandboxes.get(id) !== undefined) ?? random.hex(64);
+  }
+
+  #put(id: string, config: PodSandboxConfig, phase: 'creating' | 'notReady'): Promise<SandboxRecord> {
+    const createdAt = this.#context.clock.now();
+    return this.#context.sandboxes.put({ version: 1, id, config, createdAt, phase, ips: [] });
+  }
+
+  async start(id: string): Promise<PodSandboxStatus> {
+    const found = this.get(id);
+    return await this.#locks.run(found.id, async () => {
+      const record = this.#settled(found.id);
+      const starting = await this.#context.sandboxes.put({ ...record, phase: 'starting', ips: [] });
+      try {
+        return this.status(await this.#build(starting));
+      } catch (error) {
+        await this.#disconnect(starting);
+        await this.#context.sandboxes.note({ ...starting, phase: 'notReady' });
+        throw error;
+      }
+    });
+  }
+
+  async update(id: string, change: (config: PodSandboxConfig) => PodSandboxConfig): Promise<void> {
+    const found = this.get(id);
+    await this.#locks.run(found.id, async () => {
+      const record = this.#settled(found.id);
+      const config = change(record.config);
+      checkConfig(config);
+      if ((config.id ?? record.id) !== record.id)
+        throw new WherryError('invalid', 'the id of a sandbox does not change');
+      this.#context.runtimeFor(config.runtimeHandler);
+      await this.#context.sandboxes.put({ ...record, config });
+    });
+  }
+
+  #settled(id: string): SandboxRecord {
+    const record = this.get(id);
+    if (record.phase !== 'notReady') throw new WherryError('conflict', `the sandbox ${id} is ${record.phase}`);
+    return record;
+  }
+
   async #build(record: SandboxRecord): Promise<SandboxRecord> {
-    const { paths, cgroups, network, sandboxes } = this.#context;
+    const { paths, cgroups, sandboxes } = this.#context;
     const { id, config } = record;
     const folder = paths.sandbox(id);
     mkdirSync(folder, { recursive: true, mode: 0o711 });
-    const kinds = [
-      ...(config.namespaces.network === 'pod' ? (['net', 'uts'] as const) : []),
-      ...(config.namespaces.ipc === 'pod' ? (['ipc'] as const) : []),
-    ];
-    pinNewNamespaces({
-      directory: paths.namespaces(id),
-      kinds,
-      hostname: config.hostname,
-      setUp: () => writeSysctls(config, kinds),
-    });
+    await makeNamespaces(paths.namespaces(id), config);
+    this.#writeFiles(folder, config);
+    const group = sandboxCgroup(this.#context, record);
+    cgroups.create(group);
+    if (config.resources !== undefined) cgroups.limit(group, config.resources);
+    const init = config.namespaces.pid === 'pod' ? await this.#startInit(record) : undefined;
+    const ips = await this.#connect(record);
+    return await sandboxes.put({ ...record, phase: 'ready', ips, init });
+  }
+
+  #writeFiles(folder: string, config: PodSandboxConfig): void {
+    const own = ownNamespaces(config);
     if (config.namespaces.ipc === 'pod') {
       const shm = join(folder, 'shm');
-      mkdirSync(shm);
-      mountTmpfs(shm, { sizeBytes: sharedMemory, source: 'shm' });
+      mkdirSync(shm, { recursive: true });
+      const flags = mountFlags.noSetUid | mountFlags.noDevices | mountFlags.noExecute;
+      mountTmpfs(shm, { sizeBytes: config.sharedMemoryBytes ?? sharedMemory, source: 'shm', flags });
     }
-    if (config.namespaces.network === 'pod') writeFileSync(join(folder, 'hostname'), `${config.hostname}\n`);
+    if (own.includes('uts')) writeFileSync(join(folder, 'hostname'), `${config.hostname}\n`);
     if (config.dns !== undefined) writeFileSync(join(folder, 'resolv.conf'), resolvConf(config.dns));
-    cgroups.create(this.cgroup(record));
-    if (config.resources !== undefined) cgroups.limit(this.cgroup(record), config.resources);
-    const init =
-      config.namespaces.pid === 'pod'
-        ? await startPodInit(folder, (pid) => {
-            const group = `${this.cgroup(record)}/init`;
-            cgroups.create(group);
-            cgroups.attach(group, pid);
-          })
-        : undefined;
-    const netns = this.namespaces(record).net;
-    const ips =
-      netns === undefined
-        ? []
-        : (
-            await network.add({
-              id,
-              netns,
-              portMappings: config.portMappings,
-              name: `${config.metadata.namespace}/${config.metadata.name}`,
-            })
-          ).ips;
-    return await sandboxes.put({ ...record, phase: 'ready', ips, init });
+  }
+
+  async #startInit(record: SandboxRecord): Promise<ProcessIdentity> {
+    const { cgroups, paths } = this.#context;
+    return await startPodInit(paths.sandbox(record.id), (pid) => {
+      const group = `${sandboxCgroup(this.#context, record)}/init`;
+      cgroups.create(group);
+      cgroups.attach(group, pid);
+    });
+  }
+
+  async #connect({ id, config }: SandboxRecord): Promise<readonly string[]> {
+    if (config.namespaces.network !== 'pod') return [];
+    const result = await this.#context.network.add({
+      id,
+      netns: join(this.#context.paths.namespaces(id), 'net'),
+      portMappings: config.portMappings,
+      name: `${config.metadata.namespace}/${config.metadata.name}`,
+    });
+    return result.ips;
   }
 
   /** Ends the sandbox's containers and gives back its network. */
@@ -122,16 +164,21 @@ export class Sandboxes {
     });
   }
 
+  /** Takes back what `#build` may have made, whichever of it there is, but for the cgroup that others may share. */
   async #disconnect(record: SandboxRecord): Promise<void> {
     const { network, paths, cgroups } = this.#context;
-    if (record.init !== undefined) {
-      using init = ProcessHandle.open(record.init.pid, record.init.startTime);
+    if (record.config.namespaces.pid === 'pod') {
+      using init = record.init && ProcessHandle.open(record.init.pid, record.init.startTime);
       init?.kill('SIGKILL');
-      cgroups.kill(`${this.cgroup(record)}/init`);
+      cgroups.kill(`${sandboxCgroup(this.#context, record)}/init`);
     }
-    await network.del({ id: record.id, netns: this.namespaces(record).net });
-    for (const kind of ['net', 'ipc', 'uts']) removePinnedNamespace(join(paths.namespaces(record.id), kind));
-    await rm(paths.namespaces(record.id), { recursive: true, force: true });
+    if (record.config.namespaces.network === 'pod')
+      await network.del({ id: record.id, netns: this.#own(record, 'net') });
+    dropNamespaces(paths.namespaces(record.id));
+    unmountAll(join(paths.sandbox(record.id), 'shm'));
+    await Promise.all(
+      [paths.namespaces(record.id), paths.sandbox(record.id)].map((path) => rm(path, { recursive: true, force: true })),
+    );
   }
 
   async remove(id: string): Promise<void> {
@@ -142,17 +189,15 @@ export class Sandboxes {
     await this.#locks.run(record.id, () => this.#undo(record));
   }
 
-  /** Takes back everything that `#build` may have made, whichever of it there is. */
   async #undo(record: SandboxRecord): Promise<void> {
-    const { paths, sandboxes, log } = this.#context;
+    const { sandboxes, log } = this.#context;
     try {
       await this.#disconnect(record);
-      unmountAll(join(paths.sandbox(record.id), 'shm'));
-      await rm(paths.sandbox(record.id), { recursive: true, force: true });
+      const group = sandboxCgroup(this.#context, record);
       const shared = sandboxes
         .all()
-        .some((other) => other.id !== record.id && this.cgroup(other) === this.cgroup(record));
-      if (!shared) await killAndRemoveCgroup(this.#context, this.cgroup(record));
+        .some((other) => other.id !== record.id && sandboxCgroup(this.#context, other) === group);
+      if (!shared) await killAndRemoveCgroup(this.#context, group);
       await sandboxes.delete(record.id);
     } catch (error) {
       log.error('a sandbox could not be removed whole', { sandbox: record.id, error });
@@ -163,9 +208,10 @@ export class Sandboxes {
   /** After a start: undoes half-made sandboxes and notices those whose namespaces went with a reboot. */
   async recover(): Promise<void> {
     const { sandboxes, network, log } = this.#context;
+    const mounted = new Set(listMounts().map((mount) => mount.mountPoint));
     for (const record of sandboxes.all()) {
       if (record.phase === 'creating') await this.#undo(record).catch(() => undefined);
-      else if (record.phase === 'ready' && !this.#alive(record)) {
+      else if (record.phase === 'starting' || (record.phase === 'ready' && !this.#alive(record, mounted))) {
         log.info('the namespaces of a sandbox are gone', { sandbox: record.id });
         await this.#disconnect(record);
         await sandboxes.note({ ...record, phase: 'notReady', init: undefined });
@@ -174,10 +220,11 @@ export class Sandboxes {
     await network.reconcile(new Set(sandboxes.all().flatMap(({ id, phase }) => (phase === 'ready' ? [id] : []))));
   }
 
-  #alive(record: SandboxRecord): boolean {
-    const { net, ipc } = this.namespaces(record);
-    if (net !== undefined && !isMountPoint(net)) return false;
-    if (ipc !== undefined && !isMountPoint(ipc)) return false;
+  #alive(record: SandboxRecord, mounted: ReadonlySet<string>): boolean {
+    const { paths } = this.#context;
+    if (!existsSync(paths.sandbox(record.id))) return false;
+    if (ownNamespaces(record.config).some((kind) => !mounted.has(join(paths.namespaces(record.id), kind))))
+      return false;
     if (record.config.namespaces.pid !== 'pod') return true;
     using init = record.init && ProcessHandle.open(record.init.pid, record.init.startTime);
     return init !== undefined;
@@ -197,19 +244,25 @@ export class Sandboxes {
     return record;
   }
 
-  /** Absolute path of the pod's cgroup. */
-  cgroup(record: SandboxRecord): string {
-    return join(this.#context.cgroupParent, normalize(`/${record.config.cgroupParent}`));
+  #own(record: SandboxRecord, kind: 'net' | 'ipc' | 'uts' | 'user'): string | undefined {
+    const has =
+      kind === 'user' ? record.config.namespaces.user !== undefined : ownNamespaces(record.config).includes(kind);
+    return has ? join(this.#context.paths.namespaces(record.id), kind) : undefined;
   }
 
+  /** What its containers join. Throws `conflict` when one whose namespaces it shares does not run. */
   namespaces(record: SandboxRecord): SandboxNamespaces {
     const { network, pid, ipc } = record.config.namespaces;
-    const at = (kind: string): string => join(this.#context.paths.namespaces(record.id), kind);
+    const of = (mode: typeof network | typeof pid | typeof ipc, kind: 'net' | 'ipc' | 'pid'): string | undefined =>
+      typeof mode === 'string' ? undefined : `/proc/${this.#containers.index.processOf(mode.container)}/ns/${kind}`;
+    const init = record.init && `/proc/${record.init.pid}/ns/pid`;
     return {
-      net: network === 'pod' ? at('net') : undefined,
-      uts: network === 'pod' ? at('uts') : undefined,
-      ipc: ipc === 'pod' ? at('ipc') : undefined,
-      pid: pid === 'node' ? 'node' : record.init === undefined ? undefined : `/proc/${record.init.pid}/ns/pid`,
+      net: of(network, 'net') ?? this.#own(record, 'net'),
+      uts: this.#own(record, 'uts'),
+      ipc: of(ipc, 'ipc') ?? this.#own(record, 'ipc'),
+      pid: of(pid, 'pid') ?? (pid === 'node' ? 'node' : init),
+      user: this.#own(record, 'user'),
+      cgroup: record.config.namespaces.cgroup,
     };
   }
 
@@ -218,7 +271,17 @@ export class Sandboxes {
       const path = join(this.#context.paths.sandbox(record.id), name);
       return existsSync(path) ? path : undefined;
     };
-    return { shm: at('shm'), hostname: at('hostname'), resolvConf: at('resolv.conf') };
+    return { shm: this.#sharedMemory(record), hostname: at('hostname'), resolvConf: at('resolv.conf') };
+  }
+
+  /** That of the sandbox whose ipc namespace it is. */
+  #sharedMemory({ id, config }: SandboxRecord, others = 0): string | undefined {
+    const { ipc } = config.namespaces;
+    if (ipc === 'none') return undefined;
+    if (ipc === 'node') return '/dev/shm';
+    if (ipc === 'pod') return join(this.#context.paths.sandbox(id), 'shm');
+    if (others > mostOthers) throw new WherryError('conflict', `the sandbox ${id} shares its own ipc namespace`);
+    return this.#sharedMemory(this.get(this.#containers.index.get(ipc.container).sandboxId), others + 1);
   }
 
   status(record: SandboxRecord): PodSandboxStatus {
@@ -231,7 +294,7 @@ export class Sandboxes {
       ips: record.ips,
       labels: config.labels,
       annotations: config.annotations,
-      networkNamespace: this.namespaces(record).net,
+      networkNamespace: this.#own(record, 'net'),
     };
   }
 }
@@ -243,27 +306,8 @@ function checkConfig(config: PodSandboxConfig): void {
     throw new WherryError('invalid', `the cgroup ${config.cgroupParent} leaves its parent`);
   if (config.cgroupParent.replaceAll('/', '') === '')
     throw new WherryError('invalid', 'a sandbox needs a cgroup of its own');
-}
-
-/** Settings of the new namespaces only: anything else would change the host. */
-function writeSysctls(config: PodSandboxConfig, kinds: readonly string[]): void {
-  for (const [name, value] of Object.entries(config.sysctls ?? {})) {
-    const kind = name.startsWith('net.')
-      ? 'net'
-      : /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(name)
-        ? 'ipc'
-        : undefined;
-    if (kind === undefined || !kinds.includes(kind) || !/^[a-z0-9_.-]+$/i.test(name) || name.includes('..'))
-      throw new WherryError(
-        'invalid',
-        `the sysctl ${JSON.stringify(name)} does not belong to the namespaces of the pod`,
-      );
-    try {
-      writeFileSync(join('/proc/sys', ...name.split('.')), value, { flag: 'r+' });
-    } catch (error) {
-      throw new WherryError('invalid', `cannot set the sysctl ${name} to ${JSON.stringify(value)}`, { cause: error });
-    }
-  }
+  if (config.namespaces.user !== undefined && config.namespaces.pid === 'pod')
+    throw new WherryError('unsupported', 'a shared process namespace together with a user namespace');
 }
 
 function resolvConf(dns: NonNullable<PodSandboxConfig['dns']>): string {

@@ -39,6 +39,9 @@ export function testMachine(): TestMachine {
     'env',
     'pwd',
     'ps',
+    'tr',
+    'grep',
+    'ls',
   ])
     symlinkSync('busybox', join(image, 'bin', applet));
   writeFileSync(join(image, 'etc/passwd'), 'root:x:0:0::/:/bin/sh\nuser:x:1000:1001::/home/user:/bin/sh\n');

@@ -11,6 +11,7 @@ export interface RuntimeSpec {
 
 export interface ProcessSpec {
   readonly terminal?: boolean;
+  readonly consoleSize?: { readonly width: number; readonly height: number };
   readonly user: UserSpec;
   readonly args: readonly string[];
   readonly env: readonly string[];

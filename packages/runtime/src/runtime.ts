@@ -258,6 +258,8 @@ export interface ContainerStatus {
   /** `Completed`, `Error`, `OOMKilled`, `ContainerCannotRun`, … once exited. */
   readonly reason: string | undefined;
   readonly message: string | undefined;
+  /** The kernel killed a process of it for lack of memory, its first or another, in its last run. */
+  readonly oomKilled?: boolean | undefined;
   /** The name it was created with. */
   readonly image: string;
   /** Digest of the image's config: `sha256:…`. */

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { WherryError } from '@wherry/base';
 import { findProgram, type RunResult, runProgram } from '@wherry/linux';
 import type { RuntimeState } from '@wherry/oci';
@@ -50,6 +52,11 @@ export class OciRuntime {
   async start(id: string): Promise<void> {
     const result = await this.#run('start', id);
     if (result.exitCode !== 0) throw new WherryError('internal', result.stderr.toString().trim());
+  }
+
+  /** Whether the runtime may know a container: both crun and runc keep a folder of its name. */
+  hasState(id: string): boolean {
+    return existsSync(join(this.#stateDirectory, id));
   }
 
   /** `undefined` for a container that the runtime does not know. */

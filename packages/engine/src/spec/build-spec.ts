@@ -17,11 +17,15 @@ export interface SandboxNamespaces {
   readonly uts: string | undefined;
   /** The shared process namespace; `node`: the host's; `undefined`: one of its own. */
   readonly pid: string | 'node' | undefined;
+  /** One to join; `undefined`: the machine's users. */
+  readonly user: string | undefined;
+  /** Default: `private` on version 2 without all privileges, else `host`. */
+  readonly cgroup: 'private' | 'host' | undefined;
 }
 
 export interface SpecRequest {
   readonly rootfs: string;
-  readonly image: ImageConfig;
+  readonly image: Pick<ImageConfig, 'config'>;
   readonly config: ContainerConfig;
   readonly sandbox: PodSandboxConfig;
   readonly namespaces: SandboxNamespaces;
@@ -68,7 +72,7 @@ function processSpec({ rootfs, image, config, sandbox }: SpecRequest): ProcessSp
 }
 
 /** `command` replaces the image's entrypoint and its command, `args` only the latter. */
-function commandOf(config: ContainerConfig, image: ImageConfig): string[] {
+function commandOf(config: ContainerConfig, image: SpecRequest['image']): string[] {
   const replaced = config.command !== undefined && config.command.length > 0;
   const given = config.args !== undefined && config.args.length > 0;
   const first = replaced ? config.command : (image.config?.Entrypoint ?? []);
@@ -78,16 +82,17 @@ function commandOf(config: ContainerConfig, image: ImageConfig): string[] {
   return args;
 }
 
-function environmentOf(config: ContainerConfig, image: ImageConfig, sandbox: PodSandboxConfig): string[] {
+function environmentOf(config: ContainerConfig, image: SpecRequest['image'], sandbox: PodSandboxConfig): string[] {
   const values = new Map<string, string>();
   const put = (text: string): void => {
     const at = text.indexOf('=');
     values.set(at < 0 ? text : text.slice(0, at), at < 0 ? '' : text.slice(at + 1));
   };
   put(defaultPath);
-  if (config.tty) put('TERM=xterm');
   put(`HOSTNAME=${sandbox.hostname}`);
-  for (const entry of image.config?.Env ?? []) put(entry);
+  if (config.tty) put('TERM=xterm');
+  const replaced = new Set(config.env.map(({ name }) => name));
+  for (const entry of image.config?.Env ?? []) if (!replaced.has(entry.split('=', 1)[0] as string)) put(entry);
   for (const { name, value } of config.env) values.set(name, value);
   return [...values].map(([name, value]) => `${name}=${value}`);
 }
@@ -97,21 +102,24 @@ function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion }: SpecReque
   const privileged = security.privileged === true;
   const devices = devicesOf(config);
   const seccomp = seccompOf(security, capabilitiesOf(security).bounding);
-  const joined = (type: 'network' | 'ipc' | 'uts', path: string | undefined): { type: typeof type; path: string }[] =>
+  type Joined = 'network' | 'ipc' | 'uts' | 'user';
+  const joined = (type: Joined, path: string | undefined): { type: Joined; path: string }[] =>
     path === undefined ? [] : [{ type, path }];
+  const cgroup = namespaces.cgroup ?? (cgroupVersion === 2 && !privileged ? 'private' : 'host');
   return {
     namespaces: [
       { type: 'mount' },
       ...joined('network', namespaces.net),
       ...joined('ipc', namespaces.ipc),
       ...joined('uts', namespaces.uts),
+      ...joined('user', namespaces.user),
       ...(namespaces.pid === 'node'
         ? []
         : namespaces.pid === undefined
           ? [{ type: 'pid' as const }]
           : [{ type: 'pid' as const, path: namespaces.pid }]),
       // On version 2 what runs inside finds its own limits at the root of /sys/fs/cgroup (KEP-2254, containerd's CRI).
-      ...(cgroupVersion === 2 && !privileged ? [{ type: 'cgroup' as const }] : []),
+      ...(cgroup === 'private' ? [{ type: 'cgroup' as const }] : []),
     ],
     cgroupsPath,
     resources: { ...resourcesSpec(config.resources ?? {}, cgroupVersion), devices: devices.rules },

@@ -7,6 +7,7 @@ import type { ContainerConfig, Mount } from '@wherry/runtime';
 
 /** Files and folders of the sandbox that each of its containers sees. */
 export interface SandboxFiles {
+  /** `undefined`: no `/dev/shm`. */
   readonly shm: string | undefined;
   readonly hostname: string | undefined;
   readonly resolvConf: string | undefined;
@@ -44,7 +45,7 @@ export function mountsOf(config: ContainerConfig, files: SandboxFiles): MountSpe
       source: 'cgroup',
       options: ['nosuid', 'noexec', 'nodev', 'relatime', privileged ? 'rw' : 'ro'],
     },
-    bind('/dev/shm', files.shm ?? '/dev/shm', ['rw']),
+    ...(files.shm === undefined ? [] : [bind('/dev/shm', files.shm, ['rw'])]),
     ...(files.hostname === undefined ? [] : [bind('/etc/hostname', files.hostname, ['rw'])]),
     ...(files.resolvConf === undefined ? [] : [bind('/etc/resolv.conf', files.resolvConf, ['rw'])]),
   ];

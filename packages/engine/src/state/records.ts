@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, type Logger, writeFileAtomically } from '@wherry/base';
+import type { ImageConfig } from '@wherry/oci';
 import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
 
 /** A process that outlives the daemon, told from a later one with the same number by its start time. */
@@ -9,25 +10,32 @@ export interface ProcessIdentity {
   readonly startTime: string;
 }
 
-/** `creating` is written before the first side effect, so that a crash in between is found and undone. */
+/**
+ * `creating` and `starting` are written before the first side effect, so that a crash in between is found and undone:
+ * the one to nothing, the other to `notReady`.
+ */
 export interface SandboxRecord {
   readonly version: 1;
   readonly id: string;
   readonly config: PodSandboxConfig;
   readonly createdAt: number;
-  readonly phase: 'creating' | 'ready' | 'notReady';
+  readonly phase: 'creating' | 'starting' | 'ready' | 'notReady';
   readonly ips: readonly string[];
   /** The init of a shared process namespace. */
   readonly init?: ProcessIdentity | undefined;
 }
 
-/** `starting` stands while the OCI runtime works: a crash then is undone to `created` or found `running`. */
+/**
+ * `starting` stands while the OCI runtime works: a crash then is found `running`, or undone to `exited` where there is
+ * a `finishedAt` of the run before, else to `created`.
+ */
 export interface ContainerRecord {
   readonly version: 1;
   readonly id: string;
   readonly sandboxId: string;
   readonly config: ContainerConfig;
   readonly imageId: string;
+  readonly imageConfig?: ImageConfig['config'];
   readonly lowerDirectories: readonly string[];
   readonly stopSignal: string;
   readonly createdAt: number;
@@ -37,6 +45,8 @@ export interface ContainerRecord {
   readonly exitCode?: number | undefined;
   readonly reason?: string | undefined;
   readonly message?: string | undefined;
+  /** The kernel killed a process of its last run for lack of memory. */
+  readonly oomKilled?: boolean | undefined;
   readonly process?: ProcessIdentity | undefined;
   readonly monitor?: ProcessIdentity | undefined;
 }

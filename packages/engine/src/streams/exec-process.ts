@@ -10,8 +10,9 @@ export function execProcess(container: ProcessSpec, options: ExecOptions, rootfs
     terminal: options.tty,
     args: options.command,
     env: [...container.env, ...(options.tty ? ['TERM=xterm'] : []), ...(options.env ?? [])],
-    cwd: options.workingDir ?? container.cwd,
-    ...(options.user === undefined ? {} : { user: resolveUser(rootfs, options.user, {}) }),
+    cwd: options.workingDir || container.cwd,
+    ...(options.size && { consoleSize: options.size }),
+    ...(options.user === undefined || options.user === '' ? {} : { user: resolveUser(rootfs, options.user, {}) }),
     ...(options.privileged === true ? { capabilities: capabilitiesOf({ privileged: true }) } : {}),
   };
 }

@@ -1,8 +1,8 @@
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough, type Readable, Transform, type Writable } from 'node:stream';
-import { WherryError } from '@wherry/base';
+import { deferred, WherryError } from '@wherry/base';
 import {
   type Child,
   closeQuietly,
@@ -14,7 +14,7 @@ import {
   streamOfDescriptor,
 } from '@wherry/linux';
 import type { ProcessSpec } from '@wherry/oci';
-import type { ExecOptions, StreamSession } from '@wherry/runtime';
+import type { ExecOptions, ExecStreamSession, StreamSession } from '@wherry/runtime';
 import { lastError, startFailure } from '../runtime/messages.ts';
 import type { OciRuntime } from '../runtime/oci-runtime.ts';
 
@@ -29,7 +29,7 @@ export interface ExecRequest {
 }
 
 /** A session that can also be ended by force. */
-export interface ExecSession extends StreamSession {
+export interface ExecSession extends ExecStreamSession {
   /** Kills the command. */
   kill(): void;
 }
@@ -47,7 +47,9 @@ export async function startExec(request: ExecRequest): Promise<ExecSession> {
   const files: Files = { process: at('json'), pid: at('pid'), log: at('log'), console: at('tty') };
   writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 });
   try {
-    return request.options.tty ? await onTerminal(request, files) : onPipes(request, files);
+    const { tty, stdin, stdout, stderr } = request.options;
+    if (tty) return await onTerminal(request, files);
+    return stdin || stdout || stderr ? onPipes(request, files) : onNothing(request, files);
   } catch (error) {
     removeFiles(files);
     throw error;
@@ -67,13 +69,57 @@ function commandOf(request: ExecRequest, files: Files): { readonly path: string;
   ]);
 }
 
+/** Nobody looks on: it goes on when this process ends, and can write for ever. */
+function onNothing(request: ExecRequest, files: Files): ExecSession {
+  const pid = pidFrom(request.bundle, files.pid);
+  const child = start(request, files, {}, pid);
+  const nothing = { stdin: undefined, stdout: undefined, stderr: undefined, resize: () => undefined };
+  return session(request, files, child, { ...nothing, pid });
+}
+
+function start(request: ExecRequest, files: Files, descriptors: Record<number, number>, pid: PidFile): Child {
+  try {
+    return spawnProgram({ ...commandOf(request, files), env: {}, descriptors, newSession: true });
+  } catch (error) {
+    pid.end(error);
+    throw error;
+  }
+}
+
+interface PidFile {
+  readonly pid: Promise<number>;
+  /** Without an error the number must be there by now. */
+  end(error?: unknown): void;
+}
+
+/** Waits for the process number that the runtime writes when the command runs. */
+function pidFrom(folder: string, file: string): PidFile {
+  const found = deferred<number>();
+  found.promise.catch(() => undefined);
+  const look = (): void => {
+    const pid = Number(readText(file));
+    if (pid > 0) found.resolve(pid);
+  };
+  const watcher = watch(folder, { persistent: false }, look).on('error', found.reject);
+  const close = (): void => watcher.close();
+  found.promise.then(close, close);
+  return {
+    pid: found.promise,
+    end: (error) => {
+      look();
+      found.reject(error ?? new WherryError('internal', 'the command ended without a process number'));
+    },
+  };
+}
+
 function onPipes(request: ExecRequest, files: Files): ExecSession {
   const { stdin: wantsIn } = request.options;
   const ends = { in: wantsIn ? openPipe() : undefined, out: openPipe(), err: openPipe() };
+  const pid = pidFrom(request.bundle, files.pid);
   let child: Child;
   try {
     const descriptors = { 1: ends.out.write, 2: ends.err.write, ...(ends.in && { 0: ends.in.read }) };
-    child = spawnProgram({ ...commandOf(request, files), env: {}, descriptors, newSession: true });
+    child = start(request, files, descriptors, pid);
   } catch (error) {
     closeQuietly(ends.in?.write, ends.out.read, ends.err.read);
     throw error;
@@ -85,7 +131,7 @@ function onPipes(request: ExecRequest, files: Files): ExecSession {
   stdin?.on('error', () => undefined);
   const stdout = streamOfDescriptor(ends.out.read, { writable: false });
   const stderr = withoutRuntimeError(streamOfDescriptor(ends.err.read, { writable: false }), files.log);
-  return session(request, files, child, { stdin, stdout, stderr, resize: () => undefined });
+  return session(request, files, child, { stdin, stdout, stderr, resize: () => undefined, pid });
 }
 
 /**
@@ -109,7 +155,8 @@ function withoutRuntimeError(source: Readable, log: string): Readable {
 
 async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSession> {
   using console = listenForTerminal(files.console);
-  const child = spawnProgram({ ...commandOf(request, files), env: {}, newSession: true });
+  const pid = pidFrom(request.bundle, files.pid);
+  const child = start(request, files, {}, pid);
   const early = child.exited.then(() => undefined);
   const master = await Promise.race([console.terminal, early]);
   if (master === undefined) {
@@ -120,6 +167,7 @@ async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSessi
       stdout: nothing,
       stderr: undefined,
       resize: () => undefined,
+      pid,
     });
   }
   const stream = streamOfDescriptor(master);
@@ -127,7 +175,13 @@ async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSessi
   const resize: StreamSession['resize'] = (size) => {
     if (!stream.destroyed) resizeTerminal(master, size);
   };
-  return session(request, files, child, { stdin: terminalInput(stream), stdout: output, stderr: undefined, resize });
+  return session(request, files, child, {
+    stdin: terminalInput(stream),
+    stdout: output,
+    stderr: undefined,
+    resize,
+    pid,
+  });
 }
 
 /** A terminal's master reads EIO when the last user has closed it: that is its end. */
@@ -153,29 +207,29 @@ function terminalInput(stream: Socket): Writable {
 
 interface Streams {
   readonly stdin: Writable | undefined;
-  readonly stdout: Readable;
+  readonly stdout: Readable | undefined;
   readonly stderr: Readable | undefined;
   readonly resize: StreamSession['resize'];
+  readonly pid: PidFile;
 }
 
 function session(request: ExecRequest, files: Files, child: Child, streams: Streams): ExecSession {
   const { options } = request;
-  const outputs = [streams.stdout, ...(streams.stderr === undefined ? [] : [streams.stderr])];
+  const outputs = [streams.stdout, streams.stderr].filter((stream) => stream !== undefined);
   const finished = Promise.all(outputs.map(over));
-  if (!options.stdout) streams.stdout.resume();
+  if (!options.stdout) streams.stdout?.resume();
   if (!options.stderr) streams.stderr?.resume();
   const kill = (): void => killExec(files.pid, child);
   const exit = (async () => {
     const { exitCode } = await child.exited;
-    const failure = exitCode === 0 ? undefined : lastError(readText(files.log));
+    const said = exitCode === 0 ? undefined : lastError(readText(files.log));
+    const failure = said === undefined ? undefined : execFailure(request, startFailure(said, options.command));
+    streams.pid.end(failure);
     removeFiles(files);
     streams.stdin?.destroy();
     if (failure !== undefined) {
       for (const output of outputs) output.destroy();
-      throw new WherryError(
-        'invalid',
-        `failed to exec in container: failed to start exec "${request.id}": OCI runtime exec failed: exec failed: unable to start container process: ${startFailure(failure, options.command)}: unknown`,
-      );
+      throw failure;
     }
     await finished;
     return exitCode;
@@ -186,6 +240,7 @@ function session(request: ExecRequest, files: Files, child: Child, streams: Stre
     stdout: options.stdout ? streams.stdout : undefined,
     stderr: options.stderr ? streams.stderr : undefined,
     exit,
+    pid: streams.pid.pid,
     resize: streams.resize,
     kill,
     [Symbol.asyncDispose]: async () => {
@@ -195,6 +250,14 @@ function session(request: ExecRequest, files: Files, child: Child, streams: Stre
       await exit.catch(() => undefined);
     },
   };
+}
+
+function execFailure({ id }: ExecRequest, reason: string): WherryError {
+  return new WherryError(
+    'invalid',
+    `failed to exec in container: failed to start exec "${id}": OCI runtime exec failed: exec failed: unable to start container process: ${reason}: unknown`,
+    { details: { reason } },
+  );
 }
 
 function over(stream: Readable): Promise<void> {

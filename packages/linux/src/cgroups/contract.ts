@@ -1,4 +1,4 @@
-import type { LinuxResources } from '@wherry/runtime';
+import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
 
 /** Figures of a cgroup and all below it. */
 export interface CgroupStats {
@@ -21,19 +21,25 @@ export interface Cgroups {
   /** Makes the group and those above it, ready to take limits and processes. Idempotent. */
   create(path: string): void;
   /** Sets what is given and leaves the rest. Throws `invalid` naming the setting and its value. */
-  limit(path: string, resources: LinuxResources): void;
+  limit(path: string, resources: ExtendedResources): void;
   /** Moves a process into the group. */
   attach(path: string, pid: number): void;
   /** Processes of the group and of all below it. Empty when there is no such group. */
   processes(path: string): number[];
   /** Sends SIGKILL to all of them, also to those born meanwhile. Gives how many there were. */
   kill(path: string): number;
-  /** Stops or lets run all processes. */
+  /** Stops or lets run all processes. They may take a moment to stop: `isFrozen` is what was asked for. */
   freeze(path: string, frozen: boolean): void;
+  /** Whether the group was told to be frozen. False when there is no such group. */
+  isFrozen(path: string): boolean;
+  /** Whether all of its processes have stopped. */
+  isStill(path: string): boolean;
   /** Removes the group and those below it. False while processes are in it; true when it is gone. */
   remove(path: string): boolean;
   exists(path: string): boolean;
   stats(path: string): CgroupStats;
+  /** All counters; zeros where a controller or the group is not there. */
+  metrics(path: string): Omit<ContainerMetrics, 'readAt'>;
   /** How often the kernel killed a process of this group (and on v2, below it) for lack of memory. */
   oomKills(path: string): number;
 }

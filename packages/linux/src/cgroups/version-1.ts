@@ -1,11 +1,15 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { LinuxResources } from '@wherry/runtime';
+import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
 import type { CgroupStats, Cgroups } from './contract.ts';
 import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
+import { blockIoVersion1, readCount, readLimit, readStatistics } from './metrics.ts';
 
 /** Mount points by controller name (`cpu`, `memory`, …, `name=systemd`). */
 export type Controllers = ReadonlyMap<string, string>;
+
+/** Nanoseconds of a clock tick as user space sees it (USER_HZ is 100 on every architecture of ours). */
+const tick = 10_000_000n;
 
 /** Linux' cgroup version 1: a tree per controller (Documentation/admin-guide/cgroup-v1). */
 export class CgroupsVersion1 implements Cgroups {
@@ -44,7 +48,7 @@ export class CgroupsVersion1 implements Cgroups {
         writeControl(join(folder, file), readControl(join(parent, file)) ?? '');
   }
 
-  limit(path: string, resources: LinuxResources): void {
+  limit(path: string, resources: ExtendedResources): void {
     const set = (controller: string, file: string, value: string | number | undefined): void => {
       if (value !== undefined) writeControl(this.#file(controller, path, file), String(value));
     };
@@ -60,7 +64,7 @@ export class CgroupsVersion1 implements Cgroups {
   }
 
   /** The kernel wants memory ≤ memory + swap at every step: which of the two goes first depends on the direction. */
-  #limitMemory(path: string, { memoryLimitBytes, memorySwapLimitBytes }: LinuxResources): void {
+  #limitMemory(path: string, { memoryLimitBytes, memorySwapLimitBytes }: ExtendedResources): void {
     const memory = this.#file('memory', path, 'memory.limit_in_bytes');
     const both = this.#file('memory', path, 'memory.memsw.limit_in_bytes');
     const swap = existsSync(both) ? memorySwapLimitBytes : undefined;
@@ -86,6 +90,14 @@ export class CgroupsVersion1 implements Cgroups {
     writeControl(this.#file('freezer', path, 'freezer.state'), frozen ? 'FROZEN' : 'THAWED');
   }
 
+  isFrozen(path: string): boolean {
+    return readNumber(this.#file('freezer', path, 'freezer.self_freezing')) === 1;
+  }
+
+  isStill(path: string): boolean {
+    return readControl(this.#file('freezer', path, 'freezer.state')) === 'FROZEN';
+  }
+
   remove(path: string): boolean {
     return this.#mounts.map((mount) => removeGroups(join(mount, path))).every((gone) => gone);
   }
@@ -103,6 +115,35 @@ export class CgroupsVersion1 implements Cgroups {
       memoryWorkingSetBytes: Math.max(0, usage - Number(readField(statistics, 'total_inactive_file') ?? 0)),
       memoryRssBytes: Number(readField(statistics, 'total_rss') ?? 0),
       pids: readNumber(this.#file('pids', path, 'pids.current')),
+    };
+  }
+
+  metrics(path: string): Omit<ContainerMetrics, 'readAt'> {
+    const at = (file: string): string => this.#file(file.split('.', 1)[0] as string, path, file);
+    const times = readStatistics(at('cpuacct.stat'));
+    const cpu = readStatistics(at('cpu.stat'));
+    const bytes = at('blkio.throttle.io_service_bytes_recursive');
+    return {
+      cpu: {
+        totalNanoseconds: readCount(at('cpuacct.usage')),
+        userNanoseconds: BigInt(times.user ?? 0) * tick,
+        systemNanoseconds: BigInt(times.system ?? 0) * tick,
+        perCpuNanoseconds: (readControl(at('cpuacct.usage_percpu')) ?? '').split(' ').filter(Boolean).map(BigInt),
+        periods: cpu.nr_periods ?? 0,
+        throttledPeriods: cpu.nr_throttled ?? 0,
+        throttledNanoseconds: BigInt(cpu.throttled_time ?? 0),
+      },
+      memory: {
+        usageBytes: readNumber(at('memory.usage_in_bytes')),
+        maxUsageBytes: readNumber(at('memory.max_usage_in_bytes')),
+        limitBytes: readLimit(at('memory.limit_in_bytes')),
+        failures: readNumber(at('memory.failcnt')),
+        statistics: readStatistics(at('memory.stat')),
+      },
+      blockIo: existsSync(bytes)
+        ? blockIoVersion1(bytes, at('blkio.throttle.io_serviced_recursive'))
+        : blockIoVersion1(at('blkio.throttle.io_service_bytes'), at('blkio.throttle.io_serviced')),
+      pids: { current: readNumber(at('pids.current')), limit: readLimit(at('pids.max')) },
     };
   }
 

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, WherryError } from '@wherry/base';
-import type { LinuxResources } from '@wherry/runtime';
+import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
 import type { CgroupStats, Cgroups } from './contract.ts';
 import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
+import { blockIoVersion2, readLimit, readStatistics } from './metrics.ts';
 
 /**
  * Memory first: it is refused to a group with processes, while the threaded controllers (cpu, pids) would turn such a
@@ -86,7 +87,7 @@ export class CgroupsVersion2 implements Cgroups {
       }
   }
 
-  limit(path: string, resources: LinuxResources): void {
+  limit(path: string, resources: ExtendedResources): void {
     const set = (file: string, value: string | number | undefined): void => {
       if (value !== undefined) writeControl(this.#file(path, file), String(value));
     };
@@ -131,6 +132,14 @@ export class CgroupsVersion2 implements Cgroups {
     writeControl(this.#file(path, 'cgroup.freeze'), frozen ? '1' : '0');
   }
 
+  isFrozen(path: string): boolean {
+    return readNumber(this.#file(path, 'cgroup.freeze')) === 1;
+  }
+
+  isStill(path: string): boolean {
+    return readField(this.#file(path, 'cgroup.events'), 'frozen') === '1';
+  }
+
   remove(path: string): boolean {
     return removeGroups(join(this.#root, path));
   }
@@ -151,6 +160,32 @@ export class CgroupsVersion2 implements Cgroups {
     };
   }
 
+  metrics(path: string): Omit<ContainerMetrics, 'readAt'> {
+    const at = (file: string): string => this.#file(path, file);
+    const cpu = readStatistics(at('cpu.stat'));
+    const nanoseconds = (key: string): bigint => BigInt(cpu[key] ?? 0) * 1000n;
+    return {
+      cpu: {
+        totalNanoseconds: nanoseconds('usage_usec'),
+        userNanoseconds: nanoseconds('user_usec'),
+        systemNanoseconds: nanoseconds('system_usec'),
+        perCpuNanoseconds: undefined,
+        periods: cpu.nr_periods ?? 0,
+        throttledPeriods: cpu.nr_throttled ?? 0,
+        throttledNanoseconds: nanoseconds('throttled_usec'),
+      },
+      memory: {
+        usageBytes: readNumber(at('memory.current')),
+        maxUsageBytes: readNumber(at('memory.peak')),
+        limitBytes: readLimit(at('memory.max')),
+        failures: readStatistics(at('memory.events')).max ?? 0,
+        statistics: readStatistics(at('memory.stat')),
+      },
+      blockIo: blockIoVersion2(at('io.stat')),
+      pids: { current: readNumber(at('pids.current')), limit: readLimit(at('pids.max')) },
+    };
+  }
+
   oomKills(path: string): number {
     return Number(readField(this.#file(path, 'memory.events'), 'oom_kill') ?? 0);
   }
@@ -163,7 +198,7 @@ export function weightOfShares(shares: number): number {
 }
 
 /** Version 1 counts memory and swap together, version 2 swap alone. */
-function swapOf({ memoryLimitBytes, memorySwapLimitBytes }: LinuxResources): string | undefined {
+function swapOf({ memoryLimitBytes, memorySwapLimitBytes }: ExtendedResources): string | undefined {
   if (memorySwapLimitBytes === undefined) return undefined;
   if (memorySwapLimitBytes < 0) return 'max';
   if (memoryLimitBytes === undefined || memoryLimitBytes < 0) return undefined;

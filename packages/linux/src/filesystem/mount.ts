@@ -100,3 +100,28 @@ export function unmountAll(target: string): number {
 function isBusy(error: unknown): boolean {
   return (error as { details?: { errno?: string } }).details?.errno === 'EBUSY' || errnoOf(error) === 'EBUSY';
 }
+
+/**
+ * As `unmountAll`, on a pool thread: the end of a file system waits for its data to be on the disk
+ * (an overlay's for those of the whole file system of its writable layer).
+ */
+export async function unmountInBackground(target: string): Promise<void> {
+  for (;;) {
+    const errno = await unmountOnThread(target, unmountFlags.noFollow);
+    if (errno === 'EINVAL' || errno === 'ENOENT') return;
+    if (errno === undefined) continue;
+    if (errno !== 'EBUSY') throw systemError(`unmount ${target}`, errno);
+    const detached = await unmountOnThread(target, unmountFlags.noFollow | unmountFlags.detach);
+    if (detached !== undefined && detached !== 'EBUSY') return;
+  }
+}
+
+/** The error's name; `undefined` after success. */
+function unmountOnThread(target: string, flags: number): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    unmountCall.async(target, flags, (error: unknown, result: number) => {
+      if (error) reject(error);
+      else resolve(result === 0 ? undefined : lastErrno());
+    });
+  });
+}

@@ -8,6 +8,11 @@ import { insideNewNamespaces } from './switch.ts';
 
 const sethostname = libc.func('int sethostname(const char *name, size_t length)');
 
+/** Names this thread's uts namespace (sethostname(2)): to be called inside of one of `insideNamespaces`. */
+export function setHostname(name: string): void {
+  checked(sethostname(name, Buffer.byteLength(name)) as number, `set the host name ${name}`);
+}
+
 export interface PinnedNamespacesRequest {
   /** Folder (made when missing) in which each namespace gets a file of its kind's name: `net`, `ipc`, `uts`. */
   readonly directory: string;
@@ -33,10 +38,7 @@ export function pinNewNamespaces(request: PinnedNamespacesRequest): Partial<Reco
   }
   try {
     insideNewNamespaces(request.kinds, () => {
-      if (request.kinds.includes('uts') && request.hostname !== undefined) {
-        const length = Buffer.byteLength(request.hostname);
-        checked(sethostname(request.hostname, length) as number, `set the host name ${request.hostname}`);
-      }
+      if (request.kinds.includes('uts') && request.hostname !== undefined) setHostname(request.hostname);
       if (request.kinds.includes('net')) raiseLoopback();
       request.setUp?.();
       for (const kind of request.kinds) bindMount(`/proc/thread-self/ns/${kind}`, paths[kind] as string);

@@ -1,0 +1,140 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { messageOf, WherryError } from '@wherry/base';
+import { ProcessHandle } from '@wherry/linux';
+import type { ImageConfig, RuntimeSpec } from '@wherry/oci';
+import { killAndRemoveCgroup } from './cgroup-cleanup.ts';
+import type { ContainerExits } from './container-exits.ts';
+import type { ContainerIndex } from './container-index.ts';
+import { type ContainerRoots, lifeHold } from './container-roots.ts';
+import { logPathOf } from './container-status.ts';
+import { type EngineContext, monitorGroup } from './context.ts';
+import { makeFolderBeneath } from './folder-beneath.ts';
+import { isMonitorOf, pidIn } from './process-identity.ts';
+import { relayMounts } from './relay-mounts.ts';
+import { type Monitored, startMonitor } from './runtime/monitor.ts';
+import type { Sandboxes } from './sandboxes.ts';
+import { buildSpec } from './spec/build-spec.ts';
+import { endStartersOf } from './starters.ts';
+import type { ContainerRecord } from './state/records.ts';
+
+/** Brings a container to the point where its first process waits to be let go, and back. */
+export class ContainerLauncher {
+  readonly #context: EngineContext;
+  readonly #index: ContainerIndex;
+  readonly #roots: ContainerRoots;
+  readonly #exits: ContainerExits;
+  readonly #sandboxes: Sandboxes;
+
+  constructor(
+    context: EngineContext,
+    index: ContainerIndex,
+    roots: ContainerRoots,
+    exits: ContainerExits,
+    sandboxes: Sandboxes,
+  ) {
+    this.#context = context;
+    this.#index = index;
+    this.#roots = roots;
+    this.#exits = exits;
+    this.#sandboxes = sandboxes;
+  }
+
+  /** Mounts the root and writes the specification, out of the configuration as it is now. Undone by `abandon`. */
+  async prepare(record: ContainerRecord): Promise<RuntimeSpec> {
+    const sandbox = this.#sandboxes.get(record.sandboxId);
+    const image = await this.#imageOf(record);
+    const rootfs = await this.#roots.hold(record, lifeHold);
+    try {
+      const spec = buildSpec({
+        rootfs,
+        image,
+        config: record.config,
+        sandbox: sandbox.config,
+        namespaces: { ...this.#sandboxes.namespaces(sandbox), ...this.#processesOf(record) },
+        files: this.#sandboxes.files(sandbox),
+        cgroupsPath: this.#index.cgroup(record),
+        cgroupVersion: this.#context.cgroups.version,
+      });
+      makeFolderBeneath(rootfs, spec.process.cwd);
+      const path = join(this.#context.paths.container(record.id), 'spec.json');
+      writeFileSync(path, JSON.stringify(spec), { mode: 0o600 });
+      return spec;
+    } catch (error) {
+      await this.abandon(record.id);
+      throw error;
+    }
+  }
+
+  /** Lets go of the root after a run, or instead of one. */
+  async abandon(id: string): Promise<void> {
+    await this.#roots.release(id, lifeHold);
+  }
+
+  async #imageOf(record: ContainerRecord): Promise<Pick<ImageConfig, 'config'>> {
+    if (record.imageConfig !== undefined) return { config: record.imageConfig };
+    return (await this.#context.images.rootfs(record.imageId, record.id)).config;
+  }
+
+  #processesOf({ sandboxId, config }: ContainerRecord): { readonly pid: string } | undefined {
+    if (config.processesOf === undefined) return undefined;
+    const target = this.#index.get(config.processesOf);
+    if (target.sandboxId !== sandboxId || target.phase !== 'running' || target.process === undefined)
+      throw new WherryError('conflict', `the container ${target.id} does not run in the sandbox ${sandboxId}`);
+    return { pid: `/proc/${target.process.pid}/ns/pid` };
+  }
+
+  /** The specification of the last start. */
+  specOf(id: string): RuntimeSpec {
+    return JSON.parse(readFileSync(join(this.#context.paths.container(id), 'spec.json'), 'utf8')) as RuntimeSpec;
+  }
+
+  /** A start that a killed daemon had begun may come through only after recovery has looked for it. */
+  async launch(record: ContainerRecord, spec: RuntimeSpec): Promise<Monitored> {
+    this.#exits.forget(record.id);
+    try {
+      return await this.#launch(record, spec);
+    } catch (error) {
+      if (!/container .*already exists/.test(messageOf(error))) throw error;
+      await endStartersOf(record.id);
+      await this.undo(record);
+      return await this.#launch(record, spec);
+    }
+  }
+
+  async #launch(record: ContainerRecord, spec: RuntimeSpec): Promise<Monitored> {
+    const { paths, cgroups } = this.#context;
+    const { id, config } = record;
+    const bundle = paths.container(id);
+    const logPath = logPathOf(record, this.#sandboxes.get(record.sandboxId)) || '/dev/null';
+    if (logPath !== '/dev/null') await mkdir(dirname(logPath), { recursive: true, mode: 0o755 });
+    const monitors = monitorGroup(this.#context);
+    cgroups.create(monitors);
+    using relayed = relayMounts(this.#context, id, spec);
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(relayed.spec), { mode: 0o600 });
+    return await startMonitor({
+      id,
+      name: config.metadata.name,
+      bundle,
+      exitDirectory: paths.exits,
+      logPath,
+      tty: config.tty,
+      stdin: config.stdin,
+      keepStdin: config.stdin && !config.stdinOnce,
+      runtime: this.#index.runtimeOf(record).command([]),
+      place: (pid) => cgroups.attach(monitors, pid),
+    });
+  }
+
+  /** Leaves nothing of a start that did not come to its end, not even a monitor that would yet write an exit code. */
+  async undo(record: ContainerRecord): Promise<void> {
+    const { id } = record;
+    const pid = pidIn(join(this.#context.paths.container(id), 'monitor.pid'));
+    using monitor = pid !== undefined && isMonitorOf(id, pid) ? ProcessHandle.open(pid) : undefined;
+    await this.#index.runtimeOf(record).delete(id);
+    await killAndRemoveCgroup(this.#context, this.#index.cgroup(record));
+    await monitor?.ended;
+    this.#exits.forget(id);
+  }
+}

@@ -1,0 +1,84 @@
+import { mkdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isMountPoint, mountOverlay, unmountInBackground } from '@wherry/linux';
+import type { EngineContext } from './context.ts';
+import type { ContainerRecord } from './state/records.ts';
+
+/** Holder of a container's root from its start to its end. */
+export const lifeHold = 'life';
+
+/**
+ * Root file systems of containers: the image's layers with a writable one on top. One is mounted while somebody holds
+ * it: every mount of the machine makes each new mount namespace slower, so what does not run holds none.
+ */
+export class ContainerRoots {
+  readonly #context: EngineContext;
+  readonly #holders = new Map<string, Set<unknown>>();
+  readonly #unmounting = new Map<string, Promise<void>>();
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+  }
+
+  /** Makes the writable layer. Idempotent. */
+  make(id: string): void {
+    for (const folder of Object.values(this.layer(id))) mkdirSync(folder, { recursive: true, mode: 0o755 });
+  }
+
+  layer(id: string): { readonly upperDirectory: string; readonly workDirectory: string } {
+    const layer = this.#context.paths.layer(id);
+    return { upperDirectory: join(layer, 'upper'), workDirectory: join(layer, 'work') };
+  }
+
+  /** Mounts the root unless it is, until each holder has released it. Gives its path. Idempotent for one holder. */
+  async hold(record: ContainerRecord, holder: unknown): Promise<string> {
+    const { id, lowerDirectories } = record;
+    await this.#unmounting.get(id);
+    const target = this.#context.paths.rootfs(id);
+    const holders = this.#holders.get(id) ?? new Set();
+    if (holders.size === 0) {
+      this.make(id);
+      mkdirSync(target, { recursive: true, mode: 0o755 });
+      mountOverlay({ lowerDirectories, ...this.layer(id), target });
+    }
+    this.#holders.set(id, holders.add(holder));
+    return target;
+  }
+
+  /** Resolves when the root is unmounted, if this was its last holder. Idempotent. */
+  async release(id: string, holder: unknown): Promise<void> {
+    const holders = this.#holders.get(id);
+    if (holders?.delete(holder) !== true || holders.size > 0) return;
+    this.#holders.delete(id);
+    await this.#unmount(id);
+  }
+
+  /** Holds what a former daemon had mounted. False when it is not mounted (any more). */
+  adopt(id: string, holder: unknown): boolean {
+    if (!isMountPoint(this.#context.paths.rootfs(id))) return false;
+    this.#holders.set(id, (this.#holders.get(id) ?? new Set()).add(holder));
+    return true;
+  }
+
+  /** Unmounts what a former daemon had mounted and nobody holds now. */
+  async clear(id: string): Promise<void> {
+    if (!this.#holders.has(id)) await this.#unmount(id);
+  }
+
+  async #unmount(id: string): Promise<void> {
+    const before = this.#unmounting.get(id);
+    if (before !== undefined) return await before;
+    const work = unmountInBackground(this.#context.paths.rootfs(id)).finally(() => this.#unmounting.delete(id));
+    this.#unmounting.set(id, work);
+    await work;
+  }
+
+  /** Takes back all that `hold` and a start may have made, and the writable layer, whoever holds it. Idempotent. */
+  async remove(id: string): Promise<void> {
+    this.#holders.delete(id);
+    await this.#unmount(id);
+    const { paths } = this.#context;
+    await Promise.all([paths.layer(id), paths.container(id)].map((path) => rm(path, { recursive: true, force: true })));
+  }
+}

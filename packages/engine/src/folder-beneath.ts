@@ -1,0 +1,24 @@
+import { closeSync, constants, mkdirSync } from 'node:fs';
+import { codeOf } from '@wherry/base';
+import { openBeneath } from '@wherry/linux';
+
+/** Makes a folder and those above it beneath `root`, following links no further than `root` itself. */
+export function makeFolderBeneath(root: string, path: string): void {
+  let done = '.';
+  for (const part of path.split('/').filter((name) => name !== '' && name !== '.')) {
+    const next = `${done}/${part}`;
+    const flags = constants.O_RDONLY | constants.O_DIRECTORY;
+    try {
+      closeSync(openBeneath(root, next, { flags }));
+    } catch (error) {
+      if (codeOf(error) !== 'notFound') throw error;
+      const parent = openBeneath(root, done, { flags });
+      try {
+        mkdirSync(`/proc/self/fd/${parent}/${part}`, 0o755);
+      } finally {
+        closeSync(parent);
+      }
+    }
+    done = next;
+  }
+}
