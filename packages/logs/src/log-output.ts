@@ -1,0 +1,95 @@
+import { type LogBatch, logFields, logMarks } from './log-batch.ts';
+import { writeTime } from './log-time.ts';
+
+/** How lines are written out. */
+export interface LogStyle {
+  /** Each line begins with its time in UTC and a space. */
+  readonly timestamps?: boolean | undefined;
+  /** Stands at the beginning of each line, after the time (docker's `details`). */
+  readonly details?: string | undefined;
+}
+
+/** `[stream,0,0,0,len32]` before a content, as the Docker Engine API multiplexes two streams. */
+const frameHeader = 8;
+
+/** A log in docker's frames, one for each entry, many of them in a buffer. Takes the batches' memory over. */
+export async function* framedLog(
+  batches: AsyncIterable<LogBatch>,
+  style: LogStyle = {},
+): AsyncGenerator<Buffer, void, undefined> {
+  const write = writer(style, frameHeader);
+  for await (const batch of batches) yield write(batch);
+}
+
+/** The contents of a log, one after the other. Takes the batches' memory over. */
+export async function* plainLog(
+  batches: AsyncIterable<LogBatch>,
+  style: LogStyle = {},
+): AsyncGenerator<Buffer, void, undefined> {
+  const write = writer(style, 0);
+  for await (const batch of batches) yield write(batch);
+}
+
+function writer(style: LogStyle, header: 0 | 8): (batch: LogBatch) => Buffer {
+  const details = Buffer.from(style.details ?? '');
+  const timestamps = style.timestamps === true;
+  return (batch) =>
+    compact(details.length === 0 ? batch : withRoom(batch, details.length), header, timestamps, details);
+}
+
+/**
+ * Moves the entries of a batch towards its beginning, each behind its frame header, time and details. It never
+ * overtakes itself: a frame header is shorter than the stream and tag that follow the time in the file.
+ */
+function compact({ data, count, index }: LogBatch, header: 0 | 8, timestamps: boolean, details: Buffer): Buffer {
+  let out = 0;
+  for (let at = 0; at < count * logFields; at += logFields) {
+    const marks = index[at + 3]!;
+    const content = index[at + 1]!;
+    const end = index[at + 2]!;
+    const frame = out;
+    out += header;
+    if ((marks & logMarks.continues) === 0) {
+      if (timestamps) {
+        out += writeTime(data, index[at]!, content, out);
+        data[out++] = 0x20;
+      }
+      if (details.length > 0) {
+        data.set(details, out);
+        out += details.length;
+      }
+    }
+    if (out !== content) data.copyWithin(out, content, end);
+    out += end - content;
+    if (header !== 0) {
+      const length = out - frame - header;
+      data[frame] = (marks & logMarks.stderr) === 0 ? 1 : 2;
+      data[frame + 1] = 0;
+      data[frame + 2] = 0;
+      data[frame + 3] = 0;
+      data[frame + 4] = length >>> 24;
+      data[frame + 5] = length >>> 16;
+      data[frame + 6] = length >>> 8;
+      data[frame + 7] = length;
+    }
+  }
+  return data.subarray(0, out);
+}
+
+/** The same batch with `room` bytes more before each line. */
+function withRoom({ data, count, index }: LogBatch, room: number): LogBatch {
+  const wide = Buffer.allocUnsafe(data.length + count * room);
+  const moved = new Int32Array(count * logFields);
+  let out = 0;
+  for (let at = 0; at < count * logFields; at += logFields) {
+    const start = index[at]!;
+    out += room;
+    data.copy(wide, out, start, index[at + 2]!);
+    moved[at] = out;
+    moved[at + 1] = out + index[at + 1]! - start;
+    moved[at + 2] = out + index[at + 2]! - start;
+    moved[at + 3] = index[at + 3]!;
+    out += index[at + 2]! - start;
+  }
+  return { data: wide, count, index: moved };
+}
