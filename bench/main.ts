@@ -1,8 +1,9 @@
-// npm run bench [-- --only start-up,idle,pods,api,growth] [--json FILE]
+// npm run bench [-- --only start-up,idle,pods,api,growth,engine] [--json FILE]; the last only when it is named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
 import { measureContainerFloor } from './container-floor.ts';
+import { measureEngine } from './engine.ts';
 import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
 import { disposed, formatReport, type Measure } from './report.ts';
@@ -17,6 +18,7 @@ const wanted = (section: string): boolean => only === undefined || only.includes
 const measures: Measure[] = [];
 const say = (section: string): boolean => process.stderr.write(`bench: ${section}\n`);
 
+if (only?.includes('engine') && say('engine')) measures.push(...(await measureEngine()));
 if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));
 if (['idle', 'pods', 'api', 'growth'].some(wanted)) {
   const cluster = await createTestCluster();

@@ -1,0 +1,170 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import {
+  createTestCluster,
+  createTestMachine,
+  dockerBusyboxImage,
+  type Ran,
+  type Running,
+  repository,
+  runProgram,
+  type TestMachine,
+  writeDockerArchive,
+} from '@wherry/testkit';
+
+/** An engine that is measured: a command line in front of a daemon, or podman, which has none. */
+export interface EnginePeer extends AsyncDisposable {
+  readonly name: string;
+  /** Runs its command line in its own network. */
+  run(args: readonly string[], options?: { readonly input?: string; readonly timeout?: number }): Promise<Ran>;
+  /** The words before a command of its command line, for a shell. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Its daemons. */
+  pids(): Promise<readonly number[]>;
+  /** Everything of it is below this folder. */
+  readonly directory: string;
+  /** Program names of what it keeps for each container. */
+  readonly monitors: readonly string[];
+}
+
+/** Wherry's engine alone. */
+export async function wherryPeer(): Promise<EnginePeer> {
+  const cluster = await createTestCluster({ upArgs: ['--engine-only'] });
+  await cluster.loadImage(await dockerBusyboxImage(), ['busybox:latest']);
+  return {
+    name: 'wherry',
+    run: (args, options) => cluster.docker(args, options),
+    command: [...cluster.machine.enter, 'docker'],
+    env: { DOCKER_HOST: cluster.dockerHost, HOME: cluster.machine.directory },
+    pids: async () => [await cluster.daemonPid()],
+    directory: cluster.machine.directory,
+    monitors: ['conmon'],
+    async [Symbol.asyncDispose]() {
+      await removeAll((args, options) => cluster.docker(args, options));
+      await cluster[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const programs = (name: string): string | undefined =>
+  [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin']
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path));
+
+/** The distribution's package of dockerd, unpacked once below node_modules; `undefined` where that cannot be had. */
+async function dockerd(): Promise<string | undefined> {
+  const cache = join(repository, 'node_modules', '.cache', 'wherry', 'peers');
+  const fetch = (suite: string, ...packages: string[]): Promise<Ran> =>
+    runProgram(
+      process.execPath,
+      [join(repository, 'tools', 'debian-package.mjs'), suite, join(cache, suite), ...packages],
+      { timeout: 300_000 },
+    );
+  await mkdir(cache, { recursive: true });
+  // The suite's own runc wants a newer C library than Debian 12 has.
+  const fetched = await Promise.all([fetch('trixie', 'docker.io', 'containerd'), fetch('bookworm', 'runc')]);
+  if (fetched.some(({ code }) => code !== 0)) return undefined;
+  return [join(cache, 'trixie/usr/sbin'), join(cache, 'trixie/usr/bin'), join(cache, 'bookworm/usr/sbin')].join(
+    delimiter,
+  );
+}
+
+/** dockerd with its own containerd on a machine without an uplink; `undefined` without one. */
+export async function dockerdPeer(): Promise<EnginePeer | undefined> {
+  const found = await dockerd();
+  if (found === undefined) return undefined;
+  const machine = await createTestMachine();
+  const socket = join(machine.directory, 'docker.sock');
+  const PATH = `${found}${delimiter}${process.env.PATH}`;
+  const path = (name: string): string => join(machine.directory, name);
+  const daemon = machine.start(
+    'dockerd',
+    [
+      `--host=unix://${socket}`,
+      `--data-root=${path('data')}`,
+      `--exec-root=${path('exec')}`,
+      `--pidfile=${path('pid')}`,
+      `--cgroup-parent=/${machine.cgroupParent}`,
+      '--storage-driver=overlay2',
+    ],
+    { env: { PATH, HOME: machine.directory } },
+  );
+  await daemon.waitFor('API listen on', 30_000);
+  const env = { DOCKER_HOST: `unix://${socket}`, HOME: machine.directory, PATH };
+  const run: EnginePeer['run'] = (args, options) => machine.run('docker', args, { ...options, env });
+  await loadBusybox(machine, (archive) => run(['load', '--input', archive]));
+  return {
+    name: 'dockerd 26.1',
+    run,
+    command: [...machine.enter, 'docker'],
+    env,
+    pids: async () => [daemon.pid, ...(await childrenOf(daemon.pid, 'containerd'))],
+    directory: machine.directory,
+    monitors: ['containerd-shim'],
+    async [Symbol.asyncDispose]() {
+      await removeAll(run);
+      await endOf(daemon);
+      await Promise.resolve(machine[Symbol.asyncDispose]()).catch(() => undefined);
+    },
+  };
+}
+
+/** podman over crun; `undefined` where it is not installed. */
+export async function podmanPeer(): Promise<EnginePeer | undefined> {
+  const program = programs('podman');
+  if (program === undefined) return undefined;
+  const machine = await createTestMachine();
+  const path = (name: string): string => join(machine.directory, name);
+  const settings = [
+    `--root=${path('data')}`,
+    `--runroot=${path('run')}`,
+    '--cgroup-manager=cgroupfs',
+    `--tmpdir=${path('tmp')}`,
+    '--runtime=crun',
+  ];
+  const env = { HOME: machine.directory };
+  const run: EnginePeer['run'] = (args, options) => machine.run(program, [...settings, ...args], { ...options, env });
+  await loadBusybox(machine, (archive) => run(['load', '--input', archive]));
+  return {
+    name: 'podman, crun',
+    run,
+    command: [...machine.enter, program, ...settings],
+    env,
+    pids: async () => [],
+    directory: machine.directory,
+    monitors: ['conmon'],
+    async [Symbol.asyncDispose]() {
+      await removeAll(run);
+      await Promise.resolve(machine[Symbol.asyncDispose]()).catch(() => undefined);
+    },
+  };
+}
+
+async function loadBusybox(machine: TestMachine, load: (archive: string) => Promise<Ran>): Promise<void> {
+  const archive = join(machine.directory, 'busybox.tar');
+  await writeDockerArchive(archive, await dockerBusyboxImage(), ['busybox:latest']);
+  const loaded = await load(archive);
+  if (loaded.code !== 0) throw new Error(`load: ${loaded.stderr}`);
+}
+
+async function removeAll(run: EnginePeer['run']): Promise<void> {
+  const { stdout } = await run(['ps', '-aq']);
+  const ids = stdout.split('\n').filter(Boolean);
+  if (ids.length > 0) await run(['rm', '-fv', ...ids], { timeout: 300_000 });
+}
+
+async function endOf(daemon: Running): Promise<void> {
+  daemon.kill('SIGTERM');
+  await daemon.exited;
+}
+
+async function childrenOf(pid: number, name: string): Promise<number[]> {
+  const { stdout } = await runProgram('ps', ['--ppid', String(pid), '-o', 'pid=,comm=']);
+  return stdout
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, command]) => command === name)
+    .map(([id]) => Number(id));
+}
