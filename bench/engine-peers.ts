@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import {
   createTestCluster,
@@ -124,7 +124,9 @@ export async function podmanPeer(): Promise<EnginePeer | undefined> {
     `--tmpdir=${path('tmp')}`,
     '--runtime=crun',
   ];
-  const env = { HOME: machine.directory };
+  // Its default is more open files than a process without CAP_SYS_RESOURCE may allow.
+  await writeFile(path('containers.conf'), '[containers]\ndefault_ulimits = ["nofile=1024:20000"]\n');
+  const env = { HOME: machine.directory, CONTAINERS_CONF: path('containers.conf') };
   const run: EnginePeer['run'] = (args, options) => machine.run(program, [...settings, ...args], { ...options, env });
   await loadBusybox(machine, (archive) => run(['load', '--input', archive]));
   return {
