@@ -27,9 +27,3 @@ export function parseLogLine(line: Buffer): LogLine | undefined {
     text: line.subarray(Math.min(third + 1, line.length)),
   };
 }
-
-/** Milliseconds since the epoch of a log line's time. */
-export function logTime(text: string): number {
-  const ms = Date.parse(text);
-  return Number.isNaN(ms) ? 0 : ms;
-}
