@@ -67,6 +67,13 @@ export interface DockerContainers {
     options: { readonly stream: boolean; readonly oneShot: boolean },
     signal: AbortSignal,
   ): Promise<AsyncIterable<JsonObject>>;
+  /**
+   * `docker network connect`, of a container that runs or not; `endpoint` is the API's `EndpointConfig`. Emits
+   * `connect`. Throws `notFound` (`network … not found`, `No such container: …`), `forbidden`, `conflict`, `invalid`.
+   */
+  connectNetwork(network: string, reference: string, endpoint: JsonObject): Promise<void>;
+  /** `docker network disconnect`; emits `disconnect`. With `force` also of a container that is no more. */
+  disconnectNetwork(network: string, reference: string, options: { readonly force: boolean }): Promise<void>;
   createExec(reference: string, body: JsonObject): Promise<{ readonly Id: string }>;
   startExec(
     id: string,
