@@ -6,8 +6,9 @@ import { readNames } from './content/content-store.ts';
 
 /** What an owner keeps from being collected, whatever becomes of the image's names. */
 export interface Hold {
-  readonly manifest: Digest;
-  readonly config: Digest;
+  /** Of an image that is held; a hold may be of layers alone. */
+  readonly manifest?: Digest | undefined;
+  readonly config?: Digest | undefined;
   readonly layers: readonly { readonly digest: Digest; readonly chainId: Digest }[];
 }
 
@@ -16,11 +17,12 @@ const ownerPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$/;
 /**
  * Holds, one file each in `holds/<owner>`: making one is on the path of every container's start, so
  * it is a small write and a rename, without syncing. A hold that a power cut loses is made anew
- * when its owner asks for its root file system.
+ * when its owner asks for its root file system. They are read once, when they are first listed.
  */
 export class Holds {
   readonly #folder: string;
   #ready: Promise<unknown> | undefined;
+  #known: Promise<Map<string, Hold>> | undefined;
 
   constructor(directory: string) {
     this.#folder = join(directory, 'holds');
@@ -30,24 +32,47 @@ export class Holds {
     if (!ownerPattern.test(owner)) throw new WherryError('invalid', `${JSON.stringify(owner)} cannot own an image`);
     this.#ready ??= mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await this.#ready;
+    // In memory first: a collection that begins meanwhile sees it.
+    (await this.#all()).set(owner, hold);
     const temporary = join(this.#folder, `.${systemRandom.hex(12)}`);
-    await writeFile(temporary, JSON.stringify(hold), { flag: 'wx', mode: 0o600 });
-    await rename(temporary, join(this.#folder, owner));
+    try {
+      await writeFile(temporary, JSON.stringify(hold), { flag: 'wx', mode: 0o600 });
+      await rename(temporary, join(this.#folder, owner));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      this.#known = undefined;
+      throw error;
+    }
   }
 
   /** Ends a hold and gives what it was; `undefined` when there was none. */
   async release(owner: string): Promise<Hold | undefined> {
     if (!ownerPattern.test(owner)) return undefined;
-    const hold = await this.#read(owner);
+    const holds = await this.#all();
+    const hold = holds.get(owner);
+    if (hold === undefined) return undefined;
     await rm(join(this.#folder, owner), { force: true });
+    holds.delete(owner);
     return hold;
   }
 
   async list(): Promise<Hold[]> {
-    const holds: Hold[] = [];
+    return [...(await this.#all()).values()];
+  }
+
+  #all(): Promise<Map<string, Hold>> {
+    this.#known ??= this.#load().catch((error: unknown) => {
+      this.#known = undefined;
+      throw error;
+    });
+    return this.#known;
+  }
+
+  async #load(): Promise<Map<string, Hold>> {
+    const holds = new Map<string, Hold>();
     for (const owner of await readNames(this.#folder)) {
       const hold = ownerPattern.test(owner) ? await this.#read(owner) : undefined;
-      if (hold) holds.push(hold);
+      if (hold) holds.set(owner, hold);
     }
     return holds;
   }

@@ -6,6 +6,14 @@ import type { Pins } from './content/pins.ts';
 import { chainIds, type LayerStore } from './layers/layer-store.ts';
 import type { ImageRecord, LayerRecord, Metadata } from './metadata.ts';
 
+export interface RegisterOptions {
+  readonly onLayer?: ((layer: LayerRecord, phase: 'extracting' | 'complete') => void) | undefined;
+  readonly parent?: Digest | undefined;
+  /** Whether the names are given by a person here, which docker remembers the time of. */
+  readonly isTagged?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Makes images of content: whatever brings an image here ends in `register`. */
 export class ImageRegistrar {
   readonly content: ContentStore;
@@ -27,6 +35,7 @@ export class ImageRegistrar {
     manifest: Buffer,
     blobs: ReadonlyMap<Digest, Ingest>,
     names: readonly string[],
+    options: RegisterOptions = {},
   ): Promise<ImageRecord> {
     const digest = digestOf(manifest);
     using _ = await this.pins.pin([digest, ...blobs.keys()]);
@@ -35,6 +44,7 @@ export class ImageRegistrar {
     return await this.register(
       digest,
       names.map((name) => [name, digest] as const),
+      options,
     );
   }
 
@@ -45,8 +55,9 @@ export class ImageRegistrar {
   async register(
     manifestDigest: Digest,
     names: readonly (readonly [string, Digest])[],
-    onLayer: (layer: LayerRecord, phase: 'extracting' | 'complete') => void = () => undefined,
+    options: RegisterOptions = {},
   ): Promise<ImageRecord> {
+    const { onLayer = () => undefined } = options;
     const manifestBytes = await this.content.read(manifestDigest, largestDocument);
     const manifest = parseManifest(manifestBytes);
     const id = parseDigest(manifest.config.digest);
@@ -55,9 +66,11 @@ export class ImageRegistrar {
     using _ = await this.pins.pin(layers.map((layer) => layer.chainId));
     for (const layer of layers) {
       onLayer(layer, 'extracting');
-      await this.unpack(layers, layer);
+      await this.unpack(layers, layer, options.signal);
       onLayer(layer, 'complete');
     }
+    const unpackedBytes: number[] = [];
+    for (const { chainId } of layers) unpackedBytes.push((await this.layers.facts(chainId))?.bytes ?? 0);
     const record: ImageRecord = {
       manifest: manifestDigest,
       mediaType: manifest.mediaType ?? mediaTypes.ociManifest,
@@ -66,15 +79,19 @@ export class ImageRegistrar {
       sizeBytes: manifestBytes.length + manifest.config.size + layers.reduce((sum, { size }) => sum + size, 0),
       user: config.config?.User ?? '',
       addedAt: this.#clock.now(),
+      createdAt: Date.parse(config.created ?? '') || 0,
+      labels: config.config?.Labels ?? {},
+      unpackedBytes,
+      parent: options.parent,
     };
-    await this.metadata.add(record, names);
+    await this.metadata.add(record, names, options.isTagged ? this.#clock.now() : undefined);
     return record;
   }
 
   /** Unpacks one layer of a stack whose lower layers are unpacked. */
-  async unpack(layers: readonly LayerRecord[], layer: LayerRecord): Promise<void> {
+  async unpack(layers: readonly LayerRecord[], layer: LayerRecord, signal?: AbortSignal): Promise<void> {
     const below = layers.slice(0, layers.indexOf(layer)).map(({ chainId }) => chainId);
-    await this.layers.unpack(layer, () => this.content.stream(layer.digest), below.reverse());
+    await this.layers.unpack(layer, this.content.path(layer.digest), below.reverse(), signal);
   }
 }
 

@@ -2,31 +2,46 @@ import { createReadStream } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Clock, type Logger, systemClock, WherryError } from '@wherry/base';
-import {
-  type Digest,
-  formatReference,
-  hexOf,
-  hostPlatform,
-  type ImageConfig,
-  isDigest,
-  type Platform,
-  parseReference,
-  repositoryOf,
-  tryParseReference,
-} from '@wherry/oci';
+import { type Digest, hostPlatform, type ImageConfig, type Platform, parseReference } from '@wherry/oci';
 import type { ImageService, ImageStatus, PullOptions } from '@wherry/runtime';
 import { ArchiveFiles } from './archive/archive-files.ts';
 import { readArchive } from './archive/read-archive.ts';
 import { ContentStore } from './content/content-store.ts';
-import { largestDocument, parseConfig } from './content/json.ts';
 import { Pins } from './content/pins.ts';
 import { buildImage, type NewImage } from './create-image.ts';
+import { GarbageCollector } from './garbage-collector.ts';
 import { Holds } from './holds.ts';
+import { ImageEvents } from './image-events.ts';
+import { ImageFinder, noSuchImage } from './image-finder.ts';
+import type {
+  AssembleImage,
+  CommitLayer,
+  CommittedLayer,
+  ImageDetails,
+  ImageEvent,
+  ImageLibrary,
+  ImageSummary,
+  PruneImagesOptions,
+  PushedTag,
+  PushOptions,
+  RemovedPart,
+  RemoveImageOptions,
+  SearchResult,
+} from './image-library.ts';
+import { hasDigest, nameOf } from './image-names.ts';
 import { ImageRegistrar } from './image-registrar.ts';
 import { LayerStore } from './layers/layer-store.ts';
-import { type ImageRecord, Metadata } from './metadata.ts';
+import { assembleImage } from './library/assemble-image.ts';
+import { commitLayer } from './library/commit-layer.ts';
+import { holdLayers } from './library/hold-layers.ts';
+import { imageDetails, imageSummaries, layerSizes } from './library/image-summaries.ts';
+import { pruneImages, removeImage } from './library/remove-image.ts';
+import { tagImage } from './library/tag-image.ts';
+import { type ImageRecord, type LayerRecord, Metadata, type MetadataState } from './metadata.ts';
 import { pull } from './registry/pull.ts';
 import type { Rootfs, RootfsSource } from './rootfs.ts';
+import type { StoreParts } from './store-parts.ts';
+import { LayerThreads } from './threads/layer-threads.ts';
 
 export interface ImageStoreOptions {
   /** Made when it is missing. One process at a time. */
@@ -52,7 +67,7 @@ export interface CreateImageOptions extends Omit<NewImage, 'platform'> {
 }
 
 /** Images on this machine. All references are taken as `imageStatus` takes them. */
-export interface ImageStore extends ImageService, RootfsSource, AsyncDisposable {
+export interface ImageStore extends ImageService, RootfsSource, ImageLibrary, AsyncDisposable {
   /** Loads a `docker save` archive or an OCI layout from a stream, or a file or OCI layout folder by path. */
   load(source: string | AsyncIterable<Uint8Array>): Promise<readonly LoadedImage[]>;
   /** Makes an image of folders, entries or tar streams. The same input gives the same image. */
@@ -62,8 +77,6 @@ export interface ImageStore extends ImageService, RootfsSource, AsyncDisposable 
     tar: AsyncIterable<Uint8Array>,
     options?: Pick<CreateImageOptions, 'config' | 'references'>,
   ): Promise<LoadedImage>;
-  /** Gives an image another name. Throws `notFound`. */
-  tag(reference: string, name: string): Promise<void>;
   /** An image's config and manifest. Throws `notFound`. */
   inspect(reference: string): Promise<{ readonly image: ImageRecord; readonly config: ImageConfig }>;
   /** Removes content that no image and no hold needs; runs by itself when one of them ends. */
@@ -74,125 +87,154 @@ export interface ImageStore extends ImageService, RootfsSource, AsyncDisposable 
 export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
   const directory = resolve(options.directory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const store = new LocalImageStore({ ...options, directory });
+  const store = new LocalImageStore(makeParts({ ...options, directory }));
   await store.cleanUp();
   return store;
 }
 
 const largestLayer = { bytes: 64 * 2 ** 30, entries: 2_000_000 };
 
+function makeParts({
+  directory,
+  log,
+  clock = systemClock,
+  platform = hostPlatform(),
+  ...options
+}: ImageStoreOptions): StoreParts {
+  const limits = options.largestLayer ?? largestLayer;
+  const threads = new LayerThreads();
+  const content = new ContentStore(directory);
+  const layers = new LayerStore(directory, limits, threads);
+  const metadata = new Metadata(directory);
+  const holds = new Holds(directory);
+  const pins = new Pins();
+  return {
+    directory,
+    log,
+    clock,
+    platform,
+    limits,
+    threads,
+    content,
+    layers,
+    metadata,
+    holds,
+    pins,
+    registrar: new ImageRegistrar(content, layers, metadata, pins, clock),
+    garbage: new GarbageCollector({ content, layers, metadata, holds, pins }),
+    events: new ImageEvents(log),
+    finder: new ImageFinder(metadata, content),
+  };
+}
+
 class LocalImageStore implements ImageStore {
-  readonly #directory: string;
-  readonly #log: Logger;
-  readonly #clock: Clock;
-  readonly #platform: Platform;
-  readonly #content: ContentStore;
-  readonly #layers: LayerStore;
-  readonly #metadata: Metadata;
-  readonly #holds: Holds;
-  readonly #pins = new Pins();
-  readonly #registrar: ImageRegistrar;
-  readonly #configs = new Map<Digest, ImageConfig>();
+  readonly #parts: StoreParts;
   readonly #closing = new AbortController();
 
-  constructor({ directory, log, clock = systemClock, platform = hostPlatform(), ...options }: ImageStoreOptions) {
-    this.#directory = directory;
-    this.#log = log;
-    this.#clock = clock;
-    this.#platform = platform;
-    this.#content = new ContentStore(directory);
-    this.#layers = new LayerStore(directory, options.largestLayer ?? largestLayer);
-    this.#metadata = new Metadata(directory);
-    this.#holds = new Holds(directory);
-    this.#registrar = new ImageRegistrar(this.#content, this.#layers, this.#metadata, this.#pins, clock);
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
   }
 
   async cleanUp(): Promise<void> {
-    await this.#content.cleanUp();
-    await this.#layers.cleanUp();
+    await this.#parts.content.cleanUp();
+    await this.#parts.layers.cleanUp();
   }
 
   async imageStatus(reference: string): Promise<ImageStatus | undefined> {
-    const image = await this.#find(reference);
-    return image && (await this.#status(image.id));
+    const image = await this.find(reference);
+    return image && statusOf(await this.#parts.metadata.state(), image);
   }
 
   async listImages(): Promise<readonly ImageStatus[]> {
-    const ids = new Set((await this.#metadata.images()).map((image) => image.id));
-    return await Promise.all([...ids].map((id) => this.#status(id)));
+    const state = await this.#parts.metadata.state();
+    return [...state.manifests.keys()].map((id) => statusOf(state, state.byId(id)!));
   }
 
   async pullImage(reference: string, options: PullOptions = {}): Promise<string> {
+    const { registrar, clock, log, platform } = this.#parts;
     const image = await pull(parseReference(reference), {
       ...options,
-      signal: options.signal ? AbortSignal.any([options.signal, this.#closing.signal]) : this.#closing.signal,
-      platform: options.platform ?? this.#platform,
-      registrar: this.#registrar,
-      clock: this.#clock,
-      log: this.#log,
+      signal: this.#signal(options.signal),
+      platform: options.platform ?? platform,
+      registrar,
+      clock,
+      log,
     });
-    this.#log.info('image pulled', { reference, id: image.id });
+    log.info('image pulled', { reference, id: image.id });
     return image.id;
   }
 
   async removeImage(reference: string): Promise<void> {
-    const image = await this.#find(reference);
-    if (image === undefined) return;
-    const names = await this.#namesOf(image.id);
-    const named = tryParseReference(reference);
-    const name = named && formatReference(named);
+    const { finder, metadata, garbage, events } = this.#parts;
+    const found = await finder.find(reference);
+    if (found === undefined) return;
+    const { image, name } = found;
+    const state = await metadata.state();
+    const names = state.namesById(image.id);
     // By name only that name goes while others are left; by ID, as the kubelet's collection asks, all of it.
-    if (name !== undefined && names.includes(name) && names.some((other) => other !== name && !other.includes('@'))) {
-      await this.#metadata.remove([name], []);
+    if (name !== undefined && names.some((other) => other !== name && !hasDigest(other))) {
+      await metadata.remove([name], []);
+      events.emit({ action: 'untag', id: image.id, name: image.id });
       return;
     }
-    const images = (await this.#metadata.images()).filter(({ id }) => id === image.id);
-    await this.#metadata.remove(
-      names,
-      images.map(({ manifest }) => manifest),
-    );
-    this.#configs.delete(image.id);
-    await this.collectGarbage();
+    await metadata.remove(names, [...(state.manifests.get(image.id) ?? [])]);
+    finder.forget(image.id);
+    events.emit({ action: 'delete', id: image.id, name: image.id });
+    await garbage.collect();
   }
 
   async imageFsInfo(): ReturnType<ImageService['imageFsInfo']> {
-    const { bytes, inodes } = await this.#layers.usage();
+    const { layers, metadata, directory } = this.#parts;
+    const { bytes, inodes } = await layers.usage();
     const blobs = new Map<Digest, number>();
-    for (const image of await this.#metadata.images()) {
+    for (const image of await metadata.images()) {
       for (const layer of image.layers) blobs.set(layer.digest, layer.size);
     }
     const stored = [...blobs.values()].reduce((sum, size) => sum + size, 0);
-    return { mountpoint: this.#directory, usedBytes: bytes + stored, inodesUsed: inodes + blobs.size };
+    return { mountpoint: directory, usedBytes: bytes + stored, inodesUsed: inodes + blobs.size };
   }
 
   async rootfs(reference: string, owner: string): Promise<Rootfs> {
-    const image = await this.#require(reference);
+    const { finder, pins, metadata, layers, registrar, holds } = this.#parts;
+    const { image } = await finder.require(reference);
     const chain = image.layers.map((layer) => layer.chainId);
-    using _ = await this.#pins.pin([image.manifest, image.id, ...image.layers.map(({ digest }) => digest), ...chain]);
+    using _ = await pins.pin([image.manifest, image.id, ...image.layers.map(({ digest }) => digest), ...chain]);
     // What was found may have been removed while the pin waited for a collection.
-    if ((await this.#metadata.image(image.manifest)) === undefined) throw notFound(reference);
-    const config = await this.#config(image);
+    if ((await metadata.image(image.manifest)) === undefined) throw noSuchImage(reference);
+    const config = await finder.config(image);
     for (const layer of image.layers) {
-      if (!(await this.#layers.has(layer.chainId))) await this.#registrar.unpack(image.layers, layer);
+      if (!(await layers.has(layer.chainId))) await registrar.unpack(image.layers, layer);
     }
-    const layers = image.layers.map(({ digest, chainId }) => ({ digest, chainId }));
-    await this.#holds.set(owner, { manifest: image.manifest, config: image.id, layers });
-    const folders = chain.map((chainId) => this.#layers.folder(chainId)).reverse();
-    const lowerDirectories = folders.length > 0 ? folders : [await this.#layers.emptyFolder()];
+    const records = image.layers.map(({ digest, chainId }) => ({ digest, chainId }));
+    await holds.set(owner, { manifest: image.manifest, config: image.id, layers: records });
+    const folders = chain.map((chainId) => layers.folder(chainId)).reverse();
+    const lowerDirectories = folders.length > 0 ? folders : [await layers.emptyFolder()];
     return { imageId: image.id, config, lowerDirectories };
   }
 
+  async holdLayers(owner: string, layers: readonly LayerRecord[]): Promise<readonly string[]> {
+    return await holdLayers(this.#parts, owner, layers);
+  }
+
   async release(owner: string): Promise<void> {
-    const hold = await this.#holds.release(owner);
+    const { holds, metadata, garbage } = this.#parts;
+    const hold = await holds.release(owner);
     if (hold === undefined) return;
-    if ((await this.#metadata.image(hold.manifest)) === undefined) await this.collectGarbage();
+    if (hold.manifest !== undefined && (await metadata.image(hold.manifest)) !== undefined) return;
+    await garbage.collectOf({
+      blobs: [hold.manifest, hold.config, ...hold.layers.map(({ digest }) => digest)].filter(
+        (digest) => digest !== undefined,
+      ),
+      layers: hold.layers.map(({ chainId }) => chainId),
+    });
   }
 
   async load(source: string | AsyncIterable<Uint8Array>): Promise<readonly LoadedImage[]> {
-    await using files = await this.#archive(source);
+    const { platform, registrar, content } = this.#parts;
+    await using files = await openArchive(content, source);
     const loaded: LoadedImage[] = [];
-    for (const image of await readArchive(files, this.#platform)) {
-      const { id } = await this.#registrar.registerWritten(image.manifest, image.blobs, image.names);
+    for (const image of await readArchive(files, platform)) {
+      const { id } = await registrar.registerWritten(image.manifest, image.blobs, image.names);
       loaded.push({ id, names: image.names });
     }
     return loaded;
@@ -200,9 +242,10 @@ class LocalImageStore implements ImageStore {
 
   async createImage({ references = [], platform, ...image }: CreateImageOptions): Promise<LoadedImage> {
     const names = references.map((reference) => nameOf(reference));
-    const built = await buildImage(this.#content, { ...image, platform: platform ?? this.#platform });
+    const { content, registrar } = this.#parts;
+    const built = await buildImage(content, { ...image, platform: platform ?? this.#parts.platform });
     try {
-      const { id } = await this.#registrar.registerWritten(built.manifest, built.blobs, names);
+      const { id } = await registrar.registerWritten(built.manifest, built.blobs, names);
       return { id, names };
     } finally {
       for (const ingest of built.blobs.values()) await ingest[Symbol.asyncDispose]();
@@ -217,121 +260,100 @@ class LocalImageStore implements ImageStore {
   }
 
   async tag(reference: string, name: string): Promise<void> {
-    const image = await this.#require(reference);
-    await this.#metadata.add(image, [[nameOf(name), image.manifest]]);
+    await tagImage(this.#parts, reference, name);
+  }
+
+  async find(reference: string): Promise<ImageRecord | undefined> {
+    return (await this.#parts.finder.find(reference))?.image;
   }
 
   async inspect(reference: string): Promise<{ image: ImageRecord; config: ImageConfig }> {
-    const image = await this.#require(reference);
-    return { image, config: await this.#config(image) };
+    const { image } = await this.#parts.finder.require(reference);
+    return { image, config: await this.#parts.finder.config(image) };
+  }
+
+  async summaries(): Promise<readonly ImageSummary[]> {
+    return await imageSummaries(this.#parts);
+  }
+
+  async details(reference: string): Promise<ImageDetails> {
+    return await imageDetails(this.#parts, reference);
+  }
+
+  async layerSizes(): Promise<ReadonlyMap<Digest, number>> {
+    return await layerSizes(this.#parts);
+  }
+
+  async remove(reference: string, options: RemoveImageOptions): Promise<readonly RemovedPart[]> {
+    return await removeImage(this.#parts, reference, options);
+  }
+
+  async prune(options: PruneImagesOptions): ReturnType<ImageLibrary['prune']> {
+    return await pruneImages(this.#parts, options);
+  }
+
+  async commitLayer(request: CommitLayer): Promise<CommittedLayer | undefined> {
+    return await commitLayer(this.#parts, { ...request, signal: this.#signal(request.signal) });
+  }
+
+  async assemble(image: AssembleImage): ReturnType<ImageLibrary['assemble']> {
+    return await assembleImage(this.#parts, image);
+  }
+
+  save(_references: readonly string[], _options: { platform?: Platform | undefined } = {}): AsyncIterable<Uint8Array> {
+    throw new WherryError('unsupported', 'saving images is not there yet');
+  }
+
+  async push(_reference: string, _options: PushOptions): Promise<readonly PushedTag[]> {
+    throw new WherryError('unsupported', 'pushing images is not there yet');
+  }
+
+  async remoteTags(_repository: string, _options: PullOptions = {}): Promise<readonly string[]> {
+    throw new WherryError('unsupported', 'listing remote tags is not there yet');
+  }
+
+  async search(): Promise<readonly SearchResult[]> {
+    throw new WherryError('unsupported', 'searching is not there yet');
+  }
+
+  async login(): Promise<{ status: string; identityToken: string }> {
+    throw new WherryError('unsupported', 'logging in is not there yet');
+  }
+
+  onEvent(listener: (event: ImageEvent) => void): Disposable {
+    return this.#parts.events.on(listener);
   }
 
   async collectGarbage(): Promise<void> {
-    await this.#pins.collect(async (isPinned) => {
-      const used = new Set<Digest>();
-      for (const image of await this.#metadata.images()) {
-        used.add(image.manifest).add(image.id);
-        for (const { digest, chainId } of image.layers) used.add(digest).add(chainId);
-      }
-      for (const [, { target }] of await this.#metadata.names()) used.add(target);
-      for (const hold of await this.#holds.list()) {
-        used.add(hold.manifest).add(hold.config);
-        for (const { digest, chainId } of hold.layers) used.add(digest).add(chainId);
-      }
-      const keep = (digest: Digest): boolean => used.has(digest) || isPinned(digest);
-      for (const digest of await this.#content.list()) if (!keep(digest)) await this.#content.remove(digest);
-      await this.#layers.removeOthers(keep);
-    });
+    await this.#parts.garbage.collect();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
+    await this.#parts.threads[Symbol.asyncDispose]();
+    await this.#parts.metadata[Symbol.asyncDispose]();
   }
 
-  async #archive(source: string | AsyncIterable<Uint8Array>): Promise<ArchiveFiles> {
-    if (typeof source !== 'string') return await ArchiveFiles.fromTar(this.#content, source);
-    const isFolder = (await stat(source)).isDirectory();
-    return isFolder
-      ? await ArchiveFiles.fromFolder(this.#content, source)
-      : await ArchiveFiles.fromTar(this.#content, createReadStream(source, { highWaterMark: 256 * 1024 }));
-  }
-
-  async #require(reference: string): Promise<ImageRecord> {
-    const image = await this.#find(reference);
-    if (image === undefined) throw notFound(reference);
-    return image;
-  }
-
-  /** By name with tag or digest, by ID or by a unique prefix of one (of two digits or more). */
-  async #find(reference: string): Promise<ImageRecord | undefined> {
-    const hex = /^(?:sha256:)?([0-9a-f]{2,64})$/.exec(reference)?.[1];
-    const isId = hex !== undefined && (reference.startsWith('sha256:') || hex.length === 64);
-    const named = isId ? undefined : hex === undefined ? parseReference(reference) : tryParseReference(reference);
-    if (named) {
-      const key = named.digest === undefined ? named : { ...named, tag: undefined };
-      const name = await this.#metadata.name(formatReference(key));
-      if (name) return await this.#metadata.image(name.manifest);
-      if (named.digest !== undefined) return await this.#byManifest(named.digest, repositoryOf(named));
-    }
-    return hex === undefined ? undefined : await this.#byPrefix(hex);
-  }
-
-  /** An image whose manifest is this one and that has a name in the repository. */
-  async #byManifest(digest: Digest, repository: string): Promise<ImageRecord | undefined> {
-    for (const [name, record] of await this.#metadata.names()) {
-      const reference = tryParseReference(name);
-      if (reference && repositoryOf(reference) === repository && [record.manifest, record.target].includes(digest)) {
-        return await this.#metadata.image(record.manifest);
-      }
-    }
-    return undefined;
-  }
-
-  async #byPrefix(prefix: string): Promise<ImageRecord | undefined> {
-    const found = (await this.#metadata.images()).filter(({ id }) => hexOf(id).startsWith(prefix));
-    if (new Set(found.map(({ id }) => id)).size > 1) {
-      throw new WherryError('conflict', `the image ID ${prefix} is ambiguous`);
-    }
-    return found[0];
-  }
-
-  async #namesOf(id: Digest): Promise<string[]> {
-    const manifests = new Set<Digest>();
-    for (const image of await this.#metadata.images()) if (image.id === id) manifests.add(image.manifest);
-    const names = await this.#metadata.names();
-    return names.filter(([, { manifest }]) => manifests.has(manifest)).map(([name]) => name);
-  }
-
-  async #status(id: Digest): Promise<ImageStatus> {
-    const names = await this.#namesOf(id);
-    const image = (await this.#metadata.images()).find((candidate) => candidate.id === id)!;
-    return {
-      id,
-      repoTags: names.filter((name) => !name.includes('@')).sort(),
-      repoDigests: names.filter((name) => name.includes('@')).sort(),
-      sizeBytes: image.sizeBytes,
-      user: image.user,
-    };
-  }
-
-  async #config(image: ImageRecord): Promise<ImageConfig> {
-    let config = this.#configs.get(image.id);
-    if (config === undefined) {
-      config = parseConfig(await this.#content.read(image.id, largestDocument));
-      this.#configs.set(image.id, config);
-    }
-    return config;
+  #signal(signal: AbortSignal | undefined): AbortSignal {
+    return signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
   }
 }
 
-function nameOf(reference: string): string {
-  const parsed = parseReference(reference);
-  if (parsed.digest !== undefined || isDigest(reference)) {
-    throw new WherryError('invalid', `${reference}: a name to give cannot have a digest`);
-  }
-  return formatReference(parsed);
+async function openArchive(content: ContentStore, source: string | AsyncIterable<Uint8Array>): Promise<ArchiveFiles> {
+  if (typeof source !== 'string') return await ArchiveFiles.fromTar(content, source);
+  const isFolder = (await stat(source)).isDirectory();
+  return isFolder
+    ? await ArchiveFiles.fromFolder(content, source)
+    : await ArchiveFiles.fromTar(content, createReadStream(source, { highWaterMark: 256 * 1024 }));
 }
 
-function notFound(reference: string): WherryError {
-  return new WherryError('notFound', `No such image: ${reference}`);
+function statusOf(state: MetadataState, image: ImageRecord): ImageStatus {
+  const names = state.namesById(image.id);
+  return {
+    id: image.id,
+    repoTags: names.filter((name) => !hasDigest(name)).sort(),
+    repoDigests: names.filter(hasDigest).sort(),
+    sizeBytes: image.sizeBytes,
+    user: image.user,
+  };
 }

@@ -1,8 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, Mutex, WherryError, writeFileAtomically } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
-import { parseObject } from './content/json.ts';
+import { Journal } from './journal.ts';
 
 /** One image: a manifest for one platform. */
 export interface ImageRecord {
@@ -16,6 +14,13 @@ export interface ImageRecord {
   readonly user: string;
   /** When it came here, ms. */
   readonly addedAt: number;
+  /** Of the config, ms; records of before have none of these three. */
+  readonly createdAt?: number | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Of the layers' files, bottom first. */
+  readonly unpackedBytes?: readonly number[] | undefined;
+  /** The image it was made from. */
+  readonly parent?: Digest | undefined;
 }
 
 export interface LayerRecord {
@@ -32,90 +37,201 @@ export interface NameRecord {
   readonly target: Digest;
 }
 
-interface State {
-  readonly version: 1;
-  readonly images: Record<string, ImageRecord>;
-  readonly names: Record<string, NameRecord>;
+/** One change, as the journal keeps it. */
+export type MetadataChange =
+  | { readonly image: ImageRecord }
+  | { readonly noImage: Digest }
+  | { readonly name: string; readonly to: NameRecord }
+  | { readonly noName: string }
+  | { readonly tagged: Digest; readonly at: number }
+  /** The compressed form of a plain layer, as it was pushed. */
+  | { readonly compressed: Digest; readonly as: CompressedLayer }
+  /** A repository of a registry that has a blob. */
+  | { readonly blob: Digest; readonly in: string };
+
+export interface CompressedLayer {
+  readonly digest: Digest;
+  readonly size: number;
 }
 
-/**
- * Names and images, in one file `images.json` that is replaced atomically and read once, when first
- * needed. Names are full references, with tag (`docker.io/library/busybox:1.35`) or digest.
- */
-export class Metadata {
-  readonly #path: string;
-  readonly #mutex = new Mutex();
-  #loading: Promise<State> | undefined;
+/** What is known of images and names, indexed. Names are full references, with tag or digest. */
+export class MetadataState {
+  readonly images = new Map<Digest, ImageRecord>();
+  readonly names = new Map<string, NameRecord>();
+  /** Manifests by image ID. */
+  readonly manifests = new Map<Digest, Set<Digest>>();
+  readonly namesOf = new Map<Digest, Set<string>>();
+  /** IDs of images that were made from an ID. */
+  readonly children = new Map<Digest, Set<Digest>>();
+  readonly taggedAt = new Map<Digest, number>();
+  readonly compressed = new Map<Digest, CompressedLayer>();
+  /** Repositories by blob, the latest last. */
+  readonly sources = new Map<Digest, string[]>();
+  /** How many images and names need a blob or layer. */
+  readonly #uses = new Map<Digest, number>();
+
+  isUsed(digest: Digest): boolean {
+    return this.#uses.has(digest);
+  }
+
+  /** The record of an ID that was added first. */
+  byId(id: Digest): ImageRecord | undefined {
+    const [manifest] = this.manifests.get(id) ?? [];
+    return manifest && this.images.get(manifest);
+  }
+
+  /** The names of an ID. */
+  namesById(id: Digest): string[] {
+    return [...(this.manifests.get(id) ?? [])].flatMap((manifest) => [...(this.namesOf.get(manifest) ?? [])]);
+  }
+
+  apply(change: MetadataChange): void {
+    if ('image' in change) this.#setImage(change.image);
+    else if ('noImage' in change) this.#deleteImage(change.noImage);
+    else if ('name' in change) this.#setName(change.name, change.to);
+    else if ('noName' in change) this.#deleteName(change.noName);
+    else if ('tagged' in change) this.taggedAt.set(change.tagged, change.at);
+    else if ('compressed' in change) this.compressed.set(change.compressed, change.as);
+    else this.#setSource(change.blob, change.in);
+  }
+
+  /** All of it, as changes of an empty state. */
+  *snapshot(): Generator<MetadataChange> {
+    for (const image of this.images.values()) yield { image };
+    for (const [name, to] of this.names) yield { name, to };
+    for (const [tagged, at] of this.taggedAt) if (this.manifests.has(tagged)) yield { tagged, at };
+    for (const [compressed, as] of this.compressed) if (this.isUsed(compressed)) yield { compressed, as };
+    for (const [blob, repositories] of this.sources) {
+      if (this.isUsed(blob)) for (const repository of repositories) yield { blob, in: repository };
+    }
+  }
+
+  #setImage(image: ImageRecord): void {
+    if (this.images.has(image.manifest)) this.#forget(this.images.get(image.manifest)!);
+    this.images.set(image.manifest, image);
+    addTo(this.manifests, image.id, image.manifest);
+    if (image.parent) addTo(this.children, image.parent, image.id);
+    for (const digest of digestsOf(image)) this.#use(digest, 1);
+  }
+
+  #deleteImage(manifest: Digest): void {
+    const image = this.images.get(manifest);
+    if (image === undefined) return;
+    for (const name of [...(this.namesOf.get(manifest) ?? [])]) this.#deleteName(name);
+    this.#forget(image);
+    if (!this.manifests.has(image.id)) this.taggedAt.delete(image.id);
+  }
+
+  #forget(image: ImageRecord): void {
+    this.images.delete(image.manifest);
+    removeFrom(this.manifests, image.id, image.manifest);
+    if (image.parent && !this.manifests.has(image.id)) removeFrom(this.children, image.parent, image.id);
+    for (const digest of digestsOf(image)) this.#use(digest, -1);
+  }
+
+  #setName(name: string, to: NameRecord): void {
+    this.#deleteName(name);
+    this.names.set(name, to);
+    addTo(this.namesOf, to.manifest, name);
+    this.#use(to.target, 1);
+  }
+
+  #deleteName(name: string): void {
+    const record = this.names.get(name);
+    if (record === undefined) return;
+    this.names.delete(name);
+    removeFrom(this.namesOf, record.manifest, name);
+    this.#use(record.target, -1);
+  }
+
+  #setSource(blob: Digest, repository: string): void {
+    const others = (this.sources.get(blob) ?? []).filter((other) => other !== repository);
+    this.sources.set(blob, [...others, repository].slice(-8));
+  }
+
+  #use(digest: Digest, by: 1 | -1): void {
+    const count = (this.#uses.get(digest) ?? 0) + by;
+    if (count === 0) this.#uses.delete(digest);
+    else this.#uses.set(digest, count);
+  }
+}
+
+function digestsOf({ manifest, id, layers }: ImageRecord): Digest[] {
+  return [manifest, id, ...layers.flatMap(({ digest, chainId }) => [digest, chainId])];
+}
+
+function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
+  const values = map.get(key);
+  if (values) values.add(value);
+  else map.set(key, new Set([value]));
+}
+
+function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
+  const values = map.get(key);
+  values?.delete(value);
+  if (values?.size === 0) map.delete(key);
+}
+
+/** Names and images: kept in memory, read when first needed, every change durable before it is acknowledged. */
+export class Metadata implements AsyncDisposable {
+  readonly #journal: Journal<MetadataChange, MetadataState>;
 
   constructor(directory: string) {
-    this.#path = join(directory, 'images.json');
+    this.#journal = new Journal({
+      path: join(directory, 'images.jsonl'),
+      previous: join(directory, 'images.json'),
+      empty: () => new MetadataState(),
+    });
+  }
+
+  async state(): Promise<MetadataState> {
+    return await this.#journal.state();
   }
 
   async images(): Promise<readonly ImageRecord[]> {
-    return Object.values((await this.#state()).images);
+    return [...(await this.state()).images.values()];
   }
 
   async image(manifest: Digest): Promise<ImageRecord | undefined> {
-    return (await this.#state()).images[manifest];
+    return (await this.state()).images.get(manifest);
   }
 
   async name(name: string): Promise<NameRecord | undefined> {
-    const { names } = await this.#state();
-    return Object.hasOwn(names, name) ? names[name] : undefined;
+    return (await this.state()).names.get(name);
   }
 
   async names(): Promise<readonly (readonly [string, NameRecord])[]> {
-    return Object.entries((await this.#state()).names);
+    return [...(await this.state()).names];
   }
 
-  /** Adds an image under names, which move from wherever they pointed. */
-  async add(image: ImageRecord, names: readonly (readonly [string, Digest])[]): Promise<void> {
-    await this.#update((state) => {
-      state.images[image.manifest] ??= image;
-      for (const [name, target] of names) state.names[name] = { manifest: image.manifest, target };
+  /** Adds an image under names, which move from wherever they pointed. `taggedAt` in ms. */
+  async add(image: ImageRecord, names: readonly (readonly [string, Digest])[], taggedAt?: number): Promise<void> {
+    await this.#journal.update((state) => {
+      const known = state.images.get(image.manifest);
+      const changes: MetadataChange[] = [];
+      if (known === undefined) changes.push({ image });
+      else if (known.parent === undefined && image.parent !== undefined) {
+        changes.push({ image: { ...known, parent: image.parent } });
+      }
+      for (const [name, target] of names) changes.push({ name, to: { manifest: image.manifest, target } });
+      if (taggedAt !== undefined && names.length > 0) changes.push({ tagged: image.id, at: taggedAt });
+      return changes;
     });
   }
 
   /** Removes names, and images with every name that points to them. */
   async remove(names: readonly string[], manifests: readonly Digest[]): Promise<void> {
-    await this.#update((state) => {
-      for (const name of names) delete state.names[name];
-      for (const manifest of manifests) delete state.images[manifest];
-      for (const [name, record] of Object.entries(state.names)) {
-        if (manifests.includes(record.manifest)) delete state.names[name];
-      }
-    });
+    await this.#journal.update(() => [
+      ...names.map((noName) => ({ noName })),
+      ...manifests.map((noImage) => ({ noImage })),
+    ]);
   }
 
-  async #update(change: (state: State) => void): Promise<void> {
-    await this.#mutex.run(async () => {
-      const next = structuredClone(await this.#state());
-      change(next);
-      await writeFileAtomically(this.#path, `${JSON.stringify(next, undefined, 1)}\n`);
-      this.#loading = Promise.resolve(next);
-    });
+  async update(changes: (state: MetadataState) => readonly MetadataChange[]): Promise<void> {
+    await this.#journal.update(changes);
   }
 
-  #state(): Promise<State> {
-    this.#loading ??= this.#load().catch((error: unknown) => {
-      this.#loading = undefined;
-      throw error;
-    });
-    return this.#loading;
-  }
-
-  async #load(): Promise<State> {
-    let content: Buffer;
-    try {
-      content = await readFile(this.#path);
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return { version: 1, images: {}, names: {} };
-      throw error;
-    }
-    const value = parseObject(content, `image index ${this.#path}`);
-    if (value.version !== 1) {
-      throw new WherryError('unsupported', `${this.#path} was written by another version of Wherry`);
-    }
-    return value as unknown as State;
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#journal[Symbol.asyncDispose]();
   }
 }

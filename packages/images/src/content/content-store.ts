@@ -48,6 +48,11 @@ export class ContentStore {
     return Buffer.concat(chunks);
   }
 
+  /** The first bytes of a blob, by which formats are told apart. */
+  async start(digest: Digest): Promise<Buffer> {
+    return await startOf(this.path(digest));
+  }
+
   stream(digest: Digest): AsyncIterable<Buffer> {
     return createReadStream(this.path(digest), { highWaterMark: 256 * 1024 });
   }
@@ -69,6 +74,20 @@ export class ContentStore {
     const path = join(folder, systemRandom.hex(16));
     const file = await open(path, 'wx+', 0o600);
     return new Ingest(file, path, (digest) => this.path(digest));
+  }
+
+  /** A path for a blob that something else writes; `adopt` it or remove it. */
+  async temporary(): Promise<string> {
+    const folder = join(this.#directory, 'ingest');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return join(folder, systemRandom.hex(16));
+  }
+
+  /** Enters a file that was hashed and synced while it was written. */
+  async adopt(path: string, digest: Digest): Promise<void> {
+    const target = this.path(digest);
+    await mkdir(join(target, '..'), { recursive: true, mode: 0o700 });
+    await rename(path, target);
   }
 
   async remove(digest: Digest): Promise<void> {
@@ -155,13 +174,7 @@ export class Ingest implements AsyncDisposable {
 
   /** The first bytes, by which formats are told apart. */
   async start(): Promise<Buffer> {
-    const file = await open(this.#committed ?? this.#path, 'r');
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8, 0);
-      return buffer.subarray(0, bytesRead);
-    } finally {
-      await file.close();
-    }
+    return await startOf(this.#committed ?? this.#path);
   }
 
   /**
@@ -202,6 +215,16 @@ export class Ingest implements AsyncDisposable {
     if (this.#sealed) return;
     this.#sealed = true;
     await this.#file.close();
+  }
+}
+
+async function startOf(path: string): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
   }
 }
 

@@ -1,13 +1,13 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, KeyedMutex, systemRandom, WherryError } from '@wherry/base';
+import { errnoOf, KeyedMutex, systemRandom } from '@wherry/base';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
-import { decompressed } from '../content/compression.ts';
 import { readNames } from '../content/content-store.ts';
-import { type Unpacked, type UnpackLimits, unpackLayer } from './unpack.ts';
+import type { LayerThreads } from '../threads/layer-threads.ts';
+import type { Unpacked, UnpackLimits } from './unpack.ts';
 
-interface LayerFacts extends Unpacked {
+/** What is known of an unpacked layer; `layer.json` beside it. */
+export interface LayerFacts extends Unpacked {
   readonly chainId: Digest;
   readonly diffId: Digest;
 }
@@ -24,11 +24,15 @@ const temporaryPrefix = '.unpack-';
 export class LayerStore {
   readonly #directory: string;
   readonly #limits: UnpackLimits;
+  readonly #threads: LayerThreads;
   readonly #locks = new KeyedMutex();
+  /** Of layers that were looked at: they do not change, and only this process removes them. */
+  readonly #known = new Map<Digest, LayerFacts>();
 
-  constructor(directory: string, limits: UnpackLimits) {
+  constructor(directory: string, limits: UnpackLimits, threads: LayerThreads) {
     this.#directory = join(directory, 'layers');
     this.#limits = limits;
+    this.#threads = threads;
   }
 
   /** The unpacked folder of a layer, or where it would be. */
@@ -37,62 +41,109 @@ export class LayerStore {
   }
 
   async has(chainId: Digest): Promise<boolean> {
-    return (await this.#facts(chainId)) !== undefined;
+    if (await isFolder(this.folder(chainId))) return (await this.facts(chainId)) !== undefined;
+    this.#known.delete(chainId);
+    return false;
+  }
+
+  /** Size and files of a layer; `undefined` when it is not unpacked. */
+  async facts(chainId: Digest): Promise<LayerFacts | undefined> {
+    const known = this.#known.get(chainId);
+    if (known) return known;
+    const facts = await readFacts(this.#home(chainId));
+    if (facts === undefined || facts.chainId !== chainId || !(await isFolder(this.folder(chainId)))) return undefined;
+    this.#known.set(chainId, facts);
+    return facts;
   }
 
   /**
-   * Unpacks a layer unless it is there. `blob` is its tar, compressed or not; `parents` the chain IDs
-   * of the layers below, topmost first, already unpacked. Throws `corrupt` when the plain content is
-   * not `diffId`; then nothing is left.
+   * Unpacks a layer unless it is there. `blob` is the path of its tar, compressed or not; `parents` the
+   * chain IDs of the layers below, topmost first, already unpacked. Throws `corrupt` when the plain
+   * content is not `diffId`; then nothing is left.
    */
   async unpack(
     layer: { readonly chainId: Digest; readonly diffId: Digest },
-    blob: () => AsyncIterable<Uint8Array>,
+    blob: string,
     parents: readonly Digest[],
+    signal?: AbortSignal,
   ): Promise<void> {
     await this.#locks.run(layer.chainId, async () => {
       if (await this.has(layer.chainId)) return;
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-      const temporary = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
-      try {
-        await mkdir(join(temporary, 'fs'), { recursive: true, mode: 0o755 });
-        const lower = parents.map((parent) => this.folder(parent));
-        const unpacked = await this.#unpackVerified(layer.diffId, blob(), join(temporary, 'fs'), lower);
-        const facts: LayerFacts = { ...unpacked, chainId: layer.chainId, diffId: layer.diffId };
-        await writeFile(join(temporary, 'layer.json'), `${JSON.stringify(facts)}\n`);
-        // A folder without facts is no layer: what a broken removal left.
-        await rm(this.#home(layer.chainId), { recursive: true, force: true });
-        await rename(temporary, this.#home(layer.chainId));
-      } catch (error) {
-        await rm(temporary, { recursive: true, force: true });
-        throw error;
-      }
+      await using temporary = await this.temporary();
+      const folder = join(temporary.path, 'fs');
+      await mkdir(folder, { mode: 0o755 });
+      const unpacked = await this.#threads.run<'unpack'>(
+        {
+          kind: 'unpack',
+          blob,
+          diffId: layer.diffId,
+          folder,
+          lower: parents.map((parent) => this.folder(parent)),
+          limits: this.#limits,
+        },
+        signal,
+      );
+      await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
     });
   }
 
-  /** Removes every layer that `keep` does not name. */
-  async removeOthers(keep: (chainId: Digest) => boolean): Promise<void> {
+  /**
+   * Takes a folder that was written as a layer: by renaming it, so that it must be on the same file system
+   * (rejects with EXDEV). Gives false, and leaves the folder, when the layer is there already.
+   */
+  async adopt(folder: string, facts: LayerFacts): Promise<boolean> {
+    return await this.#locks.run(facts.chainId, async () => {
+      if (await this.has(facts.chainId)) return false;
+      await using temporary = await this.temporary();
+      await rename(folder, join(temporary.path, 'fs'));
+      await this.#enter(temporary.path, facts);
+      return true;
+    });
+  }
+
+  /** A folder for what is being made; what is left of it when it is disposed is removed. */
+  async temporary(): Promise<AsyncDisposable & { readonly path: string }> {
+    const path = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+  }
+
+  /** All layers that are here. */
+  async list(): Promise<LayerFacts[]> {
+    const found: LayerFacts[] = [];
+    for (const name of await readNames(this.#directory)) {
+      const facts = name.startsWith('.') ? undefined : await readFacts(join(this.#directory, name));
+      if (facts) found.push(facts);
+    }
+    return found;
+  }
+
+  /** Takes a layer away at once; gives what then removes its files, which may take its time. */
+  async detach(chainId: Digest): Promise<(() => Promise<void>) | undefined> {
+    this.#known.delete(chainId);
+    return await this.#aside(this.#home(chainId));
+  }
+
+  /** Takes away every layer that `keep` does not name, and folders that are none. */
+  async detachOthers(keep: (chainId: Digest) => boolean): Promise<(() => Promise<void>)[]> {
+    const removals: (() => Promise<void>)[] = [];
     for (const name of await readNames(this.#directory)) {
       if (name.startsWith('.')) continue;
       const facts = await readFacts(join(this.#directory, name));
       if (facts && keep(facts.chainId)) continue;
-      // Out of sight at once, so that a removal that is cut off leaves no half layer.
-      const aside = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
-      const remove = async (): Promise<void> => {
-        await rename(join(this.#directory, name), aside);
-        await rm(aside, { recursive: true, force: true });
-      };
-      await (facts ? this.#locks.run(facts.chainId, remove) : remove());
+      if (facts) this.#known.delete(facts.chainId);
+      const removal = await this.#aside(join(this.#directory, name));
+      if (removal) removals.push(removal);
     }
+    return removals;
   }
 
   /** Bytes and files of all layers, from their facts. */
   async usage(): Promise<{ bytes: number; inodes: number }> {
     const total = { bytes: 0, inodes: 0 };
-    for (const name of await readNames(this.#directory)) {
-      const facts = name.startsWith('.') ? undefined : await readFacts(join(this.#directory, name));
-      total.bytes += facts?.bytes ?? 0;
-      total.inodes += facts?.inodes ?? 0;
+    for (const { bytes, inodes } of await this.list()) {
+      total.bytes += bytes;
+      total.inodes += inodes;
     }
     return total;
   }
@@ -111,31 +162,24 @@ export class LayerStore {
     }
   }
 
-  async #unpackVerified(
-    diffId: Digest,
-    blob: AsyncIterable<Uint8Array>,
-    folder: string,
-    lower: readonly string[],
-  ): Promise<Unpacked> {
-    const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
-    const hashed = async function* (): AsyncGenerator<Uint8Array> {
-      for await (const chunk of decompressed(blob)) {
-        hash.update(chunk);
-        yield chunk;
-      }
-    };
-    const unpacked = await unpackLayer(hashed(), folder, lower, this.#limits);
-    const found = hash.digest('hex');
-    if (found !== hexOf(diffId)) {
-      throw new WherryError('corrupt', `wrong diff id calculated on extraction: sha256:${found}, expected ${diffId}`);
+  /** Out of sight at once, so that a removal that is cut off leaves no half layer. */
+  async #aside(home: string): Promise<(() => Promise<void>) | undefined> {
+    const aside = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
+    try {
+      await rename(home, aside);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
     }
-    return unpacked;
+    return () => rm(aside, { recursive: true, force: true });
   }
 
-  async #facts(chainId: Digest): Promise<LayerFacts | undefined> {
-    const facts = await readFacts(this.#home(chainId));
-    if (facts === undefined || facts.chainId !== chainId) return undefined;
-    return (await isFolder(this.folder(chainId))) ? facts : undefined;
+  async #enter(temporary: string, facts: LayerFacts): Promise<void> {
+    await writeFile(join(temporary, 'layer.json'), `${JSON.stringify(facts)}\n`);
+    // A folder without facts is no layer: what a broken removal left.
+    await rm(this.#home(facts.chainId), { recursive: true, force: true });
+    await rename(temporary, this.#home(facts.chainId));
+    this.#known.set(facts.chainId, facts);
   }
 
   #home(chainId: Digest): string {

@@ -4,6 +4,7 @@ import {
   constants,
   fchmodSync,
   fchownSync,
+  ftruncateSync,
   futimesSync,
   lchownSync,
   linkSync,
@@ -35,6 +36,7 @@ export interface Unpacked {
 const writeAsync = promisify(write);
 /** Files below this are written at once; larger ones leave the event loop free between pieces. */
 const smallFile = 256 * 1024;
+const zeros = Buffer.alloc(1024 * 1024);
 const whiteoutPrefix = '.wh.';
 
 /**
@@ -113,14 +115,17 @@ async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Bu
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = openSync(path, flags, 0o600);
   try {
+    let at = 0;
     for await (const piece of body) {
-      for (let done = 0; done < piece.length; ) {
+      for (let done = isZero(piece) ? piece.length : 0; done < piece.length; ) {
         done +=
           header.size < smallFile
-            ? writeSync(file, piece, done)
-            : (await writeAsync(file, piece, done, piece.length - done)).bytesWritten;
+            ? writeSync(file, piece, done, piece.length - done, at + done)
+            : (await writeAsync(file, piece, done, piece.length - done, at + done)).bytesWritten;
       }
+      at += piece.length;
     }
+    ftruncateSync(file, at);
     // The owner first: a change of owner clears setuid.
     fchownSync(file, idOf(header.uid), idOf(header.gid));
     fchmodSync(file, header.mode);
@@ -128,6 +133,11 @@ async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Bu
   } finally {
     closeSync(file);
   }
+}
+
+/** A long run of zeros, which becomes a hole: archives write out what was one. */
+function isZero(piece: Buffer): boolean {
+  return piece.length >= 16384 && piece[0] === 0 && piece.equals(zeros.subarray(0, piece.length));
 }
 
 function makeLink(tree: LayerTree, path: string, header: TarHeader): void {

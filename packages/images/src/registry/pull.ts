@@ -81,7 +81,10 @@ async function fetchAll(
   if (reference.tag !== undefined && reference.digest === undefined) {
     names.unshift([formatReference(reference), targetDigest]);
   }
-  return await registrar.register(manifestDigest, names, ({ digest }, phase) => report({ digest, phase }));
+  return await registrar.register(manifestDigest, names, {
+    signal: context.signal,
+    onLayer: ({ digest }, phase) => report({ digest, phase }),
+  });
 }
 
 /** Stores the target and, when that is an index, the manifest that it has for the platform. */

@@ -33,7 +33,7 @@ export async function* writeTar(
   entries: Iterable<TarInput> | AsyncIterable<TarInput>,
 ): AsyncGenerator<Buffer, void, undefined> {
   for await (const entry of entries) {
-    yield header(entry);
+    yield tarHeader(entry);
     const { content } = entry;
     if (content === undefined) continue;
     let size = 0;
@@ -52,8 +52,8 @@ export async function* writeTar(
   yield Buffer.alloc(2 * blockSize);
 }
 
-function header(entry: TarInput): Buffer {
-  const size = entry.content === undefined ? 0 : sizeOf(entry.content);
+/** The header of an entry, with its pax extension where it needs one. */
+export function tarHeader(entry: TarInput, size = entry.content === undefined ? 0 : sizeOf(entry.content)): Buffer {
   const name = entry.type === 'directory' && !entry.name.endsWith('/') ? `${entry.name}/` : entry.name;
   const pax = paxFor(entry, name, size);
   const block = ustar({ ...entry, name }, size, flags[entry.type]);

@@ -1,0 +1,77 @@
+import type { Digest } from '@wherry/oci';
+import type { ContentStore } from './content/content-store.ts';
+import type { Pins } from './content/pins.ts';
+import type { Holds } from './holds.ts';
+import type { LayerStore } from './layers/layer-store.ts';
+import type { Metadata } from './metadata.ts';
+
+interface Parts {
+  readonly content: ContentStore;
+  readonly layers: LayerStore;
+  readonly metadata: Metadata;
+  readonly holds: Holds;
+  readonly pins: Pins;
+}
+
+/** What a removal may have left without use. */
+export interface Candidates {
+  readonly blobs: Iterable<Digest>;
+  readonly layers: Iterable<Digest>;
+}
+
+/**
+ * Removes content that no image, name or hold needs and that no operation has pinned. While it decides, nothing
+ * is pinned, so that what an operation found stays; what takes long, removing files, is done afterwards.
+ */
+export class GarbageCollector {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Looks at everything that is stored. */
+  async collect(): Promise<void> {
+    const { content, layers, pins } = this.#parts;
+    const removals = await pins.collect(async (isPinned) => {
+      const isUsed = await this.#uses(isPinned);
+      for (const digest of await content.list()) if (!isUsed(digest)) await content.remove(digest);
+      return await layers.detachOthers(isUsed);
+    });
+    for (const remove of removals) await remove();
+  }
+
+  /** Looks only at these; gives the layers that were removed, in the order given. */
+  async collectOf(candidates: Candidates): Promise<Digest[]> {
+    const { content, layers, pins } = this.#parts;
+    const removals: (() => Promise<void>)[] = [];
+    const removed: Digest[] = [];
+    await pins.collect(async (isPinned) => {
+      const isUsed = await this.#uses(isPinned);
+      for (const digest of new Set(candidates.blobs)) if (!isUsed(digest)) await content.remove(digest);
+      for (const chainId of new Set(candidates.layers)) {
+        if (isUsed(chainId)) continue;
+        const remove = await layers.detach(chainId);
+        if (!remove) continue;
+        removals.push(remove);
+        removed.push(chainId);
+      }
+    });
+    for (const remove of removals) await remove();
+    return removed;
+  }
+
+  async #uses(isPinned: (digest: Digest) => boolean): Promise<(digest: Digest) => boolean> {
+    const state = await this.#parts.metadata.state();
+    const held = new Set<Digest>();
+    for (const { manifest, config, layers } of await this.#parts.holds.list()) {
+      if (manifest) held.add(manifest);
+      if (config) held.add(config);
+      for (const { digest, chainId } of layers) held.add(digest).add(chainId);
+    }
+    // The compressed form of a layer lives as long as the layer.
+    const compressed = new Set<Digest>();
+    for (const [plain, { digest }] of state.compressed) if (state.isUsed(plain)) compressed.add(digest);
+    return (digest) => isPinned(digest) || state.isUsed(digest) || held.has(digest) || compressed.has(digest);
+  }
+}

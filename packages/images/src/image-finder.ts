@@ -1,0 +1,110 @@
+import { WherryError } from '@wherry/base';
+import {
+  type Digest,
+  familiarReference,
+  formatReference,
+  hexOf,
+  type ImageConfig,
+  isDigest,
+  parseReference,
+  type Reference,
+  repositoryOf,
+  tryParseReference,
+} from '@wherry/oci';
+import type { ContentStore } from './content/content-store.ts';
+import { largestDocument, parseConfig } from './content/json.ts';
+import type { ImageRecord, Metadata, MetadataState } from './metadata.ts';
+
+/** How an image was asked for: by a name that it has, or by its ID or a prefix of it. */
+export interface FoundImage {
+  readonly image: ImageRecord;
+  /** The full reference that was given, when it was one. */
+  readonly name: string | undefined;
+}
+
+/** Configs kept in memory. */
+const mostConfigs = 200;
+
+/** Finds images by what people call them. */
+export class ImageFinder {
+  readonly #metadata: Metadata;
+  readonly #content: ContentStore;
+  readonly #configs = new Map<Digest, ImageConfig>();
+
+  constructor(metadata: Metadata, content: ContentStore) {
+    this.#metadata = metadata;
+    this.#content = content;
+  }
+
+  /** By name with tag or digest, by ID or by a unique prefix of one. Throws `invalid` for what can be neither. */
+  async find(reference: string): Promise<FoundImage | undefined> {
+    const state = await this.#metadata.state();
+    const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(reference)?.[1];
+    const isId = hex !== undefined && (reference.startsWith('sha256:') || hex.length === 64);
+    const named = isId ? undefined : hex === undefined ? parseReference(reference) : tryParseReference(reference);
+    const byName = named && this.#byName(state, named);
+    if (byName || hex === undefined) return byName;
+    const image = byPrefix(state, hex);
+    return image && { image, name: undefined };
+  }
+
+  /** Throws `notFound` in docker's words. */
+  async require(reference: string): Promise<FoundImage> {
+    const found = await this.find(reference);
+    if (found === undefined) throw noSuchImage(reference);
+    return found;
+  }
+
+  async config(image: ImageRecord): Promise<ImageConfig> {
+    let config = this.#configs.get(image.id);
+    if (config === undefined) {
+      config = parseConfig(await this.#content.read(image.id, largestDocument));
+      if (this.#configs.size >= mostConfigs) this.#configs.delete(this.#configs.keys().next().value!);
+      this.#configs.set(image.id, config);
+    }
+    return config;
+  }
+
+  forget(id: Digest): void {
+    this.#configs.delete(id);
+  }
+
+  #byName(state: MetadataState, named: Reference): FoundImage | undefined {
+    // A digest says which image it is; the tag beside it is ornament.
+    const key = formatReference(named.digest === undefined ? named : { ...named, tag: undefined });
+    const record = state.names.get(key);
+    const image = record && state.images.get(record.manifest);
+    if (image) return { image, name: key };
+    if (named.digest === undefined) return undefined;
+    // A manifest that came under another name of the same repository: by tag, or within an index.
+    const byManifest = state.images.get(named.digest);
+    const candidates = byManifest ? [byManifest] : [...state.images.values()];
+    for (const candidate of candidates) {
+      for (const name of state.namesOf.get(candidate.manifest) ?? []) {
+        const other = tryParseReference(name);
+        if (!other || repositoryOf(other) !== repositoryOf(named)) continue;
+        if (byManifest || state.names.get(name)?.target === named.digest) return { image: candidate, name: undefined };
+      }
+    }
+    return undefined;
+  }
+}
+
+/** An ambiguous prefix finds nothing, as with docker. */
+function byPrefix(state: MetadataState, prefix: string): ImageRecord | undefined {
+  const whole = prefix.length === 64 ? state.byId(`sha256:${prefix}`) : undefined;
+  if (whole) return whole;
+  let found: Digest | undefined;
+  for (const id of state.manifests.keys()) {
+    if (!hexOf(id).startsWith(prefix)) continue;
+    if (found !== undefined) return undefined;
+    found = id;
+  }
+  return found && state.byId(found);
+}
+
+/** dockerd's words: `No such image: busybox:latest`. */
+export function noSuchImage(reference: string): WherryError {
+  const named = isDigest(reference) ? undefined : tryParseReference(reference);
+  return new WherryError('notFound', `No such image: ${named ? familiarReference(named) : reference}`);
+}

@@ -1,0 +1,139 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
+import { WherryError } from '@wherry/base';
+import { getExtendedAttribute, listExtendedAttributes } from '@wherry/linux';
+import type { TarInput } from '../tar/tar-writer.ts';
+
+/** One entry of a layer, and from where its content is read. */
+export interface Change {
+  readonly entry: TarInput;
+  readonly status: Stats;
+  /** Of a file: opens it, if it is still one; the caller closes. */
+  readonly open: (() => number | undefined) | undefined;
+  /** Of a folder: what it holds hides what the layers below have. */
+  readonly isOpaque: boolean;
+  readonly isWhiteout: boolean;
+}
+
+/** Folders within each other are held open on the way down. */
+const deepest = 1000;
+const noFollow = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/**
+ * What an overlay mount wrote into its upper folder (overlayfs.rst), in the order of names, folders before
+ * what they hold. Containers may still change the folder: it is walked by descriptors, so that no link put
+ * in a folder's place leads out of it.
+ */
+export function* walkChanges(upper: string, latest: number): Generator<Change, void, undefined> {
+  const root = openSync(upper, constants.O_RDONLY | constants.O_DIRECTORY | noFollow);
+  const links = new Map<string, string>();
+  try {
+    yield* walkFolder(root, '', latest, links, 0);
+  } finally {
+    closeSync(root);
+  }
+}
+
+function* walkFolder(
+  folder: number,
+  prefix: string,
+  latest: number,
+  links: Map<string, string>,
+  depth: number,
+): Generator<Change, void, undefined> {
+  if (depth > deepest) throw new WherryError('tooLarge', `the layer has folders more than ${deepest} deep`);
+  const here = `/proc/self/fd/${folder}`;
+  for (const name of readdirSync(here).sort()) {
+    // Such a name is a mark in an archive and can stand for no file (OCI layer.md, "Whiteouts").
+    if (name.startsWith('.wh.')) continue;
+    const path = `${here}/${name}`;
+    const status = vanishing(() => lstatSync(path));
+    if (status === undefined || status.isSocket()) continue;
+    const change = vanishing(() => changeOf(path, prefix + name, status, latest, links));
+    if (change === undefined) continue;
+    yield change;
+    if (!status.isDirectory()) continue;
+    const inner = vanishing(() => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | noFollow));
+    if (inner === undefined) continue;
+    try {
+      yield* walkFolder(inner, `${prefix}${name}/`, latest, links, depth + 1);
+    } finally {
+      closeSync(inner);
+    }
+  }
+}
+
+function changeOf(path: string, name: string, status: Stats, latest: number, links: Map<string, string>): Change {
+  const facts = {
+    name,
+    mode: status.mode & 0o7777,
+    uid: status.uid,
+    gid: status.gid,
+    mtime: Math.min(Math.floor(status.mtimeMs / 1000), latest),
+  };
+  if (status.isCharacterDevice() && status.rdev === 0) {
+    const slash = name.lastIndexOf('/') + 1;
+    const entry: TarInput = {
+      name: `${name.slice(0, slash)}.wh.${name.slice(slash)}`,
+      type: 'file',
+      mode: 0,
+      mtime: 0,
+    };
+    return { entry, status, open: undefined, isOpaque: false, isWhiteout: true };
+  }
+  const plain = { status, open: undefined, isOpaque: false, isWhiteout: false };
+  if (!status.isDirectory() && status.nlink > 1) {
+    const key = `${status.dev}:${status.ino}`;
+    const first = links.get(key);
+    if (first !== undefined) return { ...plain, entry: { ...facts, type: 'link', linkName: first } };
+    links.set(key, name);
+  }
+  if (status.isSymbolicLink()) return { ...plain, entry: { ...facts, type: 'symlink', linkName: readlinkSync(path) } };
+  const { xattrs, isOpaque } = attributesOf(path);
+  if (status.isDirectory()) return { ...plain, entry: { ...facts, type: 'directory', xattrs }, isOpaque };
+  if (status.isFile()) {
+    return { ...plain, entry: { ...facts, type: 'file', xattrs }, open: () => openFile(path) };
+  }
+  const type = status.isFIFO() ? 'fifo' : status.isBlockDevice() ? 'block' : 'character';
+  return { ...plain, entry: { ...facts, type, xattrs, ...deviceOf(status.rdev) } };
+}
+
+function openFile(path: string): number | undefined {
+  const file = vanishing(() => openSync(path, constants.O_RDONLY | noFollow));
+  if (file === undefined || fstatSync(file).isFile()) return file;
+  closeSync(file);
+  return undefined;
+}
+
+/** `user.*` and capabilities are the image's; `trusted.overlay.*` is how the kernel keeps the layer. */
+function attributesOf(path: string): { xattrs: Map<string, Buffer>; isOpaque: boolean } {
+  const xattrs = new Map<string, Buffer>();
+  let isOpaque = false;
+  for (const name of listExtendedAttributes(path).sort()) {
+    if (name === 'trusted.overlay.opaque') isOpaque = getExtendedAttribute(path, name)?.toString() === 'y';
+    else if (name === 'trusted.overlay.redirect' || name === 'trusted.overlay.metacopy') {
+      throw new WherryError('unsupported', 'the layer was written by an overlay with redirected or partial files');
+    } else if (name === 'security.capability' || (name.startsWith('user.') && !name.startsWith('user.overlay.'))) {
+      const value = getExtendedAttribute(path, name);
+      if (value) xattrs.set(name, value);
+    }
+  }
+  return { xattrs, isOpaque };
+}
+
+/** The reverse of glibc's `makedev`. */
+function deviceOf(device: number): { major: number; minor: number } {
+  const [low, high] = [device % 2 ** 32, Math.floor(device / 2 ** 32)];
+  const major = ((low >>> 8) & 0xfff) | (high & 0xfffff000);
+  return { major: major >>> 0, minor: ((low & 0xff) | (((low >>> 12) & 0xfff00) >>> 0)) >>> 0 };
+}
+
+/** What disappears while a running container's folder is walked is no part of the layer. */
+function vanishing<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    const code = String((error as { code?: unknown }).code);
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ESTALE', 'notFound'].includes(code)) return undefined;
+    throw error;
+  }
+}

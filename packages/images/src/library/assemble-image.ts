@@ -1,0 +1,46 @@
+import { WherryError } from '@wherry/base';
+import { type Digest, type ImageConfig, type Manifest, mediaTypes } from '@wherry/oci';
+import { detectCompression } from '../content/compression.ts';
+import type { Ingest } from '../content/content-store.ts';
+import type { AssembleImage } from '../image-library.ts';
+import { nameOf } from '../image-names.ts';
+import type { StoreParts } from '../store-parts.ts';
+import { emitTags } from './tag-image.ts';
+
+/** Enters an image made of layers that are here; see `ImageLibrary.assemble`. */
+export async function assembleImage(
+  parts: StoreParts,
+  { config, layers, parent, references = [] }: AssembleImage,
+): Promise<{ readonly id: Digest; readonly manifest: Digest }> {
+  const { content, pins, registrar } = parts;
+  const names = references.map(nameOf);
+  using _ = await pins.pin(layers.flatMap(({ digest, chainId }) => [digest, chainId]));
+  const descriptors: { mediaType: string; digest: string; size: number }[] = [];
+  for (const { digest, size } of layers) {
+    if ((await content.size(digest)) !== size) throw new WherryError('notFound', `the layer ${digest} is not here`);
+    descriptors.push({ mediaType: await layerType(parts, digest), digest, size });
+  }
+  const diffIds = layers.map(({ diffId }) => diffId);
+  const whole: ImageConfig = { ...config, rootfs: { type: 'layers', diff_ids: diffIds } };
+  await using ingest: Ingest = await content.ingest();
+  await ingest.write(Buffer.from(JSON.stringify(whole)));
+  const id = ingest.digest();
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.dockerManifest,
+    config: { mediaType: mediaTypes.dockerConfig, digest: id, size: ingest.size },
+    layers: descriptors,
+  };
+  const image = await registrar.registerWritten(Buffer.from(JSON.stringify(manifest)), new Map([[id, ingest]]), names, {
+    parent,
+    isTagged: true,
+  });
+  emitTags(parts, image.id, names);
+  return { id: image.id, manifest: image.manifest };
+}
+
+async function layerType({ content }: StoreParts, digest: Digest): Promise<string> {
+  const compression = detectCompression(await content.start(digest));
+  if (compression === 'zstd') return mediaTypes.ociLayerZstd;
+  return compression === 'gzip' ? mediaTypes.dockerLayerGzip : mediaTypes.dockerLayer;
+}

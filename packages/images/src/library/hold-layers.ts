@@ -1,0 +1,22 @@
+import { WherryError } from '@wherry/base';
+import type { LayerRecord } from '../metadata.ts';
+import type { StoreParts } from '../store-parts.ts';
+
+/** Holds unpacked layers, bottom first, for an owner; gives their folders, topmost first. Throws `notFound`. */
+export async function holdLayers(
+  { content, layers, pins, holds, registrar }: StoreParts,
+  owner: string,
+  records: readonly LayerRecord[],
+): Promise<readonly string[]> {
+  using _ = await pins.pin(records.flatMap(({ digest, chainId }) => [digest, chainId]));
+  for (const layer of records) {
+    if (await layers.has(layer.chainId)) continue;
+    if ((await content.size(layer.digest)) === undefined) {
+      throw new WherryError('notFound', `the layer ${layer.digest} is not here`);
+    }
+    await registrar.unpack(records, layer);
+  }
+  await holds.set(owner, { layers: records.map(({ digest, chainId }) => ({ digest, chainId })) });
+  const folders = records.map(({ chainId }) => layers.folder(chainId)).reverse();
+  return folders.length > 0 ? folders : [await layers.emptyFolder()];
+}

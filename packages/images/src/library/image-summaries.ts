@@ -1,0 +1,72 @@
+import type { Digest } from '@wherry/oci';
+import { largestDocument, parseObject } from '../content/json.ts';
+import type { ImageDetails, ImageSummary } from '../image-library.ts';
+import { hasDigest } from '../image-names.ts';
+import type { ImageRecord, MetadataState } from '../metadata.ts';
+import type { StoreParts } from '../store-parts.ts';
+
+/** Every image once, newest first. */
+export async function imageSummaries(parts: StoreParts): Promise<ImageSummary[]> {
+  const state = await parts.metadata.state();
+  const summaries: ImageSummary[] = [];
+  for (const id of [...state.manifests.keys()]) {
+    const image = state.byId(id);
+    if (image) summaries.push(await summaryOf(parts, state, image));
+  }
+  return summaries.sort((one, other) => other.createdAt - one.createdAt || (one.id < other.id ? -1 : 1));
+}
+
+export async function imageDetails(parts: StoreParts, reference: string): Promise<ImageDetails> {
+  const { content, finder, layers, metadata } = parts;
+  const { image } = await finder.require(reference);
+  const state = await metadata.state();
+  const [config, raw] = await Promise.all([finder.config(image), content.read(image.id, largestDocument)]);
+  return {
+    ...(await summaryOf(parts, state, image)),
+    config,
+    rawConfig: parseObject(raw, 'image config'),
+    lastTaggedAt: state.taggedAt.get(image.id),
+    folders: image.layers.map(({ chainId }) => layers.folder(chainId)).reverse(),
+    layerBytes: await layerBytes(parts, image),
+  };
+}
+
+/** Bytes of unpacked layers by chain ID, and of blobs by digest. */
+export async function layerSizes(parts: StoreParts): Promise<ReadonlyMap<Digest, number>> {
+  const sizes = new Map<Digest, number>();
+  for (const image of await parts.metadata.images()) {
+    const bytes = await layerBytes(parts, image);
+    for (const [index, { digest, size, chainId }] of image.layers.entries()) {
+      // A plain layer at the bottom has one digest for both: what it takes unpacked is what is asked for.
+      if (!sizes.has(digest)) sizes.set(digest, size);
+      sizes.set(chainId, bytes[index] ?? 0);
+    }
+  }
+  return sizes;
+}
+
+async function summaryOf(parts: StoreParts, state: MetadataState, image: ImageRecord): Promise<ImageSummary> {
+  const names = state.namesById(image.id);
+  const bytes = await layerBytes(parts, image);
+  const facts =
+    image.createdAt === undefined || image.labels === undefined ? await parts.finder.config(image) : undefined;
+  return {
+    id: image.id,
+    manifest: image.manifest,
+    parent: image.parent,
+    names: names.filter((name) => !hasDigest(name)).sort(),
+    digests: names.filter(hasDigest).sort(),
+    createdAt: image.createdAt ?? (Date.parse(facts?.created ?? '') || 0),
+    addedAt: image.addedAt,
+    sizeBytes: bytes.reduce((sum, size) => sum + size, 0),
+    labels: image.labels ?? facts?.config?.Labels ?? {},
+    layers: image.layers,
+  };
+}
+
+async function layerBytes({ layers }: StoreParts, image: ImageRecord): Promise<readonly number[]> {
+  if (image.unpackedBytes) return image.unpackedBytes;
+  const sizes: number[] = [];
+  for (const { chainId } of image.layers) sizes.push((await layers.facts(chainId))?.bytes ?? 0);
+  return sizes;
+}

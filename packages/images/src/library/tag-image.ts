@@ -1,0 +1,22 @@
+import type { Digest } from '@wherry/oci';
+import { familiarName, nameOf } from '../image-names.ts';
+import type { StoreParts } from '../store-parts.ts';
+
+/** Gives an image another name. Throws `notFound`, `invalid`. */
+export async function tagImage(parts: StoreParts, reference: string, name: string): Promise<void> {
+  const { image } = await parts.finder.require(reference);
+  const full = nameOf(name);
+  await parts.metadata.update((state) => {
+    const current = state.byId(image.id);
+    if (current === undefined) return [];
+    return [
+      { name: full, to: { manifest: image.manifest, target: image.manifest } },
+      { tagged: image.id, at: parts.clock.now() },
+    ];
+  });
+  emitTags(parts, image.id, [full]);
+}
+
+export function emitTags({ events }: StoreParts, id: Digest, names: readonly string[]): void {
+  for (const name of names) events.emit({ action: 'tag', id, name: familiarName(name) });
+}

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+import { cancelled, WherryError } from '@wherry/base';
+import { hexOf } from '@wherry/oci';
+import { decompressed } from '../content/compression.ts';
+import { packChanges } from '../layers/pack-changes.ts';
+import { unpackLayer } from '../layers/unpack.ts';
+import type { LayerResults, LayerTask } from './layer-task.ts';
+
+type Of<Kind extends LayerTask['kind']> = Extract<LayerTask, { readonly kind: Kind }>;
+
+/** Does a task on this thread. `isCancelled` is looked at between pieces. */
+export async function runTask(task: LayerTask, isCancelled: () => boolean): Promise<LayerResults[LayerTask['kind']]> {
+  const throwIfCancelled = (): void => {
+    if (isCancelled()) throw cancelled();
+  };
+  if (task.kind === 'pack') return packChanges(task, throwIfCancelled);
+  if (task.kind === 'unpack') return await unpack(task, throwIfCancelled);
+  return await compress(task, throwIfCancelled);
+}
+
+async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise<LayerResults['unpack']> {
+  const { diffId } = task;
+  const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
+  const hashed = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of decompressed(createReadStream(task.blob, { highWaterMark: 256 * 1024 }))) {
+      throwIfCancelled();
+      hash.update(chunk);
+      yield chunk;
+    }
+  };
+  const unpacked = await unpackLayer(hashed(), task.folder, task.lower, task.limits);
+  const found = hash.digest('hex');
+  if (found !== hexOf(diffId)) {
+    throw new WherryError('corrupt', `wrong diff id calculated on extraction: sha256:${found}, expected ${diffId}`);
+  }
+  return unpacked;
+}
+
+/** The level that docker uses: its default, fast enough for a network. */
+async function compress(task: Of<'compress'>, throwIfCancelled: () => void): Promise<LayerResults['compress']> {
+  const hash = createHash('sha256');
+  let size = 0;
+  const counted = async function* (source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of source) {
+      throwIfCancelled();
+      hash.update(chunk);
+      size += chunk.length;
+      yield chunk;
+    }
+  };
+  await pipeline(
+    createReadStream(task.blob, { highWaterMark: 256 * 1024 }),
+    createGzip({ chunkSize: 64 * 1024 }),
+    counted,
+    createWriteStream(task.target, { flags: 'wx', mode: 0o600 }),
+  );
+  const file = await open(task.target, 'r');
+  try {
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  return { digest: `sha256:${hash.digest('hex')}`, size };
+}
