@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   load: async () => (await import('./load.ts')).loadCommand,
   demo: async () => (await import('./demo.ts')).demoCommand,
   version: async () => (await import('./version.ts')).versionCommand,
+  registry: async () => (await import('./registry.ts')).registryCommand,
   daemon: async () => (await import('./daemon-command.ts')).daemonCommand,
 };
 

@@ -1,0 +1,91 @@
+import { createServer, type Server } from 'node:http';
+import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2';
+import type { AddressInfo, Socket } from 'node:net';
+import { type Logger, WherryError } from '@wherry/base';
+import { Exchange, type HttpRequest, type HttpResponse } from './protocol/exchange.ts';
+import type { TlsFiles } from './tls-files.ts';
+
+export interface ListenOptions {
+  /** Default: 127.0.0.1. */
+  readonly address?: string | undefined;
+  /** Default: one that is free. */
+  readonly port?: number | undefined;
+  /** PEM files, read again when they change. HTTP/1.1 and HTTP/2 are spoken over them, HTTP/1.1 without. */
+  readonly tls?: { readonly certificate: string; readonly key: string } | undefined;
+}
+
+/** Where a registry answers; dispose to stop. */
+export interface Listener extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+}
+
+/** A connection without a byte in either direction for so long is closed, ms. */
+const idleTimeout = 60_000;
+/** How long the rest of a refused body is read, for the client to see the answer, ms. */
+const drainTimeout = 5_000;
+
+/** Opens a port. `handle` never rejects. */
+export async function listen(
+  options: ListenOptions,
+  tls: TlsFiles | undefined,
+  handle: (exchange: Exchange) => Promise<void>,
+  log: Logger,
+): Promise<Listener> {
+  const onRequest = (request: HttpRequest, response: HttpResponse): void => {
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    const exchange = new Exchange(request, response);
+    void handle(exchange).finally(() => drain(request));
+  };
+  const server = tls
+    ? createSecureServer({ allowHTTP1: true, ...(await tls.read()) }, onRequest)
+    : createServer(onRequest);
+  if (!tls) Object.assign(server, { requestTimeout: 0, headersTimeout: 30_000, keepAliveTimeout: 65_000 });
+  server.setTimeout(idleTimeout);
+  const connections = new Set<Socket | ServerHttp2Session>();
+  const track = (connection: Socket | ServerHttp2Session): void => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+  };
+  server.on('connection', track);
+  if (tls) server.on('session', track);
+  server.on('clientError', (_error: Error, socket: Socket) => {
+    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+    else socket.destroy();
+  });
+  const watching = tls?.watch((secrets) => (server as Http2SecureServer).setSecureContext(secrets), log);
+  const { address = '127.0.0.1', port = 0 } = options;
+  await start(server, address, port);
+  const bound = server.address() as AddressInfo;
+  const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+  return {
+    url: `${tls ? 'https' : 'http'}://${host}:${bound.port}`,
+    port: bound.port,
+    async [Symbol.asyncDispose]() {
+      watching?.[Symbol.dispose]();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const connection of connections) connection.destroy();
+      await closed;
+    },
+  };
+}
+
+async function start(server: Server | Http2SecureServer, address: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const why = error.code === 'EADDRINUSE' ? 'the port is in use' : error.message;
+      reject(new WherryError('unavailable', `cannot listen on ${address}:${port}: ${why}`, { cause: error }));
+    });
+    server.listen(port, address, resolve);
+  });
+}
+
+/** Node reads the rest of a body that nobody wanted; it is given an end. */
+function drain(request: HttpRequest): void {
+  if (request.readableEnded || request.destroyed) return;
+  const timer = setTimeout(() => request.socket?.destroy(), drainTimeout);
+  timer.unref();
+  request.once('close', () => clearTimeout(timer));
+  request.resume();
+}

@@ -1,0 +1,95 @@
+import { mkdir, open, opendir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { errnoOf, systemRandom } from '@wherry/base';
+
+/** Makes the folder and those above it that are missing, each of them on disk. */
+export async function makeFolder(path: string): Promise<void> {
+  const highest = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (highest === undefined) return;
+  for (let folder = path; ; folder = dirname(folder)) {
+    await syncFolder(dirname(folder));
+    if (folder === highest) return;
+  }
+}
+
+/** The names in it are on disk. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** A small file's text; `undefined` when there is none. */
+export async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Names in a folder, as they come; none when there is no folder. */
+export async function* namesIn(path: string): AsyncGenerator<string> {
+  try {
+    for await (const entry of await opendir(path, { bufferSize: 256 })) yield entry.name;
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}
+
+/** Removes a file; gives whether there was one. */
+export async function removeFile(path: string): Promise<boolean> {
+  try {
+    await rm(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+export function isMissing(error: unknown): boolean {
+  return errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR';
+}
+
+/** Writes small files by way of a folder of temporary ones, so that what a crash leaves behind has no name that means something. */
+export class AtomicFiles {
+  readonly #temporary: string;
+
+  /** The folder must be on the file system of the files, and nobody else's: it is emptied by `cleanUp`. */
+  constructor(temporary: string) {
+    this.#temporary = temporary;
+  }
+
+  async cleanUp(): Promise<void> {
+    await rm(this.#temporary, { recursive: true, force: true });
+    await makeFolder(this.#temporary);
+  }
+
+  /** Makes or replaces the file: a crash leaves the old content or the new one; once it resolves, the new one. */
+  async write(path: string, content: string): Promise<void> {
+    const temporary = join(this.#temporary, systemRandom.hex(24));
+    try {
+      const file = await open(temporary, 'wx', 0o600);
+      try {
+        await file.writeFile(content);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, path).catch(async (error: unknown) => {
+        if (!isMissing(error)) throw error;
+        await makeFolder(dirname(path));
+        await rename(temporary, path);
+      });
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+    await syncFolder(dirname(path));
+  }
+}
