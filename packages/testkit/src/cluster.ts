@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { realDocker } from './docker-client.ts';
 import { type BusyboxOptions, busyboxImage, type TestImage, webImage, writeDockerArchive } from './images.ts';
 import { type Kubectl, realKubectls } from './kubectl.ts';
 import { createTestMachine, type Ran, type RunOptions, type TestMachine, type TestMachineOptions } from './machine.ts';
@@ -92,14 +93,16 @@ export async function createTestCluster({
     startKubectl: (args, { client = newest, ...options } = {}) =>
       machine.start(client.path, args, { ...options, env: { ...env, ...options.env } }),
     dockerHost,
-    docker: (args, options = {}) => machine.run('docker', args, { ...options, env: { ...env, ...options.env } }),
+    docker: (args, options = {}) =>
+      machine.run(realDocker(repository), args, { ...options, env: { ...env, ...options.env } }),
     async mustDocker(args, options) {
       const ran = await cluster.docker(args, options);
       if (ran.code !== 0)
         throw new Error(`docker ${args.join(' ')}: exit code ${ran.code}\n${ran.stdout}${ran.stderr}`);
       return ran.stdout;
     },
-    startDocker: (args, options = {}) => machine.start('docker', args, { ...options, env: { ...env, ...options.env } }),
+    startDocker: (args, options = {}) =>
+      machine.start(realDocker(repository), args, { ...options, env: { ...env, ...options.env } }),
     apply: (manifest, args = []) => cluster.mustKubectl(['apply', ...args, '-f', '-'], { input: manifest }),
     async load(archive) {
       const ran = await wherry(['load', archive]);

@@ -1,4 +1,5 @@
 export * from './cluster.ts';
+export * from './docker-client.ts';
 export * from './docker-images.ts';
 export * from './images.ts';
 export * from './kubectl.ts';
