@@ -1,11 +1,9 @@
-import { createReadStream } from 'node:fs';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Clock, type Logger, systemClock, WherryError } from '@wherry/base';
 import { type Digest, hostPlatform, type ImageConfig, type Platform, parseReference } from '@wherry/oci';
 import type { ImageService, ImageStatus, PullOptions } from '@wherry/runtime';
-import { ArchiveFiles } from './archive/archive-files.ts';
-import { readArchive } from './archive/read-archive.ts';
+import { saveArchive } from './archive/save-archive.ts';
 import { ContentStore } from './content/content-store.ts';
 import { Pins } from './content/pins.ts';
 import { buildImage, type NewImage } from './create-image.ts';
@@ -35,6 +33,7 @@ import { assembleImage } from './library/assemble-image.ts';
 import { commitLayer } from './library/commit-layer.ts';
 import { holdLayers } from './library/hold-layers.ts';
 import { imageDetails, imageSummaries, layerSizes } from './library/image-summaries.ts';
+import { type LoadedImage, type LoadOptions, loadArchive } from './library/load-archive.ts';
 import { pruneImages, removeImage } from './library/remove-image.ts';
 import { tagImage } from './library/tag-image.ts';
 import { type ImageRecord, type LayerRecord, Metadata, type MetadataState } from './metadata.ts';
@@ -54,29 +53,25 @@ export interface ImageStoreOptions {
   readonly largestLayer?: { readonly bytes: number; readonly entries: number } | undefined;
 }
 
-export interface LoadedImage {
-  readonly id: string;
-  /** Full references. */
-  readonly names: readonly string[];
-}
-
 export interface CreateImageOptions extends Omit<NewImage, 'platform'> {
   readonly platform?: Platform | undefined;
   /** Names to give it, in any form of reference. */
   readonly references?: readonly string[] | undefined;
 }
 
+export interface ImportOptions extends Partial<Pick<CreateImageOptions, 'config' | 'references' | 'platform'>> {
+  /** The comment of the image's only history entry. */
+  readonly message?: string | undefined;
+}
+
 /** Images on this machine. All references are taken as `imageStatus` takes them. */
 export interface ImageStore extends ImageService, RootfsSource, ImageLibrary, AsyncDisposable {
   /** Loads a `docker save` archive or an OCI layout from a stream, or a file or OCI layout folder by path. */
-  load(source: string | AsyncIterable<Uint8Array>): Promise<readonly LoadedImage[]>;
+  load(source: string | AsyncIterable<Uint8Array>, options?: LoadOptions): Promise<readonly LoadedImage[]>;
   /** Makes an image of folders, entries or tar streams. The same input gives the same image. */
   createImage(image: CreateImageOptions): Promise<LoadedImage>;
   /** Makes an image of one layer from a tar of a root file system (`docker import`). */
-  importImage(
-    tar: AsyncIterable<Uint8Array>,
-    options?: Pick<CreateImageOptions, 'config' | 'references'>,
-  ): Promise<LoadedImage>;
+  importImage(tar: AsyncIterable<Uint8Array>, options?: ImportOptions): Promise<LoadedImage>;
   /** An image's config and manifest. Throws `notFound`. */
   inspect(reference: string): Promise<{ readonly image: ImageRecord; readonly config: ImageConfig }>;
   /** Removes content that no image and no hold needs; runs by itself when one of them ends. */
@@ -229,15 +224,8 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async load(source: string | AsyncIterable<Uint8Array>): Promise<readonly LoadedImage[]> {
-    const { platform, registrar, content } = this.#parts;
-    await using files = await openArchive(content, source);
-    const loaded: LoadedImage[] = [];
-    for (const image of await readArchive(files, platform)) {
-      const { id } = await registrar.registerWritten(image.manifest, image.blobs, image.names);
-      loaded.push({ id, names: image.names });
-    }
-    return loaded;
+  async load(source: string | AsyncIterable<Uint8Array>, options: LoadOptions = {}): Promise<readonly LoadedImage[]> {
+    return await loadArchive(this.#parts, source, { ...options, signal: this.#signal(options.signal) });
   }
 
   async createImage({ references = [], platform, ...image }: CreateImageOptions): Promise<LoadedImage> {
@@ -252,11 +240,18 @@ class LocalImageStore implements ImageStore {
     }
   }
 
-  async importImage(
-    tar: AsyncIterable<Uint8Array>,
-    { config = {}, references }: Partial<Pick<CreateImageOptions, 'config' | 'references'>> = {},
-  ): Promise<LoadedImage> {
-    return await this.createImage({ config, layers: [{ tar }], references });
+  async importImage(tar: AsyncIterable<Uint8Array>, options: ImportOptions = {}): Promise<LoadedImage> {
+    const created = new Date(this.#parts.clock.now()).toISOString();
+    const { config = {}, references, platform, message } = options;
+    const history = message === undefined ? {} : { history: [{ created, comment: message }] };
+    const image = await this.createImage({
+      config: { created, ...history, ...config },
+      layers: [{ tar }],
+      references,
+      platform,
+    });
+    this.#parts.events.emit({ action: 'import', id: image.id, name: image.id });
+    return image;
   }
 
   async tag(reference: string, name: string): Promise<void> {
@@ -300,8 +295,8 @@ class LocalImageStore implements ImageStore {
     return await assembleImage(this.#parts, image);
   }
 
-  save(_references: readonly string[], _options: { platform?: Platform | undefined } = {}): AsyncIterable<Uint8Array> {
-    throw new WherryError('unsupported', 'saving images is not there yet');
+  save(references: readonly string[], options: { platform?: Platform | undefined } = {}): AsyncIterable<Uint8Array> {
+    return saveArchive(this.#parts, references, options.platform);
   }
 
   async push(_reference: string, _options: PushOptions): Promise<readonly PushedTag[]> {
@@ -337,14 +332,6 @@ class LocalImageStore implements ImageStore {
   #signal(signal: AbortSignal | undefined): AbortSignal {
     return signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
   }
-}
-
-async function openArchive(content: ContentStore, source: string | AsyncIterable<Uint8Array>): Promise<ArchiveFiles> {
-  if (typeof source !== 'string') return await ArchiveFiles.fromTar(content, source);
-  const isFolder = (await stat(source)).isDirectory();
-  return isFolder
-    ? await ArchiveFiles.fromFolder(content, source)
-    : await ArchiveFiles.fromTar(content, createReadStream(source, { highWaterMark: 256 * 1024 }));
 }
 
 function statusOf(state: MetadataState, image: ImageRecord): ImageStatus {

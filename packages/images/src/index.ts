@@ -4,9 +4,10 @@ export {
   type CreateImageOptions,
   type ImageStore,
   type ImageStoreOptions,
-  type LoadedImage,
+  type ImportOptions,
   openImageStore,
 } from './image-store.ts';
+export type { LoadedImage, LoadOptions } from './library/load-archive.ts';
 export type { ImageRecord, LayerRecord } from './metadata.ts';
 export * from './rootfs.ts';
 export type { TarHeader, TarType } from './tar/tar-entry.ts';

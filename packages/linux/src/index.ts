@@ -7,3 +7,4 @@ export * from './nftables/index.ts';
 export * from './processes/index.ts';
 export * from './sockets/index.ts';
 export * from './terminals/index.ts';
+export * from './zstd.ts';

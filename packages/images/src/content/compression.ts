@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
-import * as zlib from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import { WherryError } from '@wherry/base';
+import { zstdDecoder } from '@wherry/linux';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -11,7 +12,7 @@ export function detectCompression(start: Uint8Array): Compression {
   return 'none';
 }
 
-/** The plain content of a stream that may be compressed. Throws `corrupt`; `unsupported` for zstd before Node 22.15. */
+/** The plain content of a stream that may be compressed. Throws `corrupt`; `unsupported` for zstd without libzstd. */
 export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]();
   const head: Uint8Array[] = [];
@@ -29,25 +30,35 @@ export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGen
 }
 
 async function* decode(source: AsyncIterable<Uint8Array>, compression: 'gzip' | 'zstd'): AsyncGenerator<Uint8Array> {
+  if (compression === 'zstd') {
+    yield* decodeZstd(source);
+    return;
+  }
   const input = Readable.from(source, { objectMode: false });
-  const decoder = compression === 'gzip' ? zlib.createGunzip() : zstdDecoder();
+  const decoder = createGunzip({ chunkSize: 256 * 1024 });
   input.on('error', (error) => decoder.destroy(error));
   try {
     for await (const chunk of input.pipe(decoder)) yield chunk as Buffer;
   } catch (error) {
     const code = String((error as { code?: unknown }).code);
-    if (!code.startsWith('Z_') && !code.startsWith('ZSTD_')) throw error;
-    throw new WherryError('corrupt', `invalid ${compression} data: ${(error as Error).message}`, { cause: error });
+    if (!code.startsWith('Z_')) throw error;
+    throw new WherryError('corrupt', `invalid gzip data: ${(error as Error).message}`, { cause: error });
   } finally {
     input.destroy();
     decoder.destroy();
   }
 }
 
-function zstdDecoder(): ReturnType<typeof zlib.createGunzip> {
-  const { createZstdDecompress } = zlib as { createZstdDecompress?: () => ReturnType<typeof zlib.createGunzip> };
-  if (createZstdDecompress) return createZstdDecompress();
-  throw new WherryError('unsupported', 'zstd compressed layers need Node.js 22.15 or later');
+async function* decodeZstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  using decoder = zstdDecoder();
+  if (decoder === undefined) {
+    throw new WherryError('unsupported', 'zstd compressed layers need libzstd (Debian: apt-get install libzstd1)');
+  }
+  for await (const chunk of source) {
+    // A consumer may keep a piece for a while, and the decoder writes into the same memory again.
+    for (const piece of decoder.decode(chunk)) yield Buffer.from(piece);
+  }
+  decoder.end();
 }
 
 async function* join(head: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {

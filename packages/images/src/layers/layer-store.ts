@@ -10,6 +10,8 @@ import type { Unpacked, UnpackLimits } from './unpack.ts';
 export interface LayerFacts extends Unpacked {
   readonly chainId: Digest;
   readonly diffId: Digest;
+  /** Length of the plain tar; layers of before do not say it. */
+  readonly tarBytes?: number | undefined;
 }
 
 /** Short names keep overlayfs' mount options short; the whole chain ID stands in `layer.json`. */

@@ -29,6 +29,7 @@ export interface UnpackLimits {
 }
 
 export interface Unpacked {
+  /** Of files' content. */
   readonly bytes: number;
   readonly inodes: number;
 }

@@ -25,7 +25,7 @@ export async function commitLayer(parts: StoreParts, request: CommitLayer): Prom
     const pin = await pins.pin([digest, chainId]);
     try {
       await content.adopt(tar, digest);
-      const facts = { chainId, diffId: digest, bytes, inodes };
+      const facts = { chainId, diffId: digest, bytes, inodes, tarBytes: size };
       if (!adopt) await layers.adopt(copy, facts);
       else if (!(await adoptUpper(parts, upper, facts))) {
         const below = base.map((layer) => layer.chainId).reverse();

@@ -66,5 +66,5 @@ export class ByteReader {
 }
 
 function truncated(): WherryError {
-  return new WherryError('corrupt', 'unexpected end of the archive');
+  return new WherryError('corrupt', 'unexpected EOF');
 }

@@ -59,7 +59,7 @@ async function* entry(reader: ByteReader, header: TarHeader): AsyncGenerator<Tar
   for (let next = await pieces.next(); !next.done; next = await pieces.next());
   const padding = (blockSize - (header.size % blockSize)) % blockSize;
   if (padding > 0 && (await reader.read(padding)) === undefined) {
-    throw new WherryError('corrupt', 'unexpected end of the archive');
+    throw new WherryError('corrupt', 'unexpected EOF');
   }
 }
 
@@ -67,7 +67,7 @@ async function readExtension(reader: ByteReader, size: number): Promise<Buffer> 
   if (size > largestExtension) throw new WherryError('tooLarge', `a tar header of ${size} bytes is too long`);
   const padded = Math.ceil(size / blockSize) * blockSize;
   const content = padded === 0 ? Buffer.alloc(0) : await reader.read(padded);
-  if (content === undefined) throw new WherryError('corrupt', 'unexpected end of the archive');
+  if (content === undefined) throw new WherryError('corrupt', 'unexpected EOF');
   return Buffer.from(content.subarray(0, size));
 }
 
@@ -75,7 +75,7 @@ async function readExtension(reader: ByteReader, size: number): Promise<Buffer> 
 function checkHeader(block: Buffer): string {
   let sum = 8 * 32;
   for (let at = 0; at < blockSize; at++) if (at < 148 || at >= 156) sum += block[at]!;
-  if (number(block, 148, 8) !== sum) throw new WherryError('corrupt', 'invalid tar header');
+  if (number(block, 148, 8) !== sum) throw new WherryError('corrupt', 'archive/tar: invalid tar header');
   return String.fromCharCode(block[156]!);
 }
 
@@ -155,7 +155,7 @@ function number(block: Buffer, offset: number, length: number): number {
 }
 
 function invalidNumber(): never {
-  throw new WherryError('corrupt', 'invalid number in a tar header');
+  throw new WherryError('corrupt', 'archive/tar: invalid tar header');
 }
 
 function text(block: Buffer, offset: number, length: number): string {

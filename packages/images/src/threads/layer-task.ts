@@ -21,7 +21,7 @@ export type LayerTask =
 
 export interface LayerResults {
   readonly pack: Packed;
-  readonly unpack: Unpacked;
+  readonly unpack: Unpacked & { readonly tarBytes: number };
   readonly compress: { readonly digest: Digest; readonly size: number };
 }
 

@@ -25,10 +25,12 @@ export async function runTask(task: LayerTask, isCancelled: () => boolean): Prom
 async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise<LayerResults['unpack']> {
   const { diffId } = task;
   const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
+  let tarBytes = 0;
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of decompressed(createReadStream(task.blob, { highWaterMark: 256 * 1024 }))) {
       throwIfCancelled();
       hash.update(chunk);
+      tarBytes += chunk.length;
       yield chunk;
     }
   };
@@ -37,7 +39,7 @@ async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise
   if (found !== hexOf(diffId)) {
     throw new WherryError('corrupt', `wrong diff id calculated on extraction: sha256:${found}, expected ${diffId}`);
   }
-  return unpacked;
+  return { ...unpacked, tarBytes };
 }
 
 /** The level that docker uses: its default, fast enough for a network. */

@@ -1,0 +1,65 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemRandom, WherryError } from '@wherry/base';
+import type { Digest, Platform } from '@wherry/oci';
+import { ArchiveFiles } from '../archive/archive-files.ts';
+import { readArchive } from '../archive/read-archive.ts';
+import type { ContentStore } from '../content/content-store.ts';
+import { familiarName } from '../image-names.ts';
+import type { LayerRecord } from '../metadata.ts';
+import type { StoreParts } from '../store-parts.ts';
+
+export interface LoadOptions {
+  /** What to take from archives of several platforms (default: this machine's). */
+  readonly platform?: Platform | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Of each layer that is unpacked, `size` being its bytes in the archive. */
+  readonly onLayer?: ((layer: LayerRecord, phase: 'extracting' | 'complete') => void) | undefined;
+}
+
+export interface LoadedImage {
+  readonly id: string;
+  /** Full references. */
+  readonly names: readonly string[];
+  /** Names (familiar) that another image had until now, with its ID: docker tells of them. */
+  readonly replaced?: readonly { readonly name: string; readonly id: string }[] | undefined;
+}
+
+/** Loads every image of an archive; see `ImageStore.load`. */
+export async function loadArchive(
+  parts: StoreParts,
+  source: string | AsyncIterable<Uint8Array>,
+  options: LoadOptions,
+): Promise<LoadedImage[]> {
+  const { platform, registrar, content, metadata, events } = parts;
+  await using files = await openArchive(content, source);
+  if (!files.find('manifest.json') && !files.find('index.json')) {
+    // dockerd looks for what archives had before 2016 when there is nothing else, and says where it looked.
+    const place = join(parts.directory, 'tmp', `docker-import-${systemRandom.hex(5)}`, 'repositories');
+    throw new WherryError('corrupt', `open ${place}: no such file or directory`);
+  }
+  const loaded: LoadedImage[] = [];
+  for (const image of await readArchive(files, options.platform ?? platform)) {
+    const before = await metadata.state();
+    const had = image.names.map((name) => [name, idOf(before, name)] as const);
+    const { id } = await registrar.registerWritten(image.manifest, image.blobs, image.names, options);
+    const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
+    events.emit({ action: 'load', id, name: id });
+    loaded.push({ id, names: image.names, ...(replaced.length > 0 && { replaced }) });
+  }
+  return loaded;
+}
+
+function idOf(state: Awaited<ReturnType<StoreParts['metadata']['state']>>, name: string): Digest | undefined {
+  const record = state.names.get(name);
+  return record && state.images.get(record.manifest)?.id;
+}
+
+async function openArchive(content: ContentStore, source: string | AsyncIterable<Uint8Array>): Promise<ArchiveFiles> {
+  if (typeof source !== 'string') return await ArchiveFiles.fromTar(content, source);
+  const isFolder = (await stat(source)).isDirectory();
+  return isFolder
+    ? await ArchiveFiles.fromFolder(content, source)
+    : await ArchiveFiles.fromTar(content, createReadStream(source, { highWaterMark: 256 * 1024 }));
+}
