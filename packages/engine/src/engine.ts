@@ -346,10 +346,14 @@ class EmbeddedEngine implements Engine {
     return this.#context.events.listen(signal);
   }
 
-  async destroyAll(): Promise<void> {
+  async destroyAll({ keepRestartable = false }: { readonly keepRestartable?: boolean } = {}): Promise<void> {
     const { sandboxes, containers, paths, cgroupParent } = this.#context;
-    await Promise.all(sandboxes.all().map(({ id }) => this.#sandboxes.remove(id)));
-    await Promise.all(containers.all().map(({ id }) => this.#containers.remove(id)));
+    const restartable = containers.all().filter(({ config }) => keepRestartable && config.restartable === true);
+    const kept = new Set(restartable.map(({ sandboxId }) => sandboxId));
+    const end = (id: string): Promise<void> => (kept.has(id) ? this.#sandboxes.stop(id) : this.#sandboxes.remove(id));
+    await Promise.all(sandboxes.all().map(({ id }) => end(id)));
+    const stray = containers.all().filter(({ sandboxId }) => !kept.has(sandboxId));
+    await Promise.all(stray.map(({ id }) => this.#containers.remove(id)));
     await this[Symbol.asyncDispose]();
     await killAndRemoveCgroup(this.#context, monitorGroup(this.#context));
     await killAndRemoveCgroup(this.#context, cgroupParent);

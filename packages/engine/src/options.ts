@@ -33,6 +33,9 @@ export interface EngineOptions {
  * next engine with the same folders takes them over.
  */
 export interface Engine extends ContainerEngine, AsyncDisposable {
-  /** Ends and removes every sandbox and container, and every mount, namespace and cgroup of this engine. */
-  destroyAll(): Promise<void>;
+  /**
+   * Ends and removes every sandbox and container, and every mount, namespace and cgroup of this engine. With
+   * `keepRestartable`, containers that can be started again are only ended: they stay with their writable layers.
+   */
+  destroyAll(options?: { readonly keepRestartable?: boolean }): Promise<void>;
 }
