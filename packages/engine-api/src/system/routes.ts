@@ -1,0 +1,40 @@
+import type { Exchange } from '../http/exchange.ts';
+import type { Route } from '../http/router.ts';
+import type { EngineApiOptions } from '../options.ts';
+import { informationOf } from './information.ts';
+import { versionOf } from './version.ts';
+
+/** `/_ping`, `/version`, `/info`. */
+export function systemRoutes(options: EngineApiOptions): readonly Route[] {
+  return [
+    { method: 'GET', path: '/_ping', handle: (exchange) => ping(exchange, 'OK') },
+    { method: 'HEAD', path: '/_ping', handle: (exchange) => ping(exchange, '') },
+    {
+      method: 'GET',
+      path: '/version',
+      async handle(exchange) {
+        exchange.send(200, versionOf(await options.facts()));
+      },
+    },
+    {
+      method: 'GET',
+      path: '/info',
+      async handle(exchange) {
+        exchange.send(200, await informationOf(options, (minor) => exchange.speaks(minor)));
+      },
+    },
+  ];
+}
+
+function ping({ response }: Exchange, text: string): void {
+  response.writeHead(200, {
+    // 1: no BuildKit, so clients take the classic builder.
+    'Builder-Version': '1',
+    'Cache-Control': 'no-cache, no-store, must-revalidate',
+    Pragma: 'no-cache',
+    Swarm: 'inactive',
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': text.length,
+  });
+  response.end(text);
+}
