@@ -1,5 +1,6 @@
 import type { Clock, Logger, Random } from '@wherry/base';
 import type { RootfsSource } from '@wherry/images';
+import type { CgroupFeatures } from '@wherry/linux';
 import type { PodNetwork } from '@wherry/network';
 import type { ContainerEngine } from '@wherry/runtime';
 
@@ -38,4 +39,6 @@ export interface Engine extends ContainerEngine, AsyncDisposable {
    * `keepRestartable`, containers that can be started again are only ended: they stay with their writable layers.
    */
   destroyAll(options?: { readonly keepRestartable?: boolean }): Promise<void>;
+  /** Which settings of the cgroups the kernel has. */
+  cgroupFeatures(): CgroupFeatures;
 }

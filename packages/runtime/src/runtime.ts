@@ -182,9 +182,12 @@ export interface SecurityContext {
   readonly addCapabilities?: readonly string[] | undefined; // without CAP_; 'ALL' allowed
   readonly dropCapabilities?: readonly string[] | undefined;
   readonly runAsUser?: number | undefined;
+  /** `name`, `uid`, `name:group`, `uid:gid`, looked up in the container's root. */
   readonly runAsUsername?: string | undefined;
   readonly runAsGroup?: number | undefined;
   readonly supplementalGroups?: readonly number[] | undefined;
+  /** Names or numbers, looked up in the container's root. */
+  readonly supplementalGroupNames?: readonly string[] | undefined;
   readonly readonlyRootfs?: boolean | undefined;
   readonly noNewPrivileges?: boolean | undefined;
   readonly seccomp?:
