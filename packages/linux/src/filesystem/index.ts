@@ -1,5 +1,4 @@
 export * from './beneath.ts';
-export * from './extents.ts';
 export * from './idmapped.ts';
 export * from './mknod.ts';
 export * from './mount.ts';
