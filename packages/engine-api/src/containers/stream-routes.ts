@@ -17,7 +17,7 @@ export function streamRoutes(containers: DockerContainers): readonly Route[] {
       path: '/containers/{name:.*}/logs',
       async handle(exchange) {
         const { tty, output } = await containers.logs(nameOf(exchange), logsRequest(exchange));
-        await exchange.stream(streamType(exchange, tty), untilGone(output, exchange.signal));
+        await exchange.stream(streamType(exchange, tty), output);
       },
     },
     { method: 'POST', path: '/containers/{name:.*}/attach', handle: (exchange) => attach(containers, exchange) },
@@ -29,7 +29,7 @@ export function streamRoutes(containers: DockerContainers): readonly Route[] {
   ];
 }
 
-function logsRequest({ query }: Exchange): LogsRequest {
+function logsRequest({ query, signal }: Exchange): LogsRequest {
   const stdout = query.flag('stdout');
   const stderr = query.flag('stderr');
   if (!stdout && !stderr) throw new WherryError('invalid', 'Bad parameters: you must choose at least one stream');
@@ -44,29 +44,8 @@ function logsRequest({ query }: Exchange): LogsRequest {
     details: query.flag('details'),
     // Anything but a number is all of it, as in dockerd.
     tail: /^\d+$/.test(tail) ? Number(tail) : undefined,
+    signal,
   };
-}
-
-/** Ends a log that is followed when the client is gone, however quiet it is. */
-async function* untilGone(source: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-  const iterator = source[Symbol.asyncIterator]();
-  let abort: () => void = () => undefined;
-  const gone = new Promise<undefined>((resolve) => {
-    abort = () => resolve(undefined);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    for (;;) {
-      const next = await Promise.race([iterator.next(), gone]);
-      if (next === undefined || next.done) return;
-      yield next.value;
-    }
-  } finally {
-    signal.removeEventListener('abort', abort);
-    // A generator that waits for its next line answers only after it: nobody waits for that.
-    void Promise.resolve(iterator.return?.()).catch(() => undefined);
-  }
 }
 
 function attachRequest({ query }: Exchange): AttachRequest {

@@ -26,8 +26,13 @@ export function hijack(exchange: Exchange, tty: boolean): Duplex {
     upgrade === undefined ? 'HTTP/1.1 200 OK' : 'HTTP/1.1 101 UPGRADED',
     `Content-Type: ${streamType(exchange, tty, upgrade === undefined)}`,
     ...(upgrade === undefined ? [] : ['Connection: Upgrade', 'Upgrade: tcp']),
-    ...response.getHeaderNames().map((name) => `${name}: ${String(response.getHeader(name))}`),
+    ...response.getHeaderNames().map((name) => `${canonical(name)}: ${String(response.getHeader(name))}`),
   ];
   socket.write(`${head.join('\r\n')}\r\n\r\n`);
   return socket;
+}
+
+/** `api-version` as Go writes it: `Api-Version`. */
+function canonical(name: string): string {
+  return name.replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase());
 }
