@@ -63,3 +63,19 @@ function parseDuration(text: string): number | undefined {
   }
   return text.startsWith('-') ? -total : total;
 }
+
+/** A value that one of the patterns is found in, as Go's `filters.Match` does it; any without patterns. */
+export function matchesText(patterns: readonly string[] | undefined, value: string): boolean {
+  if (patterns === undefined || patterns.length === 0) return true;
+  return patterns.some((pattern) => value.includes(pattern) || matchesExpression(pattern, value));
+}
+
+/** Patterns are a stranger's: what could run for ever is taken as plain text. */
+function matchesExpression(pattern: string, value: string): boolean {
+  if (pattern.length > 256 || /[+*}][^|]*[+*{]|\\[1-9]|\(\?/.test(pattern)) return false;
+  try {
+    return new RegExp(pattern).test(value);
+  } catch {
+    return false;
+  }
+}
