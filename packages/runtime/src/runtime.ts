@@ -362,6 +362,8 @@ export interface PullOptions {
   readonly auth?: RegistryAuth | undefined;
   readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string } | undefined;
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
+  /** Once it is known what the reference names: the digest of a manifest or index. */
+  readonly onResolved?: ((digest: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
