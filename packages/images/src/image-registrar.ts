@@ -95,8 +95,7 @@ export class ImageRegistrar {
   }
 }
 
-/** The layers of a manifest with what their config says of them. Throws `corrupt` when they do not fit. */
-export function layerRecords(manifest: Manifest, config: ImageConfig): LayerRecord[] {
+function layerRecords(manifest: Manifest, config: ImageConfig): LayerRecord[] {
   const diffIds = config.rootfs.diff_ids.map(parseDigest);
   if (diffIds.length !== manifest.layers.length) {
     throw new WherryError(

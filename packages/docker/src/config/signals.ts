@@ -1,0 +1,33 @@
+import { constants } from 'node:os';
+import { WherryError } from '@wherry/base';
+
+/** Real-time signals of glibc: 34 to 64. */
+const realTimeFirst = 34;
+const realTimeLast = 64;
+
+/** The number of a signal by name (with or without `SIG`) or number. Throws `invalid signal: …` as dockerd does. */
+export function parseSignal(text: string): number {
+  const invalid = (): WherryError => new WherryError('invalid', `invalid signal: ${text}`);
+  if (/^-?[0-9]+$/.test(text)) {
+    const number = Number(text);
+    if (number <= 0 || number > realTimeLast) throw invalid();
+    return number;
+  }
+  const name = text.toUpperCase().replace(/^SIG/, '');
+  const realTime = /^RT(MIN|MAX)(?:([+-])([0-9]+))?$/.exec(name);
+  if (realTime) {
+    const offset = Number(realTime[3] ?? 0) * (realTime[2] === '-' ? -1 : 1);
+    const number = (realTime[1] === 'MIN' ? realTimeFirst : realTimeLast) + offset;
+    if (number < realTimeFirst || number > realTimeLast) throw invalid();
+    return number;
+  }
+  const found = (constants.signals as Record<string, number>)[`SIG${name}`];
+  if (found === undefined) throw invalid();
+  return found;
+}
+
+/** `SIGTERM`, or the number where it has no name, as the engine takes it. */
+export function engineSignal(number: number): string | number {
+  for (const [name, value] of Object.entries(constants.signals)) if (value === number) return name;
+  return number;
+}

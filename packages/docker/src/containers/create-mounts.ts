@@ -1,0 +1,116 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { WherryError } from '@wherry/base';
+import { mountPointOf, parseBind, parseVolumesFrom, tmpfsPoints } from '../config/mount-specs.ts';
+import type { ContainerConfig, HostConfig, MountPoint } from '../config/types.ts';
+import type { DockerContext } from './context.ts';
+
+/** All mount points of a new container, in dockerd's order: later ones take the place of `--volumes-from`. */
+export function plannedMounts(context: DockerContext, config: ContainerConfig, host: HostConfig): MountPoint[] {
+  const points = new Map<string, MountPoint>();
+  for (const entry of host.VolumesFrom ?? []) {
+    const { container, mode } = parseVolumesFrom(entry);
+    for (const point of context.registry.find(container).record.mounts) {
+      const readOnly = mode.split(',').includes('ro') || !point.RW;
+      const mounted = { ...point, RW: !readOnly, Mode: readOnly ? 'ro' : point.Mode };
+      points.set(point.Destination, { ...mounted, made: { ...point.made, anonymous: false, noCopy: true } });
+    }
+  }
+  const taken = new Set<string>();
+  const add = (point: MountPoint): void => {
+    if (taken.has(point.Destination)) throw new WherryError('invalid', `Duplicate mount point: ${point.Destination}`);
+    taken.add(point.Destination);
+    points.set(point.Destination, point);
+  };
+  for (const bind of host.Binds ?? []) add(parseBind(bind));
+  for (const mount of host.Mounts ?? []) add(mountPointOf(mount));
+  for (const { Destination: path } of tmpfsPoints(host)) {
+    if (taken.has(path)) throw new WherryError('invalid', `Duplicate mount point: ${path}`);
+    points.delete(path);
+    taken.add(path);
+  }
+  for (const path of Object.keys(config.Volumes ?? {})) {
+    const point = parseBind(path);
+    if (!points.has(point.Destination) && !taken.has(point.Destination)) points.set(point.Destination, point);
+  }
+  return [...points.values()];
+}
+
+/** Makes and holds the volumes of a new container. Undone by `releaseVolumes`. */
+export async function makeVolumes(
+  context: DockerContext,
+  id: string,
+  host: HostConfig,
+  points: readonly MountPoint[],
+): Promise<MountPoint[]> {
+  const made: MountPoint[] = [];
+  for (const point of points) {
+    if (point.Type !== 'volume') {
+      made.push(point);
+      continue;
+    }
+    const volume = await makeVolume(context, host, point);
+    await context.volumes.hold(volume.name, id);
+    made.push({ ...point, Name: volume.name, Source: volume.mountpoint, Driver: volume.driver });
+  }
+  return made;
+}
+
+async function makeVolume(
+  context: DockerContext,
+  host: HostConfig,
+  point: MountPoint,
+): Promise<{ readonly name: string; readonly mountpoint: string; readonly driver: string }> {
+  const { volumes, events } = context;
+  const known = point.Name === undefined ? undefined : volumes.find(point.Name);
+  if (known !== undefined) return known;
+  const spec = (host.Mounts ?? []).find(
+    (mount) => mount.Type === 'volume' && mountPointOf(mount).Destination === point.Destination,
+  );
+  const driver = spec?.VolumeOptions?.DriverConfig;
+  const volume = await volumes.create({
+    name: point.Name,
+    driver: driver?.Name || host.VolumeDriver || undefined,
+    options: driver?.Options,
+    labels: spec?.VolumeOptions?.Labels,
+    anonymous: point.made.anonymous === true,
+  });
+  events.emit('volume', 'create', volume.name, { driver: volume.driver });
+  return volume;
+}
+
+export async function releaseVolumes(context: DockerContext, id: string, points: readonly MountPoint[]): Promise<void> {
+  for (const { Type, Name } of points)
+    if (Type === 'volume' && Name !== undefined) await context.volumes.release(Name, id);
+}
+
+/** What the image has where a volume is, goes into a new volume. */
+export async function copyUpVolumes(context: DockerContext, id: string, points: readonly MountPoint[]): Promise<void> {
+  const wanted = points.filter(
+    ({ Type, made }) => Type === 'volume' && made.noCopy !== true && made.subpath === undefined,
+  );
+  if (wanted.length === 0) return;
+  using root = await context.engine.openRootfs(id);
+  for (const { Name, Destination } of wanted)
+    if (Name !== undefined) await context.volumes.copyUp(Name, root.path, Destination);
+}
+
+/** `-v /path` makes the host's folder where it is not there. */
+export async function makeBindSources(points: readonly MountPoint[], made: ReadonlySet<string>): Promise<void> {
+  for (const { Type, Source } of points) {
+    if (Type !== 'bind' || !made.has(Source)) continue;
+    const there = await stat(Source).then(
+      () => true,
+      () => false,
+    );
+    if (!there) await mkdir(Source, { recursive: true, mode: 0o755 });
+  }
+}
+
+/** Host paths that are made when they are missing: those of `-v`, and `bind-create-src`. */
+export function creatableSources(host: HostConfig): ReadonlySet<string> {
+  const sources = new Set<string>();
+  for (const bind of host.Binds ?? []) sources.add(parseBind(bind).Source);
+  for (const mount of host.Mounts ?? [])
+    if (mount.BindOptions?.CreateMountpoint === true) sources.add(mountPointOf(mount).Source);
+  return sources;
+}

@@ -1,0 +1,168 @@
+import { WherryError } from '@wherry/base';
+import { decodeCreate } from '../config/decode.ts';
+import { completeHostConfig } from '../config/defaults.ts';
+import { parseLogConfig } from '../config/log-config.ts';
+import { mergeImage } from '../config/merge-image.ts';
+import { checkNetworkMode, containerOfMode } from '../config/modes.ts';
+import { exposePublished } from '../config/ports.ts';
+import { parseSecurityOptions } from '../config/security.ts';
+import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint } from '../config/types.ts';
+import { checkContainer } from '../config/validate.ts';
+import { engineConfig } from '../mapping/engine-config.ts';
+import { sandboxConfig } from '../mapping/sandbox-config.ts';
+import { formatNano, never } from '../times.ts';
+import { Container } from './container.ts';
+import type { JsonObject } from './containers.ts';
+import { type DockerContext, save, tell } from './context.ts';
+import {
+  copyUpVolumes,
+  creatableSources,
+  makeBindSources,
+  makeVolumes,
+  plannedMounts,
+  releaseVolumes,
+} from './create-mounts.ts';
+import { plannedEndpoints } from './create-networks.ts';
+import { checkedName, randomName } from './names.ts';
+import type { ContainerRecord } from './record.ts';
+
+/** Docker's default: 64 MiB. */
+const shmSize = 64 * 1024 * 1024;
+
+/** Makes a container: everything is checked before anything is made, and a failure leaves nothing. */
+export async function createContainer(
+  context: DockerContext,
+  body: JsonObject,
+  options: { readonly name?: string; readonly platform?: string },
+): Promise<{ readonly Id: string; readonly Warnings: readonly string[] }> {
+  const { config, host, endpoints } = decodeCreate(body);
+  checkNetworkMode(config, host);
+  const { host: view, runtimes } = context;
+  const warnings = checkContainer(config, host, { ...view, runtimes: new Set(runtimes) });
+  completeHostConfig(host, { cgroupVersion: view.cgroupVersion, runtime: runtimes[0] ?? 'runc', shmSize });
+  const image = await imageOf(context, config, options.platform);
+  mergeImage(config, image.config);
+  parseLogConfig(host.LogConfig);
+  const id = context.random.hex(64);
+  const name = takeName(context, options.name, id);
+  try {
+    const container = await make(context, { id, name, config, host, endpoints, imageId: image.id });
+    context.registry.add(container);
+    tell(context, container, 'create');
+    return { Id: id, Warnings: warnings };
+  } catch (error) {
+    context.registry.release(name, id);
+    throw error;
+  }
+}
+
+async function imageOf(
+  context: DockerContext,
+  config: ContainerConfig,
+  platform: string | undefined,
+): Promise<{ readonly id: string; readonly config: Parameters<typeof mergeImage>[1] }> {
+  if (config.Image === '') throw new WherryError('invalid', 'invalid reference format');
+  const image = await context.images.details(config.Image);
+  const { architecture, os } = image.config;
+  const [wantedOs, wantedArchitecture] = (platform ?? '').split('/');
+  const differs =
+    (wantedOs !== undefined && wantedOs !== '' && wantedOs !== os) ||
+    (wantedArchitecture !== undefined && wantedArchitecture !== architecture);
+  if (differs)
+    throw new WherryError(
+      'notFound',
+      `image with reference ${config.Image} was found but does not match the specified platform: wanted ${platform}, actual: ${os}/${architecture}`,
+    );
+  return { id: image.id, config: image.config.config ?? {} };
+}
+
+function takeName({ registry, random }: DockerContext, wanted: string | undefined, id: string): string {
+  const name =
+    wanted === undefined || wanted === ''
+      ? randomName(random, (candidate) => registry.nameTaken(candidate))
+      : checkedName(wanted);
+  registry.reserve(name, id);
+  return name;
+}
+
+interface Planned {
+  readonly id: string;
+  readonly name: string;
+  readonly config: ContainerConfig;
+  readonly host: HostConfig;
+  readonly endpoints: Readonly<Record<string, EndpointSettings>>;
+  readonly imageId: string;
+}
+
+async function make(context: DockerContext, planned: Planned): Promise<Container> {
+  const { id, config, host } = planned;
+  parseSecurityOptions(host);
+  exposePublished(config, host);
+  if (config.Hostname === '' && containerOfMode(host.NetworkMode) === undefined)
+    config.Hostname = host.NetworkMode === 'host' || host.UTSMode === 'host' ? context.host.hostname : id.slice(0, 12);
+  for (const mode of [host.NetworkMode, host.IpcMode, host.PidMode]) {
+    const other = containerOfMode(mode);
+    if (other !== undefined) context.registry.find(other);
+  }
+  const nameOf = (network: string): string => context.networks.find(network)?.name ?? network;
+  const endpoints = plannedEndpoints(config, host, planned.endpoints, nameOf);
+  const points = plannedMounts(context, config, host);
+  let mounts: MountPoint[] = [];
+  try {
+    await makeBindSources(points, creatableSources(host));
+    await context.store.make(id);
+    mounts = await makeVolumes(context, id, host, points);
+    const container = new Container(newRecord(context, planned, endpoints, mounts));
+    await context.engine.definePodSandbox(sandboxConfig(context, container.record));
+    await context.engine.createContainer(id, engineConfig(context, container.record, { mounts: [], groups: [] }));
+    await copyUpVolumes(context, id, mounts);
+    await save(context, container, !host.AutoRemove);
+    return container;
+  } catch (error) {
+    await discard(context, id, points, mounts);
+    throw error;
+  }
+}
+
+function newRecord(
+  context: DockerContext,
+  { id, name, config, host, imageId }: Planned,
+  endpoints: Readonly<Record<string, EndpointSettings>>,
+  mounts: readonly MountPoint[],
+): ContainerRecord {
+  const command = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  return {
+    version: 1,
+    id,
+    name,
+    created: formatNano(context.now()),
+    imageId,
+    path: command[0] ?? '',
+    args: command.slice(1),
+    config,
+    host,
+    mounts,
+    endpoints,
+    state: { phase: 'created', exitCode: 0, error: '', oomKilled: false, startedAt: never, finishedAt: never },
+    restartCount: 0,
+    manuallyStopped: false,
+  };
+}
+
+async function discard(
+  context: DockerContext,
+  id: string,
+  planned: readonly MountPoint[],
+  made: readonly MountPoint[],
+): Promise<void> {
+  const { engine, store, log, volumes } = context;
+  try {
+    await engine.removePodSandbox(id);
+    await releaseVolumes(context, id, made.length > 0 ? made : planned);
+    for (const { Type, Name, made: how } of made)
+      if (Type === 'volume' && how.anonymous === true && Name !== undefined) await volumes.remove(Name);
+    await store.remove(id);
+  } catch (error) {
+    log.error('an unfinished container stays', { container: id, error });
+  }
+}

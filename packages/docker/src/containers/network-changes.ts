@@ -1,0 +1,99 @@
+import { WherryError } from '@wherry/base';
+import type { NetworkRecord } from '@wherry/network';
+import { BodyReader } from '../config/body-reader.ts';
+import { decodeEndpoint } from '../config/decode.ts';
+import type { Connections } from '../lifecycle/connections.ts';
+import type { Container } from './container.ts';
+import type { JsonObject } from './containers.ts';
+import { type DockerContext, save } from './context.ts';
+import { checkEndpoint } from './create-networks.ts';
+
+/** `docker network connect` and `disconnect`, of containers that run or not. */
+export class NetworkChanges {
+  readonly #context: DockerContext;
+  readonly #connections: Connections;
+
+  constructor(context: DockerContext, connections: Connections) {
+    this.#context = context;
+    this.#connections = connections;
+  }
+
+  async connect(reference: string, container: Container, body: JsonObject): Promise<void> {
+    const network = this.#find(reference);
+    const settings = decodeEndpoint(new BodyReader(body, 'EndpointSettings'));
+    checkEndpoint(network.name, settings);
+    await container.lock.run(async () => {
+      const { host, endpoints } = container.record;
+      if (container.phase === 'removing' || container.phase === 'dead')
+        throw new WherryError('forbidden', `container ${container.id} is marked for removal and cannot be connected`);
+      if (host.NetworkMode.startsWith('container:'))
+        throw new WherryError(
+          'forbidden',
+          'container sharing network namespace with another container or host cannot be connected to any other network',
+        );
+      if (host.NetworkMode === 'host' || network.driver === 'host')
+        throw new WherryError(
+          'forbidden',
+          'container cannot be connected to host network or disconnected from it while it uses it',
+        );
+      if (Object.hasOwn(endpoints, network.name) && (container.alive || endpoints[network.name] === undefined))
+        throw new WherryError(
+          'forbidden',
+          `endpoint with name ${container.name} already exists in network ${network.name}`,
+        );
+      if (container.alive) {
+        const netns = await this.#netns(container);
+        await this.#connections.connect(container, network, settings, netns);
+      }
+      const { none: _none, ...others } = endpoints;
+      container.change({ endpoints: { ...others, [network.name]: settings } });
+      if (container.alive) {
+        await this.#connections.serveNames(container, await this.#netns(container));
+        await this.#connections.writeFiles(container);
+      }
+      await save(this.#context, container, true);
+    });
+  }
+
+  async disconnect(reference: string, container: Container): Promise<void> {
+    const network = this.#find(reference);
+    await container.lock.run(async () => {
+      const { endpoints } = container.record;
+      if (network.driver === 'host')
+        throw new WherryError(
+          'forbidden',
+          'container cannot be disconnected from host network or connected to host network',
+        );
+      if (!Object.hasOwn(endpoints, network.name))
+        throw new WherryError('internal', `container ${container.id} is not connected to network ${network.name}`);
+      if (container.alive) {
+        await this.#connections.disconnect(container, network, await this.#netns(container));
+        await this.#connections.writeFiles(container);
+      }
+      const { [network.name]: _left, ...others } = endpoints;
+      container.change({ endpoints: others });
+      await save(this.#context, container, true);
+    });
+  }
+
+  /** Of a container that is no more, or not docker's. */
+  async drop(reference: string, endpoint: string): Promise<void> {
+    const network = this.#find(reference);
+    const left = this.#context.networks
+      .endpointsOf(network.id)
+      .find(({ containerId, containerName }) => containerId === endpoint || containerName === endpoint);
+    if (left === undefined)
+      throw new WherryError('notFound', `endpoint ${endpoint} not found in network ${network.name}`);
+    await this.#context.networks.disconnect(network.id, left.containerId);
+  }
+
+  #find(reference: string): NetworkRecord {
+    const network = this.#context.networks.find(reference);
+    if (network === undefined) throw new WherryError('notFound', `network ${reference} not found`);
+    return network;
+  }
+
+  async #netns({ id }: Container): Promise<string | undefined> {
+    return (await this.#context.engine.podSandboxStatus(id)).networkNamespace;
+  }
+}

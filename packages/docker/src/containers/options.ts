@@ -1,0 +1,39 @@
+import type { Clock, Logger, Random } from '@wherry/base';
+import type { ImageLibrary } from '@wherry/images';
+import type { ContainerNetworks } from '@wherry/network';
+import type { ContainerEngine } from '@wherry/runtime';
+import type { NamedVolumes } from '@wherry/volumes';
+import type { HostFacts } from '../config/resources.ts';
+import type { EventLog } from '../events.ts';
+import type { ContainerFiles, OpenContainerFiles } from '../files/container-files.ts';
+import type { NanoClock } from '../times.ts';
+
+export interface DockerContainersOptions {
+  /** Survives a reboot: a folder for each container. */
+  readonly rootDirectory: string;
+  readonly engine: ContainerEngine;
+  readonly networks: ContainerNetworks;
+  readonly volumes: NamedVolumes;
+  readonly images: Pick<ImageLibrary, 'details' | 'find' | 'summaries' | 'commitLayer' | 'assemble' | 'holdLayers'>;
+  readonly events: EventLog;
+  /** Makes what works on containers' files. */
+  readonly files: (open: OpenContainerFiles) => ContainerFiles;
+  /** Names of the OCI runtimes that `HostConfig.Runtime` may have; the first one is the default. */
+  readonly runtimes: readonly string[];
+  /** Default: this machine. */
+  readonly host?: Partial<HostView> | undefined;
+  readonly clock?: Clock | undefined;
+  readonly now?: NanoClock | undefined;
+  readonly random?: Random | undefined;
+  readonly log?: Logger | undefined;
+}
+
+/** What of the machine is looked at. */
+export interface HostView extends HostFacts {
+  readonly hostname: string;
+  readonly cgroupVersion: 1 | 2;
+  readonly memoryBytes: number;
+  /** Content of the host's resolv.conf. */
+  readonly resolvConf: () => string;
+  readonly exists: (path: string) => boolean;
+}

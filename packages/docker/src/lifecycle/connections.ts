@@ -1,0 +1,154 @@
+import { WherryError } from '@wherry/base';
+import type { NetworkRecord } from '@wherry/network';
+import { containerOfMode } from '../config/modes.ts';
+import { portRequests } from '../config/ports.ts';
+import type { EndpointSettings } from '../config/types.ts';
+import type { Container } from '../containers/container.ts';
+import type { DockerContext } from '../containers/context.ts';
+import { type NetworkFacts, parseResolvConf, writeNetworkFiles } from '../mapping/network-files.ts';
+import { addressOn, checkDefaultLinks, linksOf } from './links.ts';
+
+/** Connects containers that run with their networks: interfaces, names, ports, and the files that tell of them. */
+export class Connections {
+  readonly #context: DockerContext;
+  readonly #names = new Map<string, AsyncDisposable>();
+
+  constructor(context: DockerContext) {
+    this.#context = context;
+  }
+
+  /** Joins every network of the container. What was done is undone by `close`. */
+  async open(container: Container, netns: string | undefined): Promise<void> {
+    const { networks } = this.#context;
+    const connected: NetworkRecord[] = [];
+    for (const [name, settings] of Object.entries(container.record.endpoints)) {
+      const network = networks.find(name);
+      if (network === undefined) throw new WherryError('notFound', `network ${name} not found`);
+      if (network.driver === 'null' || network.driver === 'host') continue;
+      await this.connect(container, network, settings, netns);
+      connected.push(network);
+    }
+    await Promise.all([
+      this.writeFiles(container),
+      this.serveNames(container, netns),
+      connected.length === 0 ? undefined : this.#publish(container),
+    ]);
+  }
+
+  async #publish(container: Container): Promise<void> {
+    const { config, host } = container.record;
+    const requests = portRequests(config, host);
+    if (requests.length > 0) await this.#context.networks.publish(container.id, requests);
+  }
+
+  async connect(
+    container: Container,
+    network: NetworkRecord,
+    settings: EndpointSettings,
+    netns: string | undefined,
+  ): Promise<void> {
+    const { networks, events } = this.#context;
+    const { Hostname: hostname } = container.record.config;
+    const short = container.id.slice(0, 12);
+    const aliases = [...(settings.Aliases ?? []), ...(hostname === short || hostname === '' ? [] : [hostname])];
+    await networks.connect(network.id, {
+      containerId: container.id,
+      containerName: container.name,
+      netns,
+      ipv4: settings.IPAMConfig?.IPv4Address,
+      ipv6: settings.IPAMConfig?.IPv6Address,
+      mac: settings.MacAddress || undefined,
+      aliases,
+      gatewayPriority: settings.GwPriority,
+      ...(settings.DriverOpts === null ? {} : { driverOptions: settings.DriverOpts }),
+    });
+    events.emit('network', 'connect', network.id, this.#attributes(container, network));
+  }
+
+  #attributes(container: Container, network: NetworkRecord): Record<string, string> {
+    return { container: container.id, name: network.name, type: network.driver };
+  }
+
+  /** Leaves one network while the container runs. */
+  async disconnect(container: Container, network: NetworkRecord, netns: string | undefined): Promise<void> {
+    const { networks, events } = this.#context;
+    await networks.disconnect(network.id, container.id, netns);
+    events.emit('network', 'disconnect', network.id, this.#attributes(container, network));
+  }
+
+  /** The embedded DNS, for containers of networks that users made. */
+  async serveNames(container: Container, netns: string | undefined): Promise<void> {
+    const { networks, host } = this.#context;
+    if (netns === undefined || this.#names.has(container.id) || !this.#embedded(container)) return;
+    const links: Record<string, string> = {};
+    for (const settings of Object.values(container.record.endpoints))
+      for (const { alias, target } of linksOf(this.#context, settings.Links)) links[alias] = target.id;
+    for (const { alias, target } of linksOf(this.#context, container.record.host.Links)) links[alias] = target.id;
+    const own = container.record.host.Dns ?? [];
+    const { servers } = parseResolvConf(host.resolvConf());
+    const service = await networks.serveNames({
+      containerId: container.id,
+      netns,
+      links,
+      upstream: own.length > 0 ? own : servers,
+    });
+    this.#names.set(container.id, service);
+  }
+
+  #embedded(container: Container): boolean {
+    return Object.keys(container.record.endpoints).some((name) => {
+      const network = this.#context.networks.find(name);
+      return network !== undefined && !network.predefined;
+    });
+  }
+
+  /** `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`, in place. */
+  async writeFiles(container: Container): Promise<void> {
+    const { record } = container;
+    if (containerOfMode(record.host.NetworkMode) !== undefined) return;
+    await writeNetworkFiles(this.#context.store.folder(container.id), record, this.#facts(container));
+  }
+
+  #facts(container: Container): NetworkFacts {
+    const { networks, host } = this.#context;
+    const { record } = container;
+    const onBridge = record.host.NetworkMode === 'bridge';
+    const links = onBridge ? linksOf(this.#context, record.host.Links) : [];
+    checkDefaultLinks(this.#context, container, links);
+    const endpoints = networks.endpoints(container.id);
+    return {
+      addresses: endpoints.flatMap(({ ipv4, ipv6 }) =>
+        [ipv4?.address, ipv6?.address].filter((text) => text !== undefined),
+      ),
+      gateway: networks.find('bridge')?.ipam.pools[0]?.gateway,
+      linked: links.flatMap(({ alias, target }) => {
+        const address = addressOn(this.#context, target, 'bridge');
+        const names = [...new Set([alias, target.record.config.Hostname, target.name])];
+        return address === undefined ? [] : [{ address, names }];
+      }),
+      resolver: this.#embedded(container) ? 'embedded' : 'host',
+      hostResolvConf: host.resolvConf(),
+      hostNetwork: record.host.NetworkMode === 'host',
+    };
+  }
+
+  /** Gives everything back after a run, or after a start that failed. */
+  async close(container: Container): Promise<void> {
+    const { networks, events } = this.#context;
+    const names = this.#names.get(container.id);
+    this.#names.delete(container.id);
+    await names?.[Symbol.asyncDispose]();
+    const endpoints = networks.endpoints(container.id);
+    if (endpoints.length > 0) await networks.unpublish(container.id);
+    for (const { network } of endpoints) {
+      await networks.disconnect(network.id, container.id);
+      events.emit('network', 'disconnect', network.id, this.#attributes(container, network));
+    }
+  }
+
+  /** Lets go of the servers of names; the containers run on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#names.values()].map((service) => service[Symbol.asyncDispose]()));
+    this.#names.clear();
+  }
+}

@@ -1,0 +1,67 @@
+import { WherryError } from '@wherry/base';
+import { byPort } from '../config/ports.ts';
+import type { Container } from '../containers/container.ts';
+import type { DockerContext } from '../containers/context.ts';
+
+export interface Link {
+  readonly alias: string;
+  readonly target: Container;
+}
+
+/** `--link NAME[:ALIAS]`. Throws dockerd's words for one that is not there. */
+export function linksOf(context: DockerContext, links: readonly string[] | null): Link[] {
+  return (links ?? []).map((text) => {
+    const [name = '', alias] = text.split(':', 2);
+    if (name === '') throw new WherryError('invalid', `invalid empty name in link: ${text}`);
+    try {
+      const target = context.registry.find(name);
+      return { target, alias: (alias ?? name).split('/').at(-1) ?? name };
+    } catch (error) {
+      throw new WherryError('invalid', `could not get container for ${name}`, { cause: error });
+    }
+  });
+}
+
+/** Links on the default bridge need running containers of it. */
+export function checkDefaultLinks(context: DockerContext, container: Container, links: readonly Link[]): void {
+  for (const { alias, target } of links) {
+    if (!target.alive)
+      throw new WherryError(
+        'conflict',
+        `Cannot link to a non running container: /${target.name} AS /${container.name}/${alias}`,
+      );
+    if (addressOn(context, target, 'bridge') === undefined)
+      throw new WherryError('internal', `Cannot link to /${target.name}, as it does not belong to the default network`);
+  }
+}
+
+export function addressOn({ networks }: DockerContext, { id }: Container, network: string): string | undefined {
+  return networks.endpoints(id).find((endpoint) => endpoint.network.name === network)?.ipv4?.address;
+}
+
+/** The variables of links on the default bridge (`ALIAS_PORT_80_TCP_ADDR`, …). */
+export function linkVariables(context: DockerContext, container: Container, links: readonly Link[]): string[] {
+  return links.flatMap(({ alias, target }) => {
+    const address = addressOn(context, target, 'bridge');
+    if (address === undefined) return [];
+    const prefix = alias.toUpperCase().replaceAll('-', '_');
+    const ports = Object.keys(target.record.config.ExposedPorts ?? {}).sort(byPort);
+    const url = (port: string): string => `${port.split('/')[1]}://${address}:${port.split('/')[0]}`;
+    const variables = ports[0] === undefined ? [] : [`${prefix}_PORT=${url(ports[0])}`];
+    variables.push(`${prefix}_NAME=/${container.name}/${alias}`);
+    for (const port of ports) {
+      const [number = '', protocol = ''] = port.split('/');
+      const name = `${prefix}_PORT_${number}_${protocol.toUpperCase()}`;
+      variables.push(
+        `${name}=${url(port)}`,
+        `${name}_ADDR=${address}`,
+        `${name}_PORT=${number}`,
+        `${name}_PROTO=${protocol}`,
+      );
+    }
+    for (const variable of target.record.config.Env ?? [])
+      if (variable.includes('=') && !/^(?:PATH|HOME|HOSTNAME)=/.test(variable))
+        variables.push(`${prefix}_ENV_${variable}`);
+    return variables;
+  });
+}

@@ -1,0 +1,43 @@
+import { messageOf, WherryError } from '@wherry/base';
+
+/** What dockerd says of a start that failed, and the exit code that the container then has. */
+export interface StartFailure {
+  readonly error: WherryError;
+  readonly exitCode: number;
+}
+
+const missing = /executable file not found|no such file or directory|system cannot find the file specified/;
+const denied = /permission denied|not a directory|is a directory|exec format error/i;
+
+/** Translates what the engine threw. What the OCI runtime said stands in `details.reason`. */
+export function startFailure(thrown: unknown): StartFailure {
+  const reason = reasonOf(thrown);
+  if (reason === undefined) {
+    // Looking up users, volumes and networks: said as it is. dockerd counts an unknown user as its own failure.
+    const message = messageOf(thrown);
+    const own = /^unable to find (?:user|group) /.test(message);
+    const error =
+      thrown instanceof WherryError && !own ? thrown : new WherryError('internal', message, { cause: thrown });
+    return { error, exitCode: 128 };
+  }
+  const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: ${reason}: unknown`;
+  const exitCode = missing.test(reason) ? 127 : denied.test(reason) ? 126 : 128;
+  return { error: new WherryError(exitCode === 128 ? 'internal' : 'invalid', message, { cause: thrown }), exitCode };
+}
+
+/** The same for a command in a running container. */
+export function execFailure(thrown: unknown): StartFailure {
+  const reason = reasonOf(thrown);
+  if (reason === undefined) {
+    const error = thrown instanceof WherryError ? thrown : new WherryError('internal', messageOf(thrown));
+    return { error, exitCode: 126 };
+  }
+  const message = `OCI runtime exec failed: exec failed: unable to start container process: ${reason}: unknown`;
+  const exitCode = missing.test(reason) && !reason.startsWith('chdir') ? 127 : 126;
+  return { error: new WherryError('invalid', message, { cause: thrown }), exitCode };
+}
+
+function reasonOf(thrown: unknown): string | undefined {
+  const reason = thrown instanceof WherryError ? thrown.details?.reason : undefined;
+  return typeof reason === 'string' ? reason : undefined;
+}

@@ -1,0 +1,119 @@
+import { equalJson, messageOf, WherryError } from '@wherry/base';
+import type { ContainerConfig as EngineConfig } from '@wherry/runtime';
+import type { Container } from '../containers/container.ts';
+import { type DockerContext, saveSoon, tell } from '../containers/context.ts';
+import { engineConfig } from '../mapping/engine-config.ts';
+import { groupNumbers, needsGroups } from '../mapping/groups.ts';
+import { sandboxConfig } from '../mapping/sandbox-config.ts';
+import { formatNano, never } from '../times.ts';
+import type { Connections } from './connections.ts';
+import { linksOf, linkVariables } from './links.ts';
+import { startFailure } from './start-failure.ts';
+import { closeMounts, openMounts } from './volume-mounts.ts';
+
+/** Brings containers to run and gives back what a run has taken. Its callers hold the container's lock. */
+export class Starter {
+  readonly #context: DockerContext;
+  readonly #connections: Connections;
+  /** What the engine has of a container, so that it is not written again for nothing. */
+  readonly #configs = new WeakMap<Container, EngineConfig>();
+
+  constructor(context: DockerContext, connections: Connections) {
+    this.#context = context;
+    this.#connections = connections;
+  }
+
+  /** Runs it, or leaves nothing of the attempt but its error in the container's state. */
+  async start(container: Container): Promise<void> {
+    const { engine, now } = this.#context;
+    try {
+      await this.#prepare(container);
+      await engine.startContainer(container.id);
+    } catch (thrown) {
+      const { error, exitCode } = startFailure(thrown);
+      await this.release(container);
+      container.enter(container.phase === 'created' ? 'created' : 'exited', { exitCode, error: error.message });
+      saveSoon(this.#context, container);
+      throw error;
+    }
+    const { pid } = await engine.containerStatus(container.id);
+    container.pid = pid ?? 0;
+    const startedAt = formatNano(now());
+    container.enter('running', {
+      startedAt,
+      finishedAt: container.record.state.finishedAt,
+      exitCode: 0,
+      error: '',
+      oomKilled: false,
+    });
+    container.stopping = false;
+    saveSoon(this.#context, container);
+    tell(this.#context, container, 'start');
+  }
+
+  async #prepare(container: Container): Promise<void> {
+    const { engine } = this.#context;
+    const { record } = container;
+    // What the modes `container:…` mean, and host names, may have changed since the last start.
+    await engine.updatePodSandbox(container.id, (old) => {
+      const next = sandboxConfig(this.#context, record);
+      return equalJson(old, next) ? old : next;
+    });
+    const [mounts, sandbox] = await Promise.all([
+      openMounts(this.#context, record),
+      engine.startPodSandbox(container.id),
+    ]);
+    await this.#connections.open(container, sandbox.networkNamespace);
+    const env =
+      record.host.NetworkMode === 'bridge' && (record.host.Links ?? []).length > 0
+        ? linkVariables(this.#context, container, linksOf(this.#context, record.host.Links))
+        : [];
+    const config = engineConfig(this.#context, record, { mounts, env, ...(await this.#groups(container)) });
+    if (equalJson(this.#configs.get(container), config)) return;
+    await engine.updateContainer(container.id, () => config);
+    this.#configs.set(container, config);
+  }
+
+  async #groups(container: Container): Promise<ReturnType<typeof groupNumbers>> {
+    if (!needsGroups(container.record)) return groupNumbers(container.record, undefined);
+    using root = await this.#context.engine.openRootfs(container.id);
+    return groupNumbers(container.record, root.path);
+  }
+
+  /** Gives back network, volumes and namespaces. One part that fails keeps no other from it. */
+  async release(container: Container): Promise<void> {
+    const { engine, log } = this.#context;
+    const parts = await Promise.allSettled([
+      this.#connections.close(container),
+      closeMounts(this.#context, container.record),
+      engine.stopPodSandbox(container.id),
+    ]);
+    container.pid = 0;
+    for (const part of parts)
+      if (part.status === 'rejected')
+        log.error('a container did not give everything back', {
+          container: container.id,
+          error: messageOf(part.reason),
+        });
+  }
+}
+
+/** Refuses what cannot be started, in dockerd's words; false when it runs already. */
+export function startable(container: Container): boolean {
+  switch (container.phase) {
+    case 'paused':
+      throw new WherryError('conflict', 'cannot start a paused container, try unpause instead');
+    case 'removing':
+    case 'dead':
+      throw new WherryError('conflict', 'container is marked for removal and cannot be started');
+    case 'running':
+      return false;
+    default:
+      return true;
+  }
+}
+
+/** Whether it has run before. */
+export function hasRun(container: Container): boolean {
+  return container.record.state.startedAt !== never;
+}

@@ -1,0 +1,66 @@
+import { realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WherryError } from '@wherry/base';
+import type { Mount } from '@wherry/runtime';
+import { containerOfMode } from '../config/modes.ts';
+import type { MountPoint } from '../config/types.ts';
+import type { DockerContext } from '../containers/context.ts';
+import type { ContainerRecord } from '../containers/record.ts';
+import { networkFiles } from '../mapping/network-files.ts';
+
+/** Mounts the volumes of a container that starts and gives what the engine is to mount. */
+export async function openMounts(context: DockerContext, record: ContainerRecord): Promise<Mount[]> {
+  const mounts = await Promise.all(record.mounts.map((point) => openMount(context, record, point)));
+  return [...fileMounts(context, record), ...mounts.flat()];
+}
+
+/** Files of the network that a volume or bind of the user's takes the place of are not mounted. */
+function fileMounts(context: DockerContext, record: ContainerRecord): Mount[] {
+  const other = containerOfMode(record.host.NetworkMode);
+  const owner = other === undefined ? record.id : context.registry.find(other).id;
+  const taken = new Set(record.mounts.map(({ Destination }) => Destination));
+  return networkFiles
+    .map((name) => ({ hostPath: join(context.store.folder(owner), name), containerPath: `/etc/${name}` }))
+    .filter(({ containerPath }) => !taken.has(containerPath));
+}
+
+async function openMount(context: DockerContext, { id }: ContainerRecord, point: MountPoint): Promise<Mount[]> {
+  const { Type, Name, Source, Destination, RW, Propagation, made } = point;
+  if (Type === 'tmpfs' || Type === 'image') return [];
+  const common = { containerPath: Destination, readOnly: !RW };
+  if (Type === 'bind') {
+    const propagation = (Propagation === '' ? 'rprivate' : Propagation) as NonNullable<Mount['propagation']>;
+    return [{ ...common, hostPath: Source, propagation, ...(made.nonRecursive === true ? { recursive: false } : {}) }];
+  }
+  const folder = await context.volumes.mount(Name ?? '', id);
+  const attributes = {
+    container: id,
+    destination: Destination,
+    driver: point.Driver ?? 'local',
+    propagation: Propagation,
+  };
+  context.events.emit('volume', 'mount', Name ?? '', { ...attributes, 'read/write': String(RW) });
+  const hostPath = made.subpath === undefined ? folder : await beneath(folder, made.subpath);
+  return [{ ...common, hostPath }];
+}
+
+/** A folder within a volume; its links lead nowhere else. */
+async function beneath(folder: string, subpath: string): Promise<string> {
+  const root = await realpath(folder);
+  const path = await realpath(join(root, subpath)).catch((error: unknown) => {
+    throw new WherryError('invalid', `cannot access path ${join(folder, subpath)}: no such file or directory`, {
+      cause: error,
+    });
+  });
+  if (path !== root && !path.startsWith(`${root}/`))
+    throw new WherryError('invalid', `subpath ${subpath} leads out of the volume`);
+  return path;
+}
+
+export async function closeMounts(context: DockerContext, record: ContainerRecord): Promise<void> {
+  for (const { Type, Name, Driver } of record.mounts) {
+    if (Type !== 'volume' || Name === undefined) continue;
+    await context.volumes.unmount(Name, record.id);
+    context.events.emit('volume', 'unmount', Name, { container: record.id, driver: Driver ?? 'local' });
+  }
+}

@@ -1,0 +1,146 @@
+import type {
+  ContainerConfig as EngineConfig,
+  ExtendedResources,
+  Mount,
+  SecurityContext,
+  TmpfsMount,
+} from '@wherry/runtime';
+import { parseLogConfig } from '../config/log-config.ts';
+import { tmpfsPoints } from '../config/mount-specs.ts';
+import { parseSecurityOptions } from '../config/security.ts';
+import type { HostConfig, MountPoint, Resources } from '../config/types.ts';
+import type { DockerContext } from '../containers/context.ts';
+import type { ContainerRecord } from '../containers/record.ts';
+import { dockerLabel } from './sandbox-config.ts';
+
+/** What is known only when a container starts. */
+export interface StartFacts {
+  /** Volumes, binds, and the files of its network. */
+  readonly mounts: readonly Mount[];
+  /** Numbers of the groups that were given by name, and of the user's own. */
+  readonly groups: readonly number[];
+  readonly ownGroup?: number | undefined;
+  /** Variables of links. */
+  readonly env?: readonly string[] | undefined;
+}
+
+export const logName = 'container.log';
+
+/** The engine's configuration of a docker container. */
+export function engineConfig(_context: DockerContext, record: ContainerRecord, facts: StartFacts): EngineConfig {
+  const { id, name, config, host } = record;
+  const log = parseLogConfig(host.LogConfig);
+  const tmpfs = tmpfsOf(host, record.mounts);
+  return {
+    id,
+    restartable: true,
+    metadata: { name, attempt: 0 },
+    image: record.imageId,
+    command: [record.path, ...record.args],
+    workingDir: config.WorkingDir || undefined,
+    env: [...(facts.env ?? []), ...(config.Env ?? [])].flatMap(variable),
+    mounts: facts.mounts,
+    ...(tmpfs.length === 0 ? {} : { tmpfs }),
+    devices: (host.Devices ?? []).map((device) => ({
+      hostPath: device.PathOnHost,
+      containerPath: device.PathInContainer,
+      permissions: device.CgroupPermissions || 'rwm',
+    })),
+    deviceCgroupRules: host.DeviceCgroupRules ?? [],
+    rlimits: (host.Ulimits ?? []).map(({ Name, Soft, Hard }) => ({
+      name: `RLIMIT_${Name.toUpperCase()}`,
+      soft: Soft,
+      hard: Hard,
+    })),
+    init: host.Init === true,
+    labels: { ...config.Labels, [dockerLabel]: 'true' },
+    annotations: host.Annotations ?? {},
+    logPath: log.driver === 'none' ? '' : logName,
+    ...(log.rotation === undefined ? {} : { logRotation: log.rotation }),
+    stdin: config.OpenStdin,
+    stdinOnce: config.StdinOnce,
+    tty: config.Tty,
+    resources: resourcesOf(host, host.OomScoreAdj),
+    security: securityOf(record, facts),
+    stopSignal: config.StopSignal || undefined,
+  };
+}
+
+/** A variable without a value takes one away; there are none to take but the defaults. */
+function variable(text: string): { name: string; value: string }[] {
+  const at = text.indexOf('=');
+  return at < 0 ? [] : [{ name: text.slice(0, at), value: text.slice(at + 1) }];
+}
+
+/** What dockerd mounts with, unless it is told otherwise. */
+const tmpfsDefaults = ['noexec', 'nosuid', 'nodev'];
+
+function tmpfsOf(host: HostConfig, mounts: readonly MountPoint[]): TmpfsMount[] {
+  return [...tmpfsPoints(host), ...mounts.filter(({ Type }) => Type === 'tmpfs')].map((point) => {
+    const own = point.made.tmpfsOptions ?? [];
+    const defaults = tmpfsDefaults.filter((option) => !own.includes(option) && !own.includes(option.slice(2)));
+    return { containerPath: point.Destination, options: [...defaults, ...own] };
+  });
+}
+
+function securityOf({ config, host }: ContainerRecord, facts: StartFacts): SecurityContext {
+  const options = parseSecurityOptions(host);
+  const plain = (names: string[] | null): string[] => (names ?? []).map((name) => name.replace(/^CAP_/, ''));
+  const [user = '', group = ''] = config.User.split(':', 2);
+  const { seccomp } = options;
+  return {
+    privileged: host.Privileged,
+    addCapabilities: plain(host.CapAdd),
+    dropCapabilities: plain(host.CapDrop),
+    ...(user === '' ? {} : /^[0-9]+$/.test(user) ? { runAsUser: Number(user) } : { runAsUsername: user }),
+    ...(group === '' ? {} : { runAsGroup: facts.ownGroup ?? Number(group) }),
+    supplementalGroups: facts.groups,
+    readonlyRootfs: host.ReadonlyRootfs,
+    noNewPrivileges: options.noNewPrivileges,
+    seccomp:
+      seccomp === 'unconfined'
+        ? { type: 'Unconfined' }
+        : seccomp === 'default'
+          ? { type: host.Privileged ? 'Unconfined' : 'RuntimeDefault' }
+          : { type: 'Inline', profile: seccomp.profile },
+    ...(options.apparmor === undefined ? {} : { apparmorProfile: options.apparmor }),
+    maskedPaths: host.MaskedPaths ?? [],
+    readonlyPaths: host.ReadonlyPaths ?? [],
+    ...(options.writableCgroups ? { writableCgroups: true } : {}),
+  };
+}
+
+const period = 100_000;
+
+/** Limits as the engine takes them; zeros mean that none was asked for. */
+export function resourcesOf(resources: Resources, oomScoreAdj = 0): ExtendedResources {
+  const some = (value: number): number | undefined => (value === 0 ? undefined : value);
+  const rates = (list: Resources['BlkioDeviceReadBps']): { path: string; value: number }[] | undefined =>
+    list === null || list.length === 0 ? undefined : list.map(({ Path, Rate }) => ({ path: Path, value: Rate }));
+  const byNano = resources.NanoCpus > 0;
+  const throttle = {
+    readBps: rates(resources.BlkioDeviceReadBps),
+    writeBps: rates(resources.BlkioDeviceWriteBps),
+    readIops: rates(resources.BlkioDeviceReadIOps),
+    writeIops: rates(resources.BlkioDeviceWriteIOps),
+  };
+  return {
+    cpuPeriod: byNano ? period : some(resources.CpuPeriod),
+    cpuQuota: byNano ? Math.floor((resources.NanoCpus * period) / 1e9) : some(resources.CpuQuota),
+    cpuShares: some(resources.CpuShares),
+    memoryLimitBytes: some(resources.Memory),
+    memorySwapLimitBytes: some(resources.MemorySwap),
+    memoryReservationBytes: some(resources.MemoryReservation),
+    memorySwappiness: resources.MemorySwappiness ?? undefined,
+    oomKillDisable: resources.OomKillDisable === true ? true : undefined,
+    oomScoreAdj: some(oomScoreAdj),
+    cpusetCpus: resources.CpusetCpus || undefined,
+    cpusetMems: resources.CpusetMems || undefined,
+    cpuRealtimePeriod: some(resources.CpuRealtimePeriod),
+    cpuRealtimeRuntime: some(resources.CpuRealtimeRuntime),
+    pidsLimit: resources.PidsLimit ?? undefined,
+    blockIoWeight: some(resources.BlkioWeight),
+    blockIoWeightDevices: resources.BlkioWeightDevice?.map(({ Path, Weight }) => ({ path: Path, value: Weight })),
+    ...(Object.values(throttle).every((list) => list === undefined) ? {} : { throttle }),
+  };
+}

@@ -1,0 +1,218 @@
+import { WherryError } from '@wherry/base';
+import type { ExecStreamSession } from '@wherry/runtime';
+import { BodyReader } from '../config/body-reader.ts';
+import type { Container } from '../containers/container.ts';
+import type { AttachedStreams, JsonObject } from '../containers/containers.ts';
+import { type DockerContext, tell } from '../containers/context.ts';
+import { execFailure } from '../lifecycle/start-failure.ts';
+import { parseDetachKeys } from './detach-keys.ts';
+import { guardedSession } from './guarded-session.ts';
+
+interface Exec {
+  readonly id: string;
+  readonly container: Container;
+  readonly command: readonly string[];
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly env: readonly string[];
+  readonly user: string;
+  readonly workingDir: string;
+  readonly privileged: boolean;
+  readonly detachKeys: string;
+  readonly size: { readonly width: number; readonly height: number } | undefined;
+  running: boolean;
+  exitCode: number | null;
+  pid: number;
+  session: ExecStreamSession | undefined;
+}
+
+/** What is over can still be asked for its exit code: for so long, and of so many. ms. */
+const keptFor = 5 * 60_000;
+const mostEnded = 1000;
+
+/** Commands in running containers. They are known until some minutes after their end, and by no later daemon. */
+export class Execs {
+  readonly #context: DockerContext;
+  readonly #execs = new Map<string, Exec>();
+  readonly #ended: { readonly id: string; readonly at: number }[] = [];
+
+  constructor(context: DockerContext) {
+    this.#context = context;
+  }
+
+  create(container: Container, reference: string, body: JsonObject): { readonly Id: string } {
+    const reader = new BodyReader(body, 'ExecConfig');
+    const command = reader.texts('Cmd', true) ?? [];
+    if (command.length === 0) throw new WherryError('invalid', 'No exec command specified');
+    this.#checkRuns(container, reference);
+    const detachKeys = reader.text('DetachKeys');
+    parseDetachKeys(detachKeys);
+    const size = reader.raw('ConsoleSize');
+    this.#sweep();
+    const exec: Exec = {
+      id: this.#context.random.hex(64),
+      container,
+      command,
+      tty: reader.flag('Tty'),
+      stdin: reader.flag('AttachStdin'),
+      stdout: reader.flag('AttachStdout'),
+      stderr: reader.flag('AttachStderr'),
+      env: reader.texts('Env') ?? [],
+      user: reader.text('User'),
+      workingDir: reader.text('WorkingDir'),
+      privileged: reader.flag('Privileged'),
+      detachKeys,
+      size: Array.isArray(size) && size.length === 2 ? { height: Number(size[0]), width: Number(size[1]) } : undefined,
+      running: false,
+      exitCode: null,
+      pid: 0,
+      session: undefined,
+    };
+    this.#execs.set(exec.id, exec);
+    container.execs.add(exec.id);
+    this.#tell(exec, `exec_create: ${words(exec)}`);
+    return { Id: exec.id };
+  }
+
+  #checkRuns(container: Container, reference = container.id): void {
+    if (container.phase === 'restarting')
+      throw new WherryError('conflict', `Container ${container.id} is restarting, wait until the container is running`);
+    if (container.phase === 'paused')
+      throw new WherryError('conflict', `Container ${reference} is paused, unpause the container before exec`);
+    if (container.phase !== 'running') throw new WherryError('conflict', `container ${container.id} is not running`);
+  }
+
+  /** Rejects in dockerd's words when it could not run; without `detach` gives its streams. */
+  async start(
+    id: string,
+    options: {
+      readonly detach: boolean;
+      readonly size?: { readonly width: number; readonly height: number };
+    },
+  ): Promise<AttachedStreams | undefined> {
+    const exec = this.#find(id);
+    if (exec.exitCode !== null) throw new WherryError('conflict', `Error: Exec command ${id} has already run`);
+    if (exec.running) throw new WherryError('conflict', `Error: Exec command ${id} is already running`);
+    this.#checkRuns(exec.container);
+    exec.running = true;
+    this.#tell(exec, `exec_start: ${words(exec)}`);
+    const session = await this.#run(exec, options);
+    if (options.detach) return undefined;
+    const guarded = guardedSession(session, {
+      passEnd: true,
+      detachKeys: exec.tty ? parseDetachKeys(exec.detachKeys) : undefined,
+      onDetach: () => this.#tell(exec, 'exec_detach'),
+    });
+    return { tty: exec.tty, session: guarded, [Symbol.asyncDispose]: () => guarded[Symbol.asyncDispose]() };
+  }
+
+  async #run(
+    exec: Exec,
+    { detach, size = exec.size }: { readonly detach: boolean; readonly size?: Exec['size'] },
+  ): Promise<ExecStreamSession> {
+    try {
+      const session = await this.#context.engine.exec(exec.container.id, {
+        command: exec.command,
+        tty: exec.tty,
+        stdin: exec.stdin && !detach,
+        stdout: exec.stdout && !detach,
+        stderr: exec.stderr && !detach && !exec.tty,
+        env: exec.env,
+        user: exec.user || undefined,
+        workingDir: exec.workingDir || undefined,
+        privileged: exec.privileged,
+        ...(size === undefined ? {} : { size }),
+      });
+      exec.session = session;
+      session.exit.then(
+        (code) => this.#end(exec, code),
+        (error: unknown) => this.#end(exec, execFailure(error).exitCode),
+      );
+      exec.pid = await session.pid;
+      return session;
+    } catch (thrown) {
+      const { error, exitCode } = execFailure(thrown);
+      this.#end(exec, exitCode, false);
+      throw error;
+    }
+  }
+
+  #end(exec: Exec, exitCode: number, ran = true): void {
+    if (!exec.running) return;
+    exec.running = false;
+    exec.exitCode = exitCode;
+    exec.session = undefined;
+    exec.container.execs.delete(exec.id);
+    this.#ended.push({ id: exec.id, at: this.#context.clock.now() });
+    if (ran) this.#tell(exec, 'exec_die', { exitCode: String(exitCode) });
+  }
+
+  inspect(id: string): JsonObject {
+    const exec = this.#find(id);
+    return {
+      ID: exec.id,
+      Running: exec.running,
+      ExitCode: exec.exitCode,
+      ProcessConfig: {
+        tty: exec.tty,
+        entrypoint: exec.command[0],
+        arguments: exec.command.slice(1),
+        privileged: exec.privileged,
+        ...(exec.user === '' ? {} : { user: exec.user }),
+      },
+      OpenStdin: exec.stdin,
+      OpenStderr: exec.stderr,
+      OpenStdout: exec.stdout,
+      CanRemove: false,
+      ContainerID: exec.container.id,
+      DetachKeys: detachText(exec.detachKeys),
+      Pid: exec.pid,
+    };
+  }
+
+  resize(id: string, size: { readonly width: number; readonly height: number }): void {
+    const exec = this.#find(id);
+    if (exec.session === undefined) throw new WherryError('conflict', `exec process is not running`);
+    exec.session.resize(size);
+  }
+
+  /** The container has ended, and every command in it. */
+  containerEnded(container: Container): void {
+    for (const exec of this.#execs.values())
+      if (exec.container === container && !exec.running && exec.exitCode === null) {
+        this.#execs.delete(exec.id);
+        container.execs.delete(exec.id);
+      }
+  }
+
+  #find(id: string): Exec {
+    const exec = this.#execs.get(id);
+    if (exec === undefined) throw new WherryError('notFound', `No such exec instance: ${id}`);
+    return exec;
+  }
+
+  #sweep(): void {
+    const oldest = this.#context.clock.now() - keptFor;
+    for (;;) {
+      const first = this.#ended[0];
+      if (first === undefined || (first.at > oldest && this.#ended.length <= mostEnded)) return;
+      this.#ended.shift();
+      this.#execs.delete(first.id);
+    }
+  }
+
+  #tell(exec: Exec, action: string, more: Readonly<Record<string, string>> = {}): void {
+    tell(this.#context, exec.container, action, { execID: exec.id, ...more });
+  }
+}
+
+function words({ command }: Exec): string {
+  return `${command[0]} ${command.slice(1).join(' ')}`;
+}
+
+/** Go writes the bytes of the keys as text. */
+function detachText(keys: string): string {
+  return keys === '' ? '' : Buffer.from(parseDetachKeys(keys)).toString('latin1');
+}

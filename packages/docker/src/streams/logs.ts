@@ -1,0 +1,47 @@
+import { join } from 'node:path';
+import { WherryError } from '@wherry/base';
+import { framedLog, plainLog, readLog } from '@wherry/logs';
+import { logAttributes } from '../config/log-config.ts';
+import type { Container } from '../containers/container.ts';
+import type { LogsRequest } from '../containers/containers.ts';
+import type { DockerContext } from '../containers/context.ts';
+import { logName } from '../mapping/engine-config.ts';
+
+export function logFileOf({ store }: DockerContext, { id }: Container): string {
+  return join(store.folder(id), logName);
+}
+
+/** A container's log, ready for the wire. */
+export function containerLogs(
+  context: DockerContext,
+  container: Container,
+  request: LogsRequest,
+  ended: (container: Container) => Promise<void>,
+): { readonly tty: boolean; readonly output: AsyncIterable<Buffer> } {
+  const { config, host } = container.record;
+  if (!request.stdout && !request.stderr)
+    throw new WherryError('invalid', 'Bad parameters: you must choose at least one stream');
+  if (host.LogConfig.Type === 'none')
+    throw new WherryError('unsupported', 'configured logging driver does not support reading');
+  if (container.phase === 'dead' || container.phase === 'removing')
+    throw new WherryError('conflict', 'can not get logs from container which is dead or marked for removal');
+  const { stdout, stderr, since, until, tail } = request;
+  const follow = request.follow && (container.alive || container.phase === 'restarting');
+  const batches = readLog(logFileOf(context, container), {
+    stdout,
+    stderr,
+    since,
+    until,
+    tail,
+    follow,
+    ...(follow ? { ended: ended(container) } : {}),
+    clock: context.clock,
+  });
+  const attributes = Object.entries(logAttributes(host.LogConfig.Config, config.Labels, config.Env ?? []));
+  const details = attributes
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
+    .join(',');
+  const style = { timestamps: request.timestamps, ...(request.details ? { details: `${details} ` } : {}) };
+  return { tty: config.Tty, output: config.Tty ? plainLog(batches, style) : framedLog(batches, style) };
+}

@@ -1,0 +1,167 @@
+import { WherryError } from '@wherry/base';
+import { parsePort, portKey } from '../config/ports.ts';
+import type { Container } from '../containers/container.ts';
+import type { Filters } from '../containers/containers.ts';
+import type { DockerContext } from '../containers/context.ts';
+import { never, parseNano } from '../times.ts';
+import { portsView } from './network-settings.ts';
+
+export interface ListScope {
+  /** Also those that do not run. */
+  readonly all: boolean;
+  readonly limit?: number;
+}
+
+type Test = (container: Container) => boolean;
+
+const phases = ['created', 'restarting', 'running', 'removing', 'paused', 'exited', 'dead'];
+const healths = ['starting', 'healthy', 'unhealthy', 'none'];
+
+const names = new Set(
+  'ancestor before exited expose health id isolation is-task label label! name network publish since status volume'.split(
+    ' ',
+  ),
+);
+
+/** What `docker ps --filter` lets through. Throws `invalid filter '…'`. */
+export async function containerFilter(context: DockerContext, filters: Filters, scope: ListScope): Promise<Test> {
+  for (const name of filters.keys()) if (!names.has(name)) throw new WherryError('invalid', `invalid filter '${name}'`);
+  const tests: Test[] = [];
+  const any = (name: string, test: (container: Container, value: string) => boolean): void => {
+    const values = filters.get(name);
+    if (values !== undefined) tests.push((container) => values.some((value) => test(container, value)));
+  };
+  const all = scope.all || (scope.limit ?? 0) > 0 || filters.has('status');
+  tests.push((container) => all || container.alive || container.phase === 'restarting');
+  checkWords(filters, 'status', phases);
+  checkWords(filters, 'health', healths);
+  checkWords(filters, 'is-task', ['true', 'false', '1', '0']);
+  any('id', ({ id }, value) => id.startsWith(value));
+  any('name', ({ name }, value) => matchesName(name, value));
+  any('status', ({ phase }, value) => phase === value);
+  any('health', ({ health }, value) => (health?.Status ?? 'none') === value);
+  any('is-task', (_, value) => value === 'false' || value === '0');
+  addExited(filters, tests);
+  addOrder(context, filters, tests);
+  addLabels(filters, tests);
+  await addAncestors(context, filters, tests);
+  addNetworks(context, filters, tests);
+  addPorts(context, filters, tests);
+  any('volume', ({ record }, value) =>
+    record.mounts.some(({ Name, Destination, Source }) => Name === value || Destination === value || Source === value),
+  );
+  return (container) => tests.every((test) => test(container));
+}
+
+function checkWords(filters: Filters, name: string, words: readonly string[]): void {
+  for (const value of filters.get(name) ?? [])
+    if (!words.includes(value)) throw new WherryError('invalid', `invalid filter '${name}=${value}'`);
+}
+
+/** Patterns come from users: short ones only. */
+const longestPattern = 256;
+
+function matchesName(name: string, pattern: string): boolean {
+  if (pattern === name || pattern === `/${name}`) return true;
+  if (pattern.length > longestPattern) return false;
+  try {
+    const expression = new RegExp(pattern);
+    return expression.test(`/${name}`) || expression.test(name);
+  } catch {
+    return false;
+  }
+}
+
+function addExited(filters: Filters, tests: Test[]): void {
+  const values = filters.get('exited');
+  if (values === undefined) return;
+  for (const value of values)
+    if (!/^-?[0-9]+$/.test(value)) throw new WherryError('invalid', `invalid filter 'exited=${value}'`);
+  const codes = new Set(values.map(Number));
+  tests.push(({ alive, record: { state } }) => !alive && state.startedAt !== never && codes.has(state.exitCode));
+}
+
+function addOrder(context: DockerContext, filters: Filters, tests: Test[]): void {
+  for (const name of ['before', 'since'] as const)
+    for (const reference of filters.get(name) ?? []) {
+      const border = parseNano(context.registry.find(reference).record.created);
+      tests.push(({ record }) => {
+        const created = parseNano(record.created);
+        return name === 'before' ? created < border : created > border;
+      });
+    }
+}
+
+/** Labels of pods are asked for by name only; docker's containers have none of them. */
+export function addLabels(filters: Filters, tests: Test[]): void {
+  const matches = ({ record }: Container, value: string): boolean => {
+    const at = value.indexOf('=');
+    const labels = record.config.Labels;
+    const key = at < 0 ? value : value.slice(0, at);
+    return Object.hasOwn(labels, key) && (at < 0 || labels[key] === value.slice(at + 1));
+  };
+  const wanted = filters.get('label') ?? [];
+  const unwanted = filters.get('label!') ?? [];
+  if (wanted.length > 0) tests.push((container) => wanted.every((value) => matches(container, value)));
+  if (unwanted.length > 0) tests.push((container) => !unwanted.some((value) => matches(container, value)));
+}
+
+async function addAncestors(context: DockerContext, filters: Filters, tests: Test[]): Promise<void> {
+  const values = filters.get('ancestor');
+  if (values === undefined) return;
+  const ids = new Set<string>();
+  for (const value of values) {
+    const image = await context.images.find(value).catch(() => undefined);
+    if (image !== undefined) ids.add(image.id);
+  }
+  const summaries = await context.images.summaries();
+  for (let before = -1; before !== ids.size; ) {
+    before = ids.size;
+    for (const { id, parent } of summaries) if (parent !== undefined && ids.has(parent)) ids.add(id);
+  }
+  tests.push(({ record }) => ids.has(record.imageId));
+}
+
+function addNetworks({ networks }: DockerContext, filters: Filters, tests: Test[]): void {
+  const values = filters.get('network');
+  if (values === undefined) return;
+  tests.push(({ record }) =>
+    Object.keys(record.endpoints).some((name) =>
+      values.some((value) => name === value || networks.find(name)?.id.startsWith(value) === true),
+    ),
+  );
+}
+
+function addPorts(context: DockerContext, filters: Filters, tests: Test[]): void {
+  const publish = portSet(filters.get('publish'));
+  if (publish !== undefined)
+    tests.push((container) =>
+      context.networks
+        .published(container.id)
+        .some(({ hostPort, protocol }) => publish.has(`${hostPort}/${protocol.toLowerCase()}`)),
+    );
+  const expose = portSet(filters.get('expose'));
+  if (expose !== undefined)
+    tests.push((container) => {
+      const ports = [
+        ...Object.keys(container.record.config.ExposedPorts ?? {}),
+        ...Object.keys(portsView(context, container)),
+      ];
+      return ports.some((port) => expose.has(portKey(parsePort(port))));
+    });
+}
+
+/** `80`, `80/udp`, `8000-8010/tcp`. */
+function portSet(values: readonly string[] | undefined): Set<string> | undefined {
+  if (values === undefined) return undefined;
+  const set = new Set<string>();
+  for (const value of values) {
+    const found = /^([0-9]{1,5})(?:-([0-9]{1,5}))?(?:\/([a-z]+))?$/.exec(value);
+    const first = Number(found?.[1] ?? -1);
+    const last = Number(found?.[2] ?? first);
+    if (!found || first > 65_535 || last > 65_535 || last < first)
+      throw new WherryError('invalid', `invalid port specification: ${JSON.stringify(value)}`);
+    for (let port = first; port <= last; port++) set.add(`${port}/${found[3] ?? 'tcp'}`);
+  }
+  return set;
+}

@@ -1,0 +1,113 @@
+import { dirname, join } from 'node:path';
+import type { MountPoint } from '../config/types.ts';
+import type { Container } from '../containers/container.ts';
+import type { JsonObject } from '../containers/containers.ts';
+import type { DockerContext } from '../containers/context.ts';
+import { logName } from '../mapping/engine-config.ts';
+import { bridgeFields, networksView, portsView } from './network-settings.ts';
+
+/** `docker inspect` of a container. */
+export async function inspectContainer(
+  context: DockerContext,
+  container: Container,
+  { size }: { readonly size: boolean },
+): Promise<JsonObject> {
+  const { record } = container;
+  const { config, host } = record;
+  const folder = context.store.folder(record.id);
+  const at = (name: string): string => (record.host.NetworkMode.startsWith('container:') ? '' : join(folder, name));
+  const sizes = size ? await sizesOf(context, container) : {};
+  return {
+    Id: record.id,
+    Created: record.created,
+    Path: record.path,
+    Args: record.args,
+    State: stateView(container),
+    Image: record.imageId,
+    ResolvConfPath: at('resolv.conf'),
+    HostnamePath: at('hostname'),
+    HostsPath: at('hosts'),
+    LogPath: host.LogConfig.Type === 'json-file' ? join(folder, logName) : '',
+    Name: `/${record.name}`,
+    RestartCount: record.restartCount,
+    Driver: 'overlay2',
+    Platform: 'linux',
+    MountLabel: '',
+    ProcessLabel: '',
+    AppArmorProfile: '',
+    ExecIDs: container.execs.size === 0 ? null : [...container.execs],
+    HostConfig: host,
+    GraphDriver: await graphDriver(context, container),
+    ...sizes,
+    Mounts: record.mounts.map(mountView),
+    Config: config,
+    NetworkSettings: networkSettings(context, container),
+  };
+}
+
+function stateView(container: Container): JsonObject {
+  const { phase, exitCode, error, oomKilled, startedAt, finishedAt } = container.record.state;
+  return {
+    Status: phase,
+    // One that is about to be started again counts as running.
+    Running: container.alive || phase === 'restarting',
+    Paused: phase === 'paused',
+    Restarting: phase === 'restarting',
+    OOMKilled: oomKilled,
+    Dead: phase === 'dead',
+    Pid: container.alive ? container.pid : 0,
+    ExitCode: exitCode,
+    Error: error,
+    StartedAt: startedAt,
+    FinishedAt: finishedAt,
+    ...(container.health === undefined ? {} : { Health: container.health }),
+  };
+}
+
+export function mountView({ made: _made, ...shown }: MountPoint): JsonObject {
+  return shown.Type === 'tmpfs'
+    ? { Type: 'tmpfs', Source: '', Destination: shown.Destination, Mode: '', RW: shown.RW, Propagation: '' }
+    : { ...shown };
+}
+
+/** The folders of the overlay, as dockerd's driver shows them. */
+async function graphDriver({ engine }: DockerContext, { id, phase }: Container): Promise<JsonObject> {
+  if (phase === 'removing' || phase === 'dead') return { Data: null, Name: 'overlay2' };
+  using root = await engine.openRootfs(id);
+  return {
+    Data: {
+      LowerDir: root.lowerDirectories.join(':'),
+      MergedDir: root.path,
+      UpperDir: root.upperDirectory,
+      WorkDir: join(dirname(root.upperDirectory), 'work'),
+    },
+    Name: 'overlay2',
+  };
+}
+
+export async function sizesOf(
+  { engine, images }: DockerContext,
+  { id, record }: Container,
+): Promise<{ readonly SizeRw: number; readonly SizeRootFs: number }> {
+  const SizeRw = await engine.writableLayerSize(id);
+  const image = (await images.summaries()).find((summary) => summary.id === record.imageId);
+  return { SizeRw, SizeRootFs: SizeRw + (image?.sizeBytes ?? 0) };
+}
+
+function networkSettings(context: DockerContext, container: Container): JsonObject {
+  const networks = networksView(context, container);
+  const runs = container.alive && !container.record.host.NetworkMode.startsWith('container:');
+  return {
+    Bridge: '',
+    SandboxID: runs ? container.id : '',
+    SandboxKey: runs ? `/var/run/docker/netns/${container.id.slice(0, 12)}` : '',
+    Ports: portsView(context, container),
+    HairpinMode: false,
+    LinkLocalIPv6Address: '',
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    ...bridgeFields(networks),
+    Networks: networks,
+  };
+}
