@@ -1,0 +1,19 @@
+import { WherryError } from '@wherry/base';
+
+/** Ports of an `EXPOSE`: `80`, `53/udp`, `8000-8010`; a host part is taken and means nothing. Throws `invalid`. */
+export function exposedPorts(written: readonly string[]): readonly string[] {
+  return written.flatMap((spec) => {
+    const [ports = '', protocol = 'tcp'] = (spec.split(':').at(-1) ?? '').split('/');
+    if (ports === '') throw new WherryError('invalid', `No port specified: ${spec}<empty>`);
+    const lower = protocol.toLowerCase();
+    if (lower !== 'tcp' && lower !== 'udp' && lower !== 'sctp') {
+      throw new WherryError('invalid', `Invalid proto: ${protocol}`);
+    }
+    const [, first = '', last = first] = /^(\d+)(?:-(\d+))?$/.exec(ports) ?? [];
+    const [from, to] = [Number(first), Number(last)];
+    if (first === '' || from > 65_535 || to > 65_535 || to < from) {
+      throw new WherryError('invalid', `Invalid containerPort: ${ports}`);
+    }
+    return Array.from({ length: to - from + 1 }, (_, index) => `${from + index}/${lower}`);
+  });
+}
