@@ -5,7 +5,11 @@ import type { RegistryAuth } from '@wherry/runtime';
 export interface Builder {
   /** Builds one target; resolves with its image's id. Failing steps throw with docker's words and leave the cache whole. */
   build(request: BuildRequest): Promise<{ readonly imageId: string }>;
-  /** Cache of `RUN --mount=type=cache` and of steps: `docker builder prune`. */
+  /**
+   * Removes folders of `RUN --mount=type=cache` that no build uses, those not used for longest first until `keepBytes`
+   * are left; `olderThan`: only those last used before this time (ms). With `all` alone, what is known of steps is
+   * forgotten, too; their images are images and stay.
+   */
   prune(options: {
     readonly all: boolean;
     readonly keepBytes?: number;

@@ -1,1 +1,10 @@
 export * from './builder.ts';
+export { createBuilder } from './create-builder.ts';
+export type { BuilderImages, BuilderOptions } from './options.ts';
+export {
+  createEngineRunner,
+  type EngineRunnerOptions,
+  type StepEngine,
+  type StepNetwork,
+} from './run/engine-runner.ts';
+export * from './step-runner.ts';

@@ -1,0 +1,41 @@
+import type { ImageDetails } from '@wherry/images';
+import { formatReference, type Platform, parseReference, tryParseReference } from '@wherry/oci';
+import type { BuildEvent, BuildRequest } from '../builder.ts';
+import type { Services } from '../services.ts';
+
+/** Finds the image of a `FROM` or `--from` here, or fetches it. Errors are the registry's, in dockerd's words. */
+export async function resolveImage(
+  { images }: Services,
+  request: Pick<BuildRequest, 'pull' | 'auth' | 'signal'>,
+  reference: string,
+  platform: Platform | undefined,
+  emit: (event: BuildEvent) => void,
+): Promise<ImageDetails> {
+  const found = await images.find(reference);
+  // An id names one image alone: there is nothing to fetch.
+  const isId = found !== undefined && !namesIt(reference, await images.details(found.id));
+  if (found && (isId || !request.pull)) {
+    const details = await images.details(found.id);
+    if (platform === undefined || suits(details, platform)) return details;
+  }
+  const auth = request.auth(parseReference(reference).host);
+  const id = await images.pullImage(reference, {
+    ...(auth && { auth }),
+    ...(platform && { platform }),
+    signal: request.signal,
+    onProgress: (progress) => emit({ type: 'pull', reference, ...progress }),
+  });
+  return await images.details(id);
+}
+
+function namesIt(reference: string, { names, digests }: ImageDetails): boolean {
+  const named = tryParseReference(reference);
+  if (named === undefined) return false;
+  const full = formatReference(named);
+  return names.includes(full) || digests.includes(full) || named.digest !== undefined;
+}
+
+function suits({ config }: ImageDetails, platform: Platform): boolean {
+  if (config.os !== platform.os || config.architecture !== platform.architecture) return false;
+  return platform.variant === undefined || config.variant === undefined || config.variant === platform.variant;
+}

@@ -1,0 +1,86 @@
+import type { ImageDetails, LayerRecord } from '@wherry/images';
+import type { ImageConfig, Platform } from '@wherry/oci';
+import type { Config } from '../config/apply.ts';
+import type { Services } from '../services.ts';
+
+export type History = NonNullable<ImageConfig['history']>;
+
+export const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** What a step makes of the image before it. */
+export interface Change {
+  /** For the history, and as the command of docker's `container_config`. */
+  readonly words: readonly string[];
+  readonly config: Config;
+  readonly author?: string | undefined;
+  readonly layer?: LayerRecord | undefined;
+}
+
+/** The image of a stage as far as it is built. */
+export interface StageImage {
+  /** Empty for `scratch`. */
+  readonly id: string;
+  readonly layers: readonly LayerRecord[];
+  readonly config: Config;
+  readonly author: string | undefined;
+  readonly platform: Platform;
+  /** Layers of the image that the stage was begun with. */
+  readonly baseLayers: number;
+}
+
+export function scratchImage(platform: Platform): StageImage {
+  return { id: '', layers: [], config: withPath({}), author: undefined, platform, baseLayers: 0 };
+}
+
+/** The image that a stage is begun with. Its triggers are taken out: they are done once. */
+export function baseImage(details: ImageDetails): StageImage {
+  const { architecture, os, variant, author, config = {} } = details.config;
+  const platform = { os, architecture, ...(variant && { variant }) };
+  const own: Config = withPath({ ...config, OnBuild: null });
+  return { id: details.id, layers: details.layers, config: own, author, platform, baseLayers: details.layers.length };
+}
+
+function withPath(config: Config): Config {
+  const env = config.Env ?? [];
+  return env.some((entry) => entry.startsWith('PATH='))
+    ? { ...config, Env: env }
+    : { ...config, Env: [...env, defaultPath] };
+}
+
+/** Enters the image that a step gives. `timestamp` (ms): for builds that give the same image each time. */
+export async function assembleStep(
+  { images, clock }: Services,
+  before: StageImage,
+  change: Change,
+  timestamp: number | undefined,
+): Promise<StageImage> {
+  const { words, layer } = change;
+  const author = change.author ?? before.author;
+  const created = new Date(timestamp ?? clock.now()).toISOString();
+  const layers = layer ? [...before.layers, layer] : before.layers;
+  const step = {
+    created,
+    created_by: words.join(' '),
+    ...(author && { author }),
+    ...(layer === undefined && { empty_layer: true }),
+  };
+  const config = {
+    ...before.platform,
+    created,
+    ...(author && { author }),
+    config: change.config,
+    // Docker compares it when it looks for a step in its cache; so do we.
+    container_config: { ...change.config, Cmd: words },
+    history: [...(await historyOf(images, before.id)), step],
+  };
+  const { id } = await images.assemble({
+    config,
+    layers,
+    ...(before.id !== '' && { parent: before.id as `sha256:${string}` }),
+  });
+  return { ...before, id, layers, config: change.config, author };
+}
+
+async function historyOf(images: Services['images'], id: string): Promise<History> {
+  return id === '' ? [] : ((await images.details(id)).config.history ?? []);
+}

@@ -1,0 +1,99 @@
+import { chmod, mkdir } from 'node:fs/promises';
+import { KeyedMutex, type Logger, Semaphore, silentLogger, systemClock, systemRandom } from '@wherry/base';
+import { hostPlatform } from '@wherry/oci';
+import { Build } from './build/build.ts';
+import type { BuildCacheRecord, Builder, BuildRequest } from './builder.ts';
+import { StepCache } from './cache/step-cache.ts';
+import type { BuilderOptions } from './options.ts';
+import { BuilderPaths } from './paths.ts';
+import { CacheMounts } from './run/cache-mounts.ts';
+import type { Services } from './services.ts';
+
+/** Makes a builder, and takes away what builds of a process that died have left. One process at a time has its folders. */
+export async function createBuilder(options: BuilderOptions): Promise<Builder> {
+  const log = options.log ?? silentLogger;
+  const clock = options.clock ?? systemClock;
+  const paths = new BuilderPaths(options.directory, options.runDirectory);
+  await mkdir(options.directory, { recursive: true, mode: 0o700 });
+  await mkdir(options.runDirectory, { recursive: true, mode: 0o700 });
+  await chmod(options.directory, 0o700);
+  const cacheMounts = new CacheMounts(paths.cacheMounts, clock, log);
+  const services: Services = {
+    images: options.images,
+    runner: options.runner,
+    cache: await StepCache.open(options.directory, clock, log),
+    cacheMounts,
+    paths,
+    platform: options.platform ?? hostPlatform(),
+    clock,
+    random: options.random ?? systemRandom,
+    log,
+    runs: new Semaphore(options.parallelSteps ?? 4),
+    steps: new KeyedMutex(),
+  };
+  await options.runner.cleanUp();
+  for (const id of await paths.builds()) await endBuild(services, id, log);
+  await cacheMounts.cleanUp();
+  return new LocalBuilder(services);
+}
+
+async function endBuild({ images, paths }: Services, id: string, log: Logger): Promise<void> {
+  try {
+    for (const owner of await paths.holds(id)) await images.release(owner);
+    await paths.remove(id);
+  } catch (error) {
+    log.error('a build was not cleaned up', { build: id, error });
+  }
+}
+
+class LocalBuilder implements Builder {
+  readonly #services: Services;
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  async build(request: BuildRequest): Promise<{ readonly imageId: string }> {
+    const { random, paths, cache, images, log } = this.#services;
+    const id = random.hex(16);
+    const build = new Build(this.#services, request, id);
+    await paths.make(id);
+    try {
+      const { imageId } = await build.run();
+      for (const tag of request.tags) await images.tag(imageId, tag);
+      return { imageId };
+    } finally {
+      await endBuild(this.#services, id, log);
+      await cache.save().catch((error: unknown) => log.error('the build cache was not saved', { error }));
+    }
+  }
+
+  async usage(): Promise<readonly BuildCacheRecord[]> {
+    return await this.#services.cacheMounts.records();
+  }
+
+  async prune(options: {
+    readonly all: boolean;
+    readonly keepBytes?: number;
+    readonly olderThan?: number;
+  }): Promise<{ readonly deleted: readonly string[]; readonly bytes: number }> {
+    const { cacheMounts, cache } = this.#services;
+    const records = [...(await cacheMounts.records())].sort((one, other) => one.lastUsedAt - other.lastUsedAt);
+    let left = records.reduce((sum, { bytes }) => sum + bytes, 0);
+    const deleted: string[] = [];
+    let freed = 0;
+    for (const { id, bytes, inUse, lastUsedAt } of records) {
+      if (inUse || (options.olderThan !== undefined && lastUsedAt > options.olderThan)) continue;
+      if (options.keepBytes !== undefined && left <= options.keepBytes) break;
+      if (!(await cacheMounts.remove(id))) continue;
+      deleted.push(id);
+      freed += bytes;
+      left -= bytes;
+    }
+    if (options.all && options.olderThan === undefined && options.keepBytes === undefined) {
+      cache.clear();
+      await cache.save();
+    }
+    return { deleted, bytes: freed };
+  }
+}

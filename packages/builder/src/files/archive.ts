@@ -1,0 +1,176 @@
+import {
+  chmodSync,
+  closeSync,
+  createReadStream,
+  lchownSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  readSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
+import { posix } from 'node:path';
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { codeOf, WherryError } from '@wherry/base';
+import { readTar, type TarEntry, type TarHeader } from '@wherry/images';
+import { findProgram, makeNode, openPipe, setExtendedAttribute, spawnProgram, streamOfDescriptor } from '@wherry/linux';
+import { Breather } from './breathe.ts';
+import { openEntry } from './content-digest.ts';
+import type { Destination, Owner } from './destination.ts';
+import type { SourceEntry, SourceTree } from './source-tree.ts';
+
+type Format = 'tar' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
+
+/** Programs for what Node does not unpack. */
+const programs = { bzip2: 'bzip2', xz: 'xz', zstd: 'zstd' } as const;
+
+/** Whether a file is an archive that ADD unpacks: a tar by its content, plain or compressed; its name does not count. */
+export async function isArchive(tree: SourceTree, entry: SourceEntry): Promise<boolean> {
+  const format = formatOf(tree, entry);
+  if (format === undefined) return false;
+  if (format === 'tar') return true;
+  try {
+    await using content = openContent(tree, entry, format);
+    for await (const { header } of readTar(content.stream)) return header.name !== '';
+  } catch (error) {
+    if (codeOf(error) === undefined && !String((error as { code?: unknown }).code).startsWith('Z_')) throw error;
+  }
+  return false;
+}
+
+/** Unpacks an archive into a folder of the image. Owners are the archive's unless one is given. */
+export async function unpackArchive(
+  tree: SourceTree,
+  entry: SourceEntry,
+  destination: Destination,
+  folder: string,
+  options: { readonly owner?: Owner | undefined; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const format = formatOf(tree, entry) ?? 'tar';
+  await using content = openContent(tree, entry, format);
+  const hostFolder = destination.folder(folder, options.owner ?? { uid: 0, gid: 0 });
+  const inside = `/${hostFolder.slice(destination.root.length)}`;
+  const breather = new Breather(options.signal);
+  const folders: [string, TarHeader][] = [];
+  for await (const archived of readTar(content.stream)) {
+    await place(archived, destination, inside, options.owner, folders);
+    await breather.rest();
+  }
+  for (const [path, { mtime }] of folders.reverse()) utimesSync(path, mtime, mtime);
+}
+
+async function place(
+  { header, body }: TarEntry,
+  destination: Destination,
+  folder: string,
+  owner: Owner | undefined,
+  folders: [string, TarHeader][],
+): Promise<void> {
+  const name = safePath(header.name);
+  if (name === '') return;
+  const target = destination.place(`${folder}/${name}`, { uid: 0, gid: 0 });
+  const isNew = destination.makeRoom(target, header.type === 'directory');
+  const { uid, gid } = owner ?? header;
+  if (header.type === 'directory') {
+    if (isNew) mkdirSync(target);
+    folders.push([target, header]);
+  } else if (header.type === 'file') {
+    const file = await open(target, 'wx', 0o600);
+    try {
+      for await (const piece of body) await file.writeFile(piece);
+    } finally {
+      await file.close();
+    }
+  } else if (header.type === 'symlink') symlinkSync(header.linkName, target);
+  else if (header.type === 'link') {
+    linkSync(destination.place(`${folder}/${safePath(header.linkName)}`, { uid: 0, gid: 0 }), target);
+    return;
+  } else {
+    const { type, major, minor } = header;
+    makeNode(target, { type, mode: 0o600, major, minor });
+  }
+  lchownSync(target, uid, gid);
+  if (header.type !== 'symlink') chmodSync(target, header.mode);
+  for (const [key, value] of header.xattrs) {
+    if (/^(?:user\.|security\.capability$)/.test(key)) setExtendedAttribute(target, key, value);
+  }
+  lutimesSync(target, header.mtime, header.mtime);
+}
+
+function safePath(name: string): string {
+  const clean = posix.normalize(`./${name}`).replace(/^\.?\/+|\/+$/g, '');
+  if (clean === '..' || clean.startsWith('../')) {
+    throw new WherryError('invalid', `${JSON.stringify(name)} is outside of the destination`);
+  }
+  return clean === '.' ? '' : clean;
+}
+
+function formatOf(tree: SourceTree, { path, type }: SourceEntry): Format | undefined {
+  if (type !== 'file') return undefined;
+  const file = openEntry(tree, path);
+  const start = Buffer.alloc(512);
+  try {
+    readSync(file, start, 0, start.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  const hex = start.toString('hex', 0, 6);
+  if (hex.startsWith('1f8b08')) return 'gzip';
+  if (hex.startsWith('425a68')) return 'bzip2';
+  if (hex === 'fd377a585a00') return 'xz';
+  if (hex.startsWith('28b52ffd')) return 'zstd';
+  return isTarHeader(start) ? 'tar' : undefined;
+}
+
+function isTarHeader(block: Buffer): boolean {
+  const stored = Number.parseInt(block.toString('latin1', 148, 156).replace(/[\0 ]/g, ''), 8);
+  const sum = block.reduce((total, byte, at) => total + (at >= 148 && at < 156 ? 0x20 : byte), 0);
+  return stored === sum && block[0] !== 0;
+}
+
+interface Content extends AsyncDisposable {
+  readonly stream: AsyncIterable<Uint8Array>;
+}
+
+function openContent(tree: SourceTree, { path }: SourceEntry, format: Format): Content {
+  const file = openEntry(tree, path);
+  if (format === 'tar' || format === 'gzip') {
+    const raw = createReadStream('', { fd: file, highWaterMark: 256 * 1024 });
+    const stream = format === 'tar' ? raw : raw.pipe(createGunzip());
+    raw.on('error', (error) => stream.destroy(error));
+    const dispose = async (): Promise<void> => {
+      stream.destroy();
+      raw.destroy();
+    };
+    return { stream, [Symbol.asyncDispose]: dispose };
+  }
+  return programContent(file, programs[format]);
+}
+
+/** What a host program makes of a file. */
+function programContent(file: number, name: string): Content {
+  const pipe = openPipe();
+  try {
+    const child = spawnProgram({
+      path: findProgram(name),
+      args: ['-d', '-c'],
+      descriptors: { 0: file, 1: pipe.write },
+    });
+    const stream: Readable = streamOfDescriptor(pipe.read, { writable: false });
+    const dispose = async (): Promise<void> => {
+      stream.destroy();
+      child.kill('SIGKILL');
+      await child.exited;
+    };
+    return { stream, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    closeSync(pipe.read);
+    throw error;
+  } finally {
+    closeSync(pipe.write);
+    closeSync(file);
+  }
+}

@@ -1,0 +1,41 @@
+import ignore from '@balena/dockerignore';
+import { WherryError } from '@wherry/base';
+import { readFileBeneath } from '@wherry/linux';
+import { SourceTree } from './source-tree.ts';
+
+/** Bytes of an ignore file. */
+const largestIgnoreFile = 1024 * 1024;
+
+/** The context's files without those that its ignore file names: `NAME.dockerignore` beside the Dockerfile, or `.dockerignore`. */
+export function openContext(request: {
+  readonly context: string;
+  readonly dockerfileName: string;
+  readonly ignoredBy?: 'builder' | 'client' | undefined;
+}): SourceTree {
+  const { context, dockerfileName, ignoredBy } = request;
+  const own = dockerfileName === '' ? undefined : `${dockerfileName}.dockerignore`;
+  const text = (own && readIgnoreFile(context, own)) ?? readIgnoreFile(context, '.dockerignore');
+  if (text === undefined) return new SourceTree(context);
+  const patterns = text
+    .replace(/^\ufeff/, '')
+    .split(/\r?\n/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  if (patterns.length === 0) return new SourceTree(context);
+  const filter = ignore().add(patterns);
+  const isIgnored = (path: string): boolean => filter.ignores(path);
+  if (ignoredBy !== 'client') {
+    const mayReturn = patterns.some((pattern) => pattern.startsWith('!'));
+    return new SourceTree(context, { includes: (path) => !isIgnored(path), mayReturn });
+  }
+  const sentAnyway = new Set(['.dockerignore', dockerfileName].filter((path) => path !== '' && isIgnored(path)));
+  return new SourceTree(context, { includes: (path) => !sentAnyway.has(path) });
+}
+
+function readIgnoreFile(context: string, path: string): string | undefined {
+  try {
+    return readFileBeneath(context, path, largestIgnoreFile)?.toString('utf8');
+  } catch (error) {
+    throw new WherryError('invalid', `the ignore file ${path} cannot be read`, { cause: error });
+  }
+}

@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { createWriteStream, utimesSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { cancelled, errnoOf, WherryError } from '@wherry/base';
+
+/** What a URL gave, as a file in a folder. */
+export interface Download {
+  /** Empty when neither the URL nor the answer names it. */
+  readonly name: string;
+  readonly file: string;
+  /** sha256 of the content, in digits. */
+  readonly digest: string;
+}
+
+/** Bytes of a file that ADD fetches. */
+const largestDownload = 32 * 2 ** 30;
+const longestAnswer = 4096;
+
+export function isUrl(source: string): boolean {
+  return /^https?:\/\//.test(source);
+}
+
+/** Repositories that BuildKit would clone. */
+export function isGit(source: string): boolean {
+  return /^(?:git:\/\/|ssh:\/\/|git@)/.test(source) || /^https?:\/\/[^#?]+\.git(?:#|$)/.test(source);
+}
+
+/** Fetches a URL into a folder. Throws `unavailable` in dockerd's words. */
+export async function download(url: string, folder: string, signal: AbortSignal): Promise<Download> {
+  const response = await request(url, signal);
+  if (!response.ok) {
+    const body = (await response.text().catch(() => '')).slice(0, longestAnswer);
+    const status = `${response.status} ${response.statusText}`;
+    throw new WherryError('unavailable', `failed to GET ${url} with status ${status}: ${body}`);
+  }
+  const name = fileName(url, response.headers.get('content-disposition'));
+  const file = join(folder, name || '__unnamed__');
+  const hash = createHash('sha256');
+  let size = 0;
+  const counted = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      size += chunk.length;
+      hash.update(chunk);
+      done(size > largestDownload ? new WherryError('tooLarge', `${url} is too large`) : null, chunk);
+    },
+  });
+  const body = response.body ? Readable.fromWeb(response.body as never) : Readable.from([]);
+  await pipeline(body, counted, createWriteStream(file, { flags: 'wx', mode: 0o600 }), { signal });
+  const modified = Date.parse(response.headers.get('last-modified') ?? '') || 0;
+  utimesSync(file, modified / 1000, modified / 1000);
+  return { name, file, digest: hash.digest('hex') };
+}
+
+async function request(url: string, signal: AbortSignal): Promise<Response> {
+  try {
+    return await fetch(url, { signal, redirect: 'follow' });
+  } catch (error) {
+    if (signal.aborted) throw cancelled(signal);
+    throw new WherryError('unavailable', `Get "${url}": ${fault(error, url)}`, { cause: error });
+  }
+}
+
+/** As Go's HTTP client says it. */
+function fault(error: unknown, url: string): string {
+  const cause = (error as { cause?: unknown }).cause as
+    | { code?: string; address?: string; port?: number; message?: string }
+    | undefined;
+  if (errnoOf(cause) === 'ECONNREFUSED') {
+    const host = cause?.address?.includes(':') ? `[${cause.address}]` : cause?.address;
+    return `dial tcp ${host}:${cause?.port}: connect: connection refused`;
+  }
+  if (errnoOf(cause) === 'ENOTFOUND') return `dial tcp: lookup ${new URL(url).hostname}: no such host`;
+  return cause?.message ?? (error as Error).message;
+}
+
+function fileName(url: string, disposition: string | null): string {
+  const { pathname } = new URL(url);
+  const [, quoted, plain = ''] = /filename="?([^";]+)"?|filename=(\S+)/.exec(disposition ?? '') ?? [];
+  for (const candidate of [decoded(pathname), quoted ?? plain]) {
+    const name = candidate.endsWith('/') ? '' : posix.basename(candidate);
+    if (name !== '' && name !== '.' && name !== '..' && !name.includes('\0')) return name;
+  }
+  return '';
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,148 @@
+import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DisposalStack, WherryError } from '@wherry/base';
+import type { StageContext } from '../build/stage-context.ts';
+import type { StageImage } from '../build/stage-image.ts';
+import { checksumsOf, combine } from '../files/content-digest.ts';
+import { copyEntries } from '../files/copy-entries.ts';
+import { Destination } from '../files/destination.ts';
+import { resolveWithin } from '../files/resolve-within.ts';
+import { SourceTree } from '../files/source-tree.ts';
+import type { StepMount } from '../step-runner.ts';
+import { mountReadOnly, mountWritable } from './layer-mounts.ts';
+import type { BindMount, CacheMount, RunMount, SecretMount, TmpfsMount } from './run-mount.ts';
+
+/** The mounts of one RUN: what they add to its identity, and what they are on the host while it runs. */
+export class StepMounts implements AsyncDisposable {
+  readonly #context: StageContext;
+  readonly #mounts: readonly RunMount[];
+  readonly #disposals: DisposalStack;
+  readonly #origins = new Map<string, Promise<Pick<StageImage, 'id' | 'layers'>>>();
+  /** Variables that hold secrets. */
+  readonly environment: string[] = [];
+
+  constructor(context: StageContext, mounts: readonly RunMount[]) {
+    this.#context = context;
+    this.#mounts = mounts;
+    this.#disposals = new DisposalStack(context.services.log);
+  }
+
+  /** Content that the step sees counts; caches and secrets do not. */
+  async identity(): Promise<readonly unknown[]> {
+    const parts: unknown[] = [];
+    for (const mount of this.#mounts) {
+      if (mount.type !== 'bind') continue;
+      if (mount.from !== undefined) {
+        const { id, layers } = await this.#origin(mount.from);
+        parts.push([mount.target, layers.at(-1)?.chainId ?? id]);
+      } else {
+        const tree = this.#context.context();
+        const found = await tree.find(mount.source);
+        if (found === undefined) throw missing(mount.source);
+        const entries = found.type === 'directory' ? await tree.list(found.path, this.#context.signal) : [found];
+        const sums = await checksumsOf(tree, entries, this.#context.signal);
+        parts.push([mount.target, combine([...sums].map(([{ path }, sum]) => `${sum} ${path}`))]);
+      }
+    }
+    return parts;
+  }
+
+  /** Makes the mounts and works with them; caches are held meanwhile. */
+  async within<T>(work: (mounts: readonly StepMount[]) => Promise<T>): Promise<T> {
+    return await this.#next(0, [], work);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#disposals[Symbol.asyncDispose]();
+  }
+
+  async #next<T>(
+    at: number,
+    made: readonly StepMount[],
+    work: (mounts: readonly StepMount[]) => Promise<T>,
+  ): Promise<T> {
+    const mount = this.#mounts[at];
+    if (mount === undefined) return await work(made);
+    if (mount.type !== 'cache') return await this.#next(at + 1, [...made, ...(await this.#make(mount))], work);
+    const { target, readOnly } = mount;
+    const fill = mount.from === undefined ? undefined : (folder: string) => this.#fill(mount, folder);
+    return await this.#context.services.cacheMounts.use({ ...mount, fill }, (hostPath) =>
+      this.#next(at + 1, [...made, { type: 'bind', hostPath, target, readOnly }], work),
+    );
+  }
+
+  async #make(mount: BindMount | SecretMount | TmpfsMount): Promise<readonly StepMount[]> {
+    if (mount.type === 'tmpfs') return [mount];
+    if (mount.type === 'secret') return this.#secret(mount);
+    const { root } = await this.#tree(mount.from);
+    const path = resolveWithin(root, mount.source);
+    const hostPath = join(root, path);
+    const tree = new SourceTree(root);
+    const found = await tree.find(mount.source);
+    if (found === undefined) throw missing(mount.source);
+    if (!mount.isWritable || found.type !== 'directory') {
+      return [{ type: 'bind', hostPath, target: mount.target, readOnly: !mount.isWritable }];
+    }
+    // What is written there is nobody's: it goes with the step.
+    const { workFolder, mountPoint } = this.#context;
+    const written = this.#disposals.use(await mountWritable([hostPath], workFolder(), mountPoint()));
+    return [{ type: 'bind', hostPath: written.root, target: mount.target, readOnly: false }];
+  }
+
+  async #tree(from: string | undefined): Promise<{ readonly root: string }> {
+    const { hold, mountPoint, context, workFolder, signal } = this.#context;
+    if (from !== undefined) {
+      const { layers } = await this.#origin(from);
+      const folders = await hold(layers);
+      return this.#disposals.use(await mountReadOnly(layers.length > 0 ? folders : [], mountPoint()));
+    }
+    const tree = context();
+    if (!tree.isFiltered) return tree;
+    // A mount would show what the ignore file leaves out.
+    const copy = workFolder();
+    mkdirSync(copy, { recursive: true, mode: 0o755 });
+    const entries = (await tree.list('', signal)).map((entry) => [entry, entry.path] as const);
+    await copyEntries(tree, entries, new Destination(copy), copy, { signal });
+    return { root: copy };
+  }
+
+  async #fill(mount: CacheMount, folder: string): Promise<void> {
+    const { root } = await this.#tree(mount.from);
+    const tree = new SourceTree(root, { keepsOwners: true });
+    const found = await tree.find(mount.source);
+    if (found?.type !== 'directory') throw missing(mount.source);
+    const skip = found.path === '' ? 0 : found.path.length + 1;
+    const entries = (await tree.list(found.path)).map((entry) => [entry, entry.path.slice(skip)] as const);
+    await copyEntries(tree, entries, new Destination(folder), folder, {});
+  }
+
+  #secret(mount: SecretMount): readonly StepMount[] {
+    const secrets = this.#context.request.secrets ?? {};
+    const content = Object.hasOwn(secrets, mount.id) ? secrets[mount.id] : undefined;
+    if (content === undefined) {
+      if (mount.isRequired) throw new WherryError('invalid', `secret ${mount.id}: not found`);
+      return [];
+    }
+    if (mount.variable !== undefined) this.environment.push(`${mount.variable}=${content.toString('utf8')}`);
+    if (mount.target === undefined) return [];
+    // Beneath /run: never on a disk.
+    const folder = this.#context.mountPoint();
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const hostPath = join(folder, 'secret');
+    writeFileSync(hostPath, content, { mode: 0o600, flag: 'wx' });
+    chownSync(hostPath, mount.uid, mount.gid);
+    chmodSync(hostPath, mount.mode);
+    this.#disposals.defer(() => rmSync(folder, { recursive: true, force: true }), 'secret');
+    return [{ type: 'bind', hostPath, target: mount.target, readOnly: true }];
+  }
+
+  #origin(from: string): Promise<Pick<StageImage, 'id' | 'layers'>> {
+    const known = this.#origins.get(from) ?? this.#context.imageFrom(from);
+    this.#origins.set(from, known);
+    return known;
+  }
+}
+
+function missing(source: string): WherryError {
+  return new WherryError('invalid', `failed to compute cache key: ${JSON.stringify(source)}: not found`);
+}
