@@ -15,6 +15,7 @@ const library = (name) =>
 const wanted = [
   { package: 'crun', why: 'the OCI runtime that starts containers', present: program('crun') },
   { package: 'conmon', why: "each container's monitor", present: program('conmon') },
+  { package: 'tini', why: 'the init of containers started with --init', present: program('tini-static') },
   { package: 'libnftables1', why: 'service and NAT rules', present: library('libnftables.so.1') },
 ];
 if (process.argv.includes('--test'))

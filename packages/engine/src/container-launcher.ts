@@ -1,8 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, WherryError } from '@wherry/base';
-import { ProcessHandle } from '@wherry/linux';
+import { openBeneath, ProcessHandle } from '@wherry/linux';
 import type { ImageConfig, RuntimeSpec } from '@wherry/oci';
 import { killAndRemoveCgroup } from './cgroup-cleanup.ts';
 import type { ContainerExits } from './container-exits.ts';
@@ -16,6 +16,7 @@ import { relayMounts } from './relay-mounts.ts';
 import { type Monitored, startMonitor } from './runtime/monitor.ts';
 import type { Sandboxes } from './sandboxes.ts';
 import { buildSpec } from './spec/build-spec.ts';
+import { ownLimits } from './spec/resources.ts';
 import { endStartersOf } from './starters.ts';
 import type { ContainerRecord } from './state/records.ts';
 
@@ -45,17 +46,19 @@ export class ContainerLauncher {
   async prepare(record: ContainerRecord): Promise<RuntimeSpec> {
     const sandbox = this.#sandboxes.get(record.sandboxId);
     const image = await this.#imageOf(record);
-    const rootfs = await this.#roots.hold(record, lifeHold);
+    const namespaces = { ...this.#sandboxes.namespaces(sandbox), ...this.#processesOf(record) };
+    const rootfs = await this.#roots.hold(record, lifeHold, namespaces.user);
     try {
       const spec = buildSpec({
         rootfs,
         image,
         config: record.config,
         sandbox: sandbox.config,
-        namespaces: { ...this.#sandboxes.namespaces(sandbox), ...this.#processesOf(record) },
+        namespaces,
         files: this.#sandboxes.files(sandbox),
         cgroupsPath: this.#index.cgroup(record),
         cgroupVersion: this.#context.cgroups.version,
+        cgroupFeatures: this.#context.cgroups.features(this.#context.cgroupParent),
       });
       makeFolderBeneath(rootfs, spec.process.cwd);
       const path = join(this.#context.paths.container(record.id), 'spec.json');
@@ -93,6 +96,15 @@ export class ContainerLauncher {
   /** A start that a killed daemon had begun may come through only after recovery has looked for it. */
   async launch(record: ContainerRecord, spec: RuntimeSpec): Promise<Monitored> {
     this.#exits.forget(record.id);
+    const { cgroups, cgroupParent } = this.#context;
+    const limits = ownLimits(record.config.resources ?? {}, cgroups.features(cgroupParent));
+    const monitored = await this.#launchOnce(record, spec);
+    if (limits !== undefined) cgroups.limit(this.#index.cgroup(record), limits);
+    if (record.config.restartable === true && hasOwnDevices(spec)) removeCoreLink(monitored.pid);
+    return monitored;
+  }
+
+  async #launchOnce(record: ContainerRecord, spec: RuntimeSpec): Promise<Monitored> {
     try {
       return await this.#launch(record, spec);
     } catch (error) {
@@ -136,5 +148,18 @@ export class ContainerLauncher {
     await killAndRemoveCgroup(this.#context, this.#index.cgroup(record));
     await monitor?.ended;
     this.#exits.forget(id);
+  }
+}
+
+const hasOwnDevices = ({ mounts }: RuntimeSpec): boolean =>
+  mounts.filter(({ destination }) => destination === '/dev').every(({ type }) => type === 'tmpfs');
+
+/** crun makes a link `/dev/core` that runc, and so docker, does not. */
+function removeCoreLink(pid: number): void {
+  const folder = openBeneath(`/proc/${pid}/root`, 'dev', { flags: constants.O_RDONLY | constants.O_DIRECTORY });
+  try {
+    rmSync(`/proc/self/fd/${folder}/core`, { force: true });
+  } finally {
+    closeSync(folder);
   }
 }

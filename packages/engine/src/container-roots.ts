@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMountPoint, mountOverlay, unmountInBackground } from '@wherry/linux';
 import type { EngineContext } from './context.ts';
+import { mountMappedOverlay } from './mapped-overlay.ts';
 import type { ContainerRecord } from './state/records.ts';
 
 /** Holder of a container's root from its start to its end. */
@@ -15,6 +16,7 @@ export const lifeHold = 'life';
 export class ContainerRoots {
   readonly #context: EngineContext;
   readonly #holders = new Map<string, Set<unknown>>();
+  readonly #users = new Map<string, string | undefined>();
   readonly #unmounting = new Map<string, Promise<void>>();
 
   constructor(context: EngineContext) {
@@ -31,19 +33,32 @@ export class ContainerRoots {
     return { upperDirectory: join(layer, 'upper'), workDirectory: join(layer, 'work') };
   }
 
-  /** Mounts the root unless it is, until each holder has released it. Gives its path. Idempotent for one holder. */
-  async hold(record: ContainerRecord, holder: unknown): Promise<string> {
-    const { id, lowerDirectories } = record;
+  /**
+   * Mounts the root unless it is, until each holder has released it. Gives its path. Idempotent for one holder.
+   * `users` is the user namespace to whose users the files belong; who only looks at them sees the owners of the disk
+   * where nothing runs.
+   */
+  async hold(record: ContainerRecord, holder: unknown, users?: string): Promise<string> {
+    const { id } = record;
     await this.#unmounting.get(id);
-    const target = this.#context.paths.rootfs(id);
     const holders = this.#holders.get(id) ?? new Set();
-    if (holders.size === 0) {
-      this.make(id);
-      mkdirSync(target, { recursive: true, mode: 0o755 });
-      mountOverlay({ lowerDirectories, ...this.layer(id), target });
+    if (holders.size > 0 && users !== undefined && this.#users.get(id) !== users) {
+      await this.#unmount(id);
+      holders.clear();
     }
+    if (holders.size === 0) this.#mount(record, users);
     this.#holders.set(id, holders.add(holder));
-    return target;
+    return this.#context.paths.rootfs(id);
+  }
+
+  #mount({ id, lowerDirectories }: ContainerRecord, users: string | undefined): void {
+    const { paths } = this.#context;
+    this.make(id);
+    const target = paths.rootfs(id);
+    mkdirSync(target, { recursive: true, mode: 0o755 });
+    if (users === undefined) mountOverlay({ lowerDirectories, ...this.layer(id), target });
+    else mountMappedOverlay({ layer: paths.layer(id), lowerDirectories, users, target, folder: paths.container(id) });
+    this.#users.set(id, users);
   }
 
   /** Resolves when the root is unmounted, if this was its last holder. Idempotent. */
@@ -67,6 +82,7 @@ export class ContainerRoots {
   }
 
   async #unmount(id: string): Promise<void> {
+    this.#users.delete(id);
     const before = this.#unmounting.get(id);
     if (before !== undefined) return await before;
     const work = unmountInBackground(this.#context.paths.rootfs(id)).finally(() => this.#unmounting.delete(id));

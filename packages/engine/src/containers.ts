@@ -353,6 +353,11 @@ export class Containers {
     });
   }
 
+  /** Resolves when what was under way is done, clean-ups after an end too. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#context.containers.all().map(({ id }) => this.#locks.run(id, async () => undefined)));
+  }
+
   /** Lets go of everything; the containers run on. */
   [Symbol.dispose](): void {
     this.#exits[Symbol.dispose]();

@@ -3,7 +3,15 @@ import { rm } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
-import { adoptOrphans, dialInNetns, findProgram, openCgroups, unmountAll, warmThreadPool } from '@wherry/linux';
+import {
+  adoptOrphans,
+  type CgroupFeatures,
+  dialInNetns,
+  findProgram,
+  openCgroups,
+  unmountAll,
+  warmThreadPool,
+} from '@wherry/linux';
 import type {
   AttachOptions,
   ContainerConfig,
@@ -346,10 +354,19 @@ class EmbeddedEngine implements Engine {
     return this.#context.events.listen(signal);
   }
 
-  async destroyAll(): Promise<void> {
+  cgroupFeatures(): CgroupFeatures {
+    return this.#context.cgroups.features(this.#context.cgroupParent);
+  }
+
+  async destroyAll({ keepRestartable = false }: { readonly keepRestartable?: boolean } = {}): Promise<void> {
     const { sandboxes, containers, paths, cgroupParent } = this.#context;
-    await Promise.all(sandboxes.all().map(({ id }) => this.#sandboxes.remove(id)));
-    await Promise.all(containers.all().map(({ id }) => this.#containers.remove(id)));
+    const restartable = containers.all().filter(({ config }) => keepRestartable && config.restartable === true);
+    const kept = new Set(restartable.map(({ sandboxId }) => sandboxId));
+    const end = (id: string): Promise<void> => (kept.has(id) ? this.#sandboxes.stop(id) : this.#sandboxes.remove(id));
+    await Promise.all(sandboxes.all().map(({ id }) => end(id)));
+    const stray = containers.all().filter(({ sandboxId }) => !kept.has(sandboxId));
+    await Promise.all(stray.map(({ id }) => this.#containers.remove(id)));
+    await this.#containers.settle();
     await this[Symbol.asyncDispose]();
     await killAndRemoveCgroup(this.#context, monitorGroup(this.#context));
     await killAndRemoveCgroup(this.#context, cgroupParent);

@@ -1,5 +1,6 @@
 import type { Clock, Logger, Random } from '@wherry/base';
 import type { RootfsSource } from '@wherry/images';
+import type { CgroupFeatures } from '@wherry/linux';
 import type { PodNetwork } from '@wherry/network';
 import type { ContainerEngine } from '@wherry/runtime';
 
@@ -33,6 +34,11 @@ export interface EngineOptions {
  * next engine with the same folders takes them over.
  */
 export interface Engine extends ContainerEngine, AsyncDisposable {
-  /** Ends and removes every sandbox and container, and every mount, namespace and cgroup of this engine. */
-  destroyAll(): Promise<void>;
+  /**
+   * Ends and removes every sandbox and container, and every mount, namespace and cgroup of this engine. With
+   * `keepRestartable`, containers that can be started again are only ended: they stay with their writable layers.
+   */
+  destroyAll(options?: { readonly keepRestartable?: boolean }): Promise<void>;
+  /** Which settings of the cgroups the kernel has. */
+  cgroupFeatures(): CgroupFeatures;
 }

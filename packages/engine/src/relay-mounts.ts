@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { bindMount, mountsBelow, unmountAll } from '@wherry/linux';
 import type { RuntimeSpec } from '@wherry/oci';
 import type { EngineContext } from './context.ts';
+import { mappedFolder } from './mapped-overlay.ts';
 
 const relayFolder = 'relay';
 
@@ -30,7 +31,7 @@ export function relayMounts(
       const target = join(folder, String(index));
       if (statSync(mount.source).isDirectory()) mkdirSync(target, { recursive: true });
       else writeFileSync(target, '');
-      bindMount(mount.source, target, { recursive: true });
+      bindMount(mount.source, target, { recursive: mount.options?.includes('rbind') === true });
       made.push(target);
       return { ...mount, source: target };
     });
@@ -41,8 +42,10 @@ export function relayMounts(
   }
 }
 
-/** Takes back the binds that a crash left in the middle of creations. */
+/** Takes back the binds that a crash left in the middle of creations, those of mapped layers too. */
 export function releaseRelays({ paths }: EngineContext): void {
-  for (const { mountPoint } of mountsBelow(paths.containers))
-    if (relative(paths.containers, mountPoint).split('/')[1] === relayFolder) unmountAll(mountPoint);
+  for (const { mountPoint } of mountsBelow(paths.containers)) {
+    const [, folder = ''] = relative(paths.containers, mountPoint).split('/');
+    if ([relayFolder, mappedFolder].includes(folder)) unmountAll(mountPoint);
+  }
 }

@@ -42,6 +42,7 @@ export function testMachine(): TestMachine {
     'tr',
     'grep',
     'ls',
+    'chown',
   ])
     symlinkSync('busybox', join(image, 'bin', applet));
   writeFileSync(join(image, 'etc/passwd'), 'root:x:0:0::/:/bin/sh\nuser:x:1000:1001::/home/user:/bin/sh\n');

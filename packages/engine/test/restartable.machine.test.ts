@@ -180,10 +180,12 @@ test('signals by name and number; stop waits, then kills', async () => {
 });
 
 test('a paused container stands still, survives its engine, and can be killed and stopped', async () => {
-  const id = await defined('a', sh('trap "exit 9" TERM; while :; do sleep 0.05; done'));
+  const id = await defined('a', sh('trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'));
   const start = async (): Promise<void> => {
     await engine.startPodSandbox(id);
+    const session = await engine.attachEarly(id, all);
     await engine.startContainer(id);
+    await new Promise((resolve) => session.stdout?.once('data', resolve));
     await engine.pauseContainer(id);
     expect(await engine.isPaused(id)).toBe(true);
   };

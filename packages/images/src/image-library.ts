@@ -27,6 +27,8 @@ export interface ImageLibrary {
     references: readonly string[],
     options?: { readonly platform?: Platform | undefined },
   ): AsyncIterable<Uint8Array>;
+  /** Pulls as docker does: errors in dockerd's words (`pullImage` has containerd's). */
+  pull(reference: string, options?: PullOptions): Promise<PulledImage>;
   /** Pushes a tag, or every tag of a repository (`allTags`). Resolves with what was pushed. Errors in dockerd's words. */
   push(reference: string, options: PushOptions): Promise<readonly PushedTag[]>;
   /** All tags of a repository that a registry has, for `pull -a`. */
@@ -104,9 +106,20 @@ export interface PushOptions {
   readonly platform?: Platform | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: PushProgress) => void) | undefined;
+  /** After each tag. */
+  readonly onPushed?: ((tag: PushedTag) => void) | undefined;
+}
+
+export interface PulledImage {
+  readonly id: Digest;
+  /** What the registry named: a manifest or an index. */
+  readonly digest: Digest;
+  /** False: the name meant this image before (`Image is up to date`). */
+  readonly isNew: boolean;
 }
 
 export interface PushProgress {
+  /** The layer's diff ID, by which docker shows it. */
   readonly digest: Digest;
   readonly phase: 'preparing' | 'waiting' | 'pushing' | 'pushed' | 'exists' | 'mounted';
   readonly current?: number;

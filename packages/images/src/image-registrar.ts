@@ -95,7 +95,8 @@ export class ImageRegistrar {
   }
 }
 
-function layerRecords(manifest: Manifest, config: ImageConfig): LayerRecord[] {
+/** The layers of a manifest with what their config says of them. Throws `corrupt` when they do not fit. */
+export function layerRecords(manifest: Manifest, config: ImageConfig): LayerRecord[] {
   const diffIds = config.rootfs.diff_ids.map(parseDigest);
   if (diffIds.length !== manifest.layers.length) {
     throw new WherryError(

@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Clock, type Logger, systemClock, WherryError } from '@wherry/base';
+import { type Clock, KeyedMutex, type Logger, systemClock } from '@wherry/base';
 import { type Digest, hostPlatform, type ImageConfig, type Platform, parseReference } from '@wherry/oci';
-import type { ImageService, ImageStatus, PullOptions } from '@wherry/runtime';
+import type { ImageService, ImageStatus, PullOptions, RegistryAuth } from '@wherry/runtime';
 import { saveArchive } from './archive/save-archive.ts';
 import { ContentStore } from './content/content-store.ts';
 import { Pins } from './content/pins.ts';
@@ -20,6 +20,7 @@ import type {
   ImageLibrary,
   ImageSummary,
   PruneImagesOptions,
+  PulledImage,
   PushedTag,
   PushOptions,
   RemovedPart,
@@ -37,7 +38,13 @@ import { type LoadedImage, type LoadOptions, loadArchive } from './library/load-
 import { pruneImages, removeImage } from './library/remove-image.ts';
 import { tagImage } from './library/tag-image.ts';
 import { type ImageRecord, type LayerRecord, Metadata, type MetadataState } from './metadata.ts';
+import type { RegistrySettings } from './registry/endpoint.ts';
+import { login } from './registry/login.ts';
 import { pull } from './registry/pull.ts';
+import { push } from './registry/push.ts';
+import type { Dialect } from './registry/registry-failure.ts';
+import { remoteTags } from './registry/remote-tags.ts';
+import { search } from './registry/search.ts';
 import type { Rootfs, RootfsSource } from './rootfs.ts';
 import type { StoreParts } from './store-parts.ts';
 import { LayerThreads } from './threads/layer-threads.ts';
@@ -50,6 +57,7 @@ export interface ImageStoreOptions {
   /** What to choose from multi-platform images (default: this machine's). */
   readonly platform?: Platform | undefined;
   /** Of one unpacked layer (default: 64 GiB, two million files). */
+  readonly registries?: RegistrySettings | undefined;
   readonly largestLayer?: { readonly bytes: number; readonly entries: number } | undefined;
 }
 
@@ -119,6 +127,8 @@ function makeParts({
     garbage: new GarbageCollector({ content, layers, metadata, holds, pins }),
     events: new ImageEvents(log),
     finder: new ImageFinder(metadata, content),
+    registries: options.registries ?? {},
+    downloads: new KeyedMutex(),
   };
 }
 
@@ -146,17 +156,11 @@ class LocalImageStore implements ImageStore {
   }
 
   async pullImage(reference: string, options: PullOptions = {}): Promise<string> {
-    const { registrar, clock, log, platform } = this.#parts;
-    const image = await pull(parseReference(reference), {
-      ...options,
-      signal: this.#signal(options.signal),
-      platform: options.platform ?? platform,
-      registrar,
-      clock,
-      log,
-    });
-    log.info('image pulled', { reference, id: image.id });
-    return image.id;
+    return (await this.#pull(reference, options, 'containerd')).id;
+  }
+
+  async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
+    return await this.#pull(reference, options, 'docker');
   }
 
   async removeImage(reference: string): Promise<void> {
@@ -299,20 +303,22 @@ class LocalImageStore implements ImageStore {
     return saveArchive(this.#parts, references, options.platform);
   }
 
-  async push(_reference: string, _options: PushOptions): Promise<readonly PushedTag[]> {
-    throw new WherryError('unsupported', 'pushing images is not there yet');
+  async push(reference: string, options: PushOptions): Promise<readonly PushedTag[]> {
+    return await push(this.#parts, reference, { ...options, signal: this.#signal(options.signal) });
   }
 
-  async remoteTags(_repository: string, _options: PullOptions = {}): Promise<readonly string[]> {
-    throw new WherryError('unsupported', 'listing remote tags is not there yet');
+  async remoteTags(repository: string, options: PullOptions = {}): Promise<readonly string[]> {
+    const signal = this.#signal(options.signal);
+    return await remoteTags(this.#parts, parseReference(repository), { ...options, signal });
   }
 
-  async search(): Promise<readonly SearchResult[]> {
-    throw new WherryError('unsupported', 'searching is not there yet');
+  async search(term: string, options: Parameters<ImageLibrary['search']>[1] = {}): Promise<readonly SearchResult[]> {
+    return await search(term, { ...options, registries: this.#parts.registries, signal: this.#closing.signal });
   }
 
-  async login(): Promise<{ status: string; identityToken: string }> {
-    throw new WherryError('unsupported', 'logging in is not there yet');
+  async login(server: string, auth: RegistryAuth): ReturnType<ImageLibrary['login']> {
+    const { registries, clock } = this.#parts;
+    return await login(server, auth, { registries, clock, signal: this.#closing.signal });
   }
 
   onEvent(listener: (event: ImageEvent) => void): Disposable {
@@ -327,6 +333,18 @@ class LocalImageStore implements ImageStore {
     this.#closing.abort();
     await this.#parts.threads[Symbol.asyncDispose]();
     await this.#parts.metadata[Symbol.asyncDispose]();
+  }
+
+  async #pull(reference: string, options: PullOptions, dialect: Dialect): Promise<PulledImage> {
+    const image = await pull(parseReference(reference), {
+      ...options,
+      signal: this.#signal(options.signal),
+      platform: options.platform ?? this.#parts.platform,
+      parts: this.#parts,
+      dialect,
+    });
+    this.#parts.log.info('image pulled', { reference, id: image.id });
+    return image;
   }
 
   #signal(signal: AbortSignal | undefined): AbortSignal {

@@ -9,6 +9,7 @@ export {
 } from './image-store.ts';
 export type { LoadedImage, LoadOptions } from './library/load-archive.ts';
 export type { ImageRecord, LayerRecord } from './metadata.ts';
+export type { RegistrySettings } from './registry/endpoint.ts';
 export * from './rootfs.ts';
 export type { TarHeader, TarType } from './tar/tar-entry.ts';
 export { readTar, type TarEntry } from './tar/tar-reader.ts';

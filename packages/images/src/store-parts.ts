@@ -1,4 +1,4 @@
-import type { Clock, Logger } from '@wherry/base';
+import type { Clock, KeyedMutex, Logger } from '@wherry/base';
 import type { Platform } from '@wherry/oci';
 import type { ContentStore } from './content/content-store.ts';
 import type { Pins } from './content/pins.ts';
@@ -10,6 +10,7 @@ import type { ImageRegistrar } from './image-registrar.ts';
 import type { LayerStore } from './layers/layer-store.ts';
 import type { UnpackLimits } from './layers/unpack.ts';
 import type { Metadata } from './metadata.ts';
+import type { RegistrySettings } from './registry/endpoint.ts';
 import type { LayerThreads } from './threads/layer-threads.ts';
 
 /** What the operations of one image store share. */
@@ -30,4 +31,7 @@ export interface StoreParts {
   readonly garbage: GarbageCollector;
   readonly events: ImageEvents;
   readonly finder: ImageFinder;
+  readonly registries: RegistrySettings;
+  /** One download of a blob at a time. */
+  readonly downloads: KeyedMutex;
 }

@@ -69,8 +69,17 @@ export interface ResourcesSpec {
     readonly minor?: number;
     readonly access?: string;
   }[];
-  readonly memory?: { readonly limit?: number; readonly swap?: number };
+  readonly memory?: {
+    readonly limit?: number;
+    readonly swap?: number;
+    readonly reservation?: number;
+    readonly swappiness?: number;
+    readonly disableOOMKiller?: boolean;
+  };
+  readonly blockIO?: BlockIoSpec;
   readonly cpu?: {
+    readonly realtimePeriod?: number;
+    readonly realtimeRuntime?: number;
     readonly shares?: number;
     readonly quota?: number;
     readonly period?: number;
@@ -80,6 +89,19 @@ export interface ResourcesSpec {
   readonly pids?: { readonly limit: number };
   readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: number }[];
   readonly unified?: Readonly<Record<string, string>>;
+}
+
+export interface BlockIoSpec {
+  readonly throttleReadBpsDevice?: readonly ThrottleSpec[];
+  readonly throttleWriteBpsDevice?: readonly ThrottleSpec[];
+  readonly throttleReadIOPSDevice?: readonly ThrottleSpec[];
+  readonly throttleWriteIOPSDevice?: readonly ThrottleSpec[];
+}
+
+export interface ThrottleSpec {
+  readonly major: number;
+  readonly minor: number;
+  readonly rate: number;
 }
 
 export interface DeviceSpec {

@@ -17,4 +17,6 @@ export interface RegistryContext {
   readonly upstream: Upstream | undefined;
   /** Whether who asked may do this too: nothing is refused. */
   allows(exchange: Exchange, name: RepositoryName, action: Action): boolean;
+  /** Whether the repository is shown to who asked in lists. */
+  lists(exchange: Exchange, name: RepositoryName): boolean;
 }

@@ -1,5 +1,11 @@
 export { type AccessRule, type Action, parseAccessRules } from './auth/access.ts';
-export { createRegistry, type Registry, type RegistryOptions } from './registry.ts';
+export type { AuthOptions } from './auth/open-authentication.ts';
+export { type RepositorySummary, summarise, type TagSummary } from './inventory.ts';
+export { formatBytes } from './page/catalogue.ts';
+export type { UpstreamOptions } from './proxy/upstream-client.ts';
+export { type CollectionOptions, createRegistry, type Registry, type RegistryOptions } from './registry.ts';
 export type { Listener, ListenOptions } from './server.ts';
 export type { BlobStore } from './storage/blob-store.ts';
 export type { Quotas } from './storage/contents.ts';
+export { sendCommand } from './storage/folder-lock.ts';
+export type { CollectReport } from './storage/garbage.ts';

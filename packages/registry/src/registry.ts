@@ -8,14 +8,18 @@ import {
   systemClock,
   systemRandom,
 } from '@wherry/base';
-import { type Authentication, openAccess } from './auth/authentication.ts';
+import { type AuthOptions, openAuthentication } from './auth/open-authentication.ts';
 import type { RegistryContext } from './context.ts';
-import { dispatch } from './protocol/dispatch.ts';
-import type { Exchange } from './protocol/exchange.ts';
-import { refusal, refusalOf } from './refusal.ts';
+import { Metrics } from './metrics.ts';
+import { PullThrough } from './proxy/pull-through.ts';
+import { UpstreamClient, type UpstreamOptions } from './proxy/upstream-client.ts';
+import { RequestHandler } from './request-handler.ts';
 import { type Listener, type ListenOptions, listen } from './server.ts';
 import type { BlobStore } from './storage/blob-store.ts';
 import { Contents, type Quotas } from './storage/contents.ts';
+import { makeFolder } from './storage/files.ts';
+import { lockFolder } from './storage/folder-lock.ts';
+import { type CollectOptions, type CollectReport, collect } from './storage/garbage.ts';
 import { TlsFiles } from './tls-files.ts';
 
 export interface RegistryOptions {
@@ -26,6 +30,7 @@ export interface RegistryOptions {
   readonly log?: Logger | undefined;
   readonly clock?: Clock | undefined;
   readonly random?: Random | undefined;
+  readonly auth?: AuthOptions | undefined;
   readonly quotas?: Quotas | undefined;
   /** Uploads at once (default: 1000). */
   readonly mostUploads?: number | undefined;
@@ -34,92 +39,150 @@ export interface RegistryOptions {
   readonly readOnly?: boolean | undefined;
   /** Whole URLs in `Location`, as the reference registry writes them (default: paths). */
   readonly absoluteLocations?: boolean | undefined;
+  /** `https://host` under which clients reach the registry, where that is not what they say. */
   readonly externalUrl?: string | undefined;
+  /** Serve what this registry has, and keep it: a pull-through cache. It is not pushed to. */
+  readonly proxy?: UpstreamOptions | undefined;
+  readonly collection?: CollectionOptions | undefined;
+}
+
+/** How garbage is collected while the registry runs. */
+export interface CollectionOptions {
+  /** Between collections, ms (default: a day; 0 for never by itself). */
+  readonly interval?: number | undefined;
+  /** What nobody pushed or asked for within it may go, ms (default: a day). */
+  readonly grace?: number | undefined;
+  /** Collect manifests without tags too. */
+  readonly untagged?: boolean | undefined;
+  /** Of a cache: drop what nobody pulled for so long, ms (default: a week). */
+  readonly unusedFor?: number | undefined;
 }
 
 /** A registry: OCI distribution-spec 1.1. */
 export interface Registry extends AsyncDisposable {
   /** Answers on a port; any number of them. Ends with the registry. */
   listen(options?: ListenOptions): Promise<Listener>;
+  /** Collects garbage now; pushes and pulls go on meanwhile. Calls at the same time share one collection. */
+  collectGarbage(options?: Pick<CollectionOptions, 'grace' | 'untagged'>): Promise<CollectReport>;
 }
 
 const day = 24 * 60 * 60 * 1000;
 
 /** Opens or creates a registry. Throws `unavailable` where another process has it, `unsupported` for a later format. */
 export async function createRegistry(options: RegistryOptions): Promise<Registry> {
-  const { log = silentLogger, clock = systemClock, random = systemRandom } = options;
-  const contents = await Contents.open({
-    directory: options.directory,
-    blobs: options.blobs,
-    clock,
-    random,
-    quotas: options.quotas ?? {},
-    mostUploads: options.mostUploads ?? 1000,
-    uploadLifetime: options.uploadLifetime ?? day,
-  });
-  const auth = openAccess;
-  const context: RegistryContext = {
-    contents,
-    log,
-    readOnly: options.readOnly ?? false,
-    absoluteLocations: options.absoluteLocations ?? false,
-    externalUrl: options.externalUrl,
-    upstream: undefined,
-    allows: (exchange, name, action) => auth.allows(exchange.identity, name, action),
-  };
-  return new LocalRegistry(context, auth);
+  const { directory, log = silentLogger, clock = systemClock, random = systemRandom } = options;
+  const resources = new DisposalStack(log);
+  try {
+    await makeFolder(directory);
+    let registry: LocalRegistry | undefined;
+    const control = async (command: string, parameters: URLSearchParams): Promise<unknown> =>
+      command === 'gc' ? await registry?.collectGarbage({ untagged: parameters.get('untagged') === 'true' }) : {};
+    resources.use(await lockFolder(directory, control), 'lock');
+    const contents = await Contents.open({
+      directory,
+      blobs: options.blobs,
+      clock,
+      random,
+      quotas: options.quotas ?? {},
+      mostUploads: options.mostUploads ?? 1000,
+      uploadLifetime: options.uploadLifetime ?? day,
+    });
+    resources.defer(() => contents.settled(), 'changes');
+    const place = { directory, log, random, now: () => clock.now() };
+    const { auth, tokenService } = await openAuthentication(options.auth ?? {}, place, resources);
+    const upstream = options.proxy && new PullThrough(contents, new UpstreamClient(options.proxy), log);
+    if (upstream) resources.use(upstream, 'upstream');
+    const context: RegistryContext = {
+      contents,
+      log,
+      readOnly: options.readOnly ?? false,
+      absoluteLocations: options.absoluteLocations ?? false,
+      externalUrl: options.externalUrl?.replace(/\/$/, ''),
+      upstream,
+      allows: (exchange, name, action) => auth.allows(exchange.identity, name, action),
+      lists: (exchange, name) => auth.lists(exchange.identity, name),
+    };
+    const metrics = new Metrics(contents);
+    const handler = new RequestHandler(context, auth, tokenService, metrics);
+    registry = new LocalRegistry(context, handler, metrics, clock, resources, options);
+    registry.start();
+    return registry;
+  } catch (error) {
+    await resources[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 class LocalRegistry implements Registry {
   readonly #context: RegistryContext;
-  readonly #auth: Authentication;
+  readonly #handler: RequestHandler;
+  readonly #metrics: Metrics;
+  readonly #clock: Clock;
   readonly #resources: DisposalStack;
+  readonly #options: CollectOptions & { readonly interval: number };
+  readonly #closing = new AbortController();
+  #collecting: Promise<CollectReport> | undefined;
+  #timer: Disposable | undefined;
 
-  constructor(context: RegistryContext, auth: Authentication) {
+  constructor(
+    context: RegistryContext,
+    handler: RequestHandler,
+    metrics: Metrics,
+    clock: Clock,
+    resources: DisposalStack,
+    { collection = {}, proxy }: RegistryOptions,
+  ) {
     this.#context = context;
-    this.#auth = auth;
-    this.#resources = new DisposalStack(context.log);
+    this.#handler = handler;
+    this.#metrics = metrics;
+    this.#clock = clock;
+    this.#resources = resources;
+    this.#options = {
+      interval: collection.interval ?? day,
+      grace: collection.grace ?? day,
+      untagged: collection.untagged ?? false,
+      unusedFor: proxy ? (collection.unusedFor ?? 7 * day) : undefined,
+      signal: this.#closing.signal,
+    };
+  }
+
+  start(): void {
+    const { interval } = this.#options;
+    if (interval === 0) return;
+    this.#timer = this.#clock.after(interval, () => {
+      void this.collectGarbage()
+        .catch((error: unknown) => this.#context.log.error('garbage not collected', { error: messageOf(error) }))
+        .finally(() => {
+          if (!this.#closing.signal.aborted) this.start();
+        });
+    });
   }
 
   async listen(options: ListenOptions = {}): Promise<Listener> {
     const tls = options.tls && new TlsFiles(options.tls);
-    const { log } = this.#context;
-    return this.#resources.use(await listen(options, tls, (exchange) => this.#handle(exchange), log), 'listener');
+    const opened = await listen(options, tls, (exchange) => this.#handler.handle(exchange), this.#context.log);
+    return this.#resources.use(opened, 'listener');
+  }
+
+  async collectGarbage(options: Pick<CollectionOptions, 'grace' | 'untagged'> = {}): Promise<CollectReport> {
+    this.#collecting ??= this.#collect(options).finally(() => {
+      this.#collecting = undefined;
+    });
+    return await this.#collecting;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    this.#timer?.[Symbol.dispose]();
+    await this.#collecting?.catch(() => undefined);
     await this.#resources[Symbol.asyncDispose]();
   }
 
-  async #handle(exchange: Exchange): Promise<void> {
-    const began = performance.now();
-    try {
-      if (exchange.path === '/v2' || exchange.path.startsWith('/v2/'))
-        await dispatch(this.#context, this.#auth, exchange);
-      else throw refusal('NAME_UNKNOWN', 'not found');
-    } catch (error) {
-      const { status } = refusalOf(error);
-      if (status === 500 && !exchange.request.destroyed)
-        this.#context.log.error('request failed', {
-          method: exchange.method,
-          path: exchange.path,
-          error: messageOf(error),
-        });
-      exchange.fail(error);
-    }
-    await exchange.closed;
-    this.#report(exchange, performance.now() - began);
-  }
-
-  #report(exchange: Exchange, ms: number): void {
-    this.#context.log.info('request', {
-      method: exchange.method,
-      path: exchange.path.slice(0, 500),
-      status: exchange.response.statusCode,
-      ms: Math.round(ms),
-      sent: exchange.bytesSent,
-      received: exchange.bytesReceived,
-      ...(exchange.identity.user !== undefined && { user: exchange.identity.user }),
-    });
+  async #collect({ grace, untagged }: Pick<CollectionOptions, 'grace' | 'untagged'>): Promise<CollectReport> {
+    const settings = { ...this.#options, ...(grace !== undefined && { grace }), ...(untagged && { untagged }) };
+    const report = await collect(this.#context.contents, settings);
+    this.#metrics.collected(report);
+    this.#context.log.info('garbage collected', { ...report });
+    return report;
   }
 }

@@ -182,9 +182,12 @@ export interface SecurityContext {
   readonly addCapabilities?: readonly string[] | undefined; // without CAP_; 'ALL' allowed
   readonly dropCapabilities?: readonly string[] | undefined;
   readonly runAsUser?: number | undefined;
+  /** `name`, `uid`, `name:group`, `uid:gid`, looked up in the container's root. */
   readonly runAsUsername?: string | undefined;
   readonly runAsGroup?: number | undefined;
   readonly supplementalGroups?: readonly number[] | undefined;
+  /** Names or numbers, looked up in the container's root. */
+  readonly supplementalGroupNames?: readonly string[] | undefined;
   readonly readonlyRootfs?: boolean | undefined;
   readonly noNewPrivileges?: boolean | undefined;
   readonly seccomp?:
@@ -359,6 +362,8 @@ export interface PullOptions {
   readonly auth?: RegistryAuth | undefined;
   readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string } | undefined;
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
+  /** Once it is known what the reference names: the digest of a manifest or index. */
+  readonly onResolved?: ((digest: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

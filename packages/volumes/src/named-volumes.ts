@@ -1,6 +1,8 @@
+export { type NamedVolumesOptions, openNamedVolumes } from './named/local-volumes.ts';
+
 /** Docker's volumes of the local driver: folders by name, or file systems mounted while somebody uses them. */
 export interface NamedVolumes extends AsyncDisposable {
-  /** Makes a volume; one of the same name, driver and options is given back as it is. Throws `conflict`, `invalid`. */
+  /** Makes a volume; one of the same name is given back as it is, as dockerd does. Throws `invalid`, `notFound` (driver). */
   create(request: CreateVolume): Promise<VolumeRecord>;
   find(name: string): VolumeRecord | undefined;
   list(): readonly VolumeRecord[];
@@ -21,7 +23,7 @@ export interface NamedVolumes extends AsyncDisposable {
   /** The user's container has ended; a file system without users is unmounted. Idempotent. */
   unmount(name: string, user: string): Promise<void>;
   /**
-   * Fills an empty, never filled volume with what an image has at that place: content, owners, modes, extended
+   * Fills an empty volume with what an image has at that place: content, owners, modes, extended
    * attributes. `source` is opened beneath `root`, so links in an image lead nowhere else.
    */
   copyUp(name: string, root: string, source: string): Promise<void>;

@@ -22,7 +22,7 @@ export async function destroyMachine(config: ClusterConfig, surroundings: Surrou
       clock: surroundings.clock,
     });
     const engine = await startEngine(config, { network: network ?? noPods, images }, surroundings);
-    await engine.destroyAll();
+    await engine.destroyAll({ keepRestartable: true });
     await engine[Symbol.asyncDispose]();
   } finally {
     await network?.destroy();

@@ -130,6 +130,8 @@ export interface LogsRequest {
   readonly timestamps: boolean;
   readonly details: boolean;
   readonly tail?: number | undefined;
+  /** Ends the output at once, that of a quiet log that is followed, too. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** `X-Docker-Container-Path-Stat`. `mode` has Go's `os.FileMode` bits. */

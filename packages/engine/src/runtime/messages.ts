@@ -1,3 +1,7 @@
+/** By their number (`asm-generic/resource.h`). */
+const resourceLimits =
+  'CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME'.split(' ');
+
 /**
  * What users know a failed start by: the words of runc, which everybody searches for. crun's own are
  * translated where both say the same; anything else is passed on.
@@ -14,6 +18,13 @@ export function startFailure(message: string, args: readonly string[]): string {
   }
   if (/^open executable: (Operation not permitted|Permission denied)/.test(text))
     return `exec: ${JSON.stringify(program)}: permission denied`;
+  const limit = /^setrlimit `RLIMIT_([A-Z]+)`: (.*)$/.exec(text);
+  if (limit) {
+    const type = resourceLimits.indexOf(limit[1] as string);
+    return `error during container init: error setting rlimits for ready process: error setting rlimit type ${type}: ${(limit[2] ?? '').toLowerCase()}`;
+  }
+  if (/^write to \/proc\/self\/oom_score_adj: Permission denied/.test(text))
+    return "can't get final child's PID from pipe: EOF";
   const folder = /^chdir `(.*)`: (.*)$/.exec(text);
   if (folder)
     return `chdir to cwd (${JSON.stringify(folder[1])}) set in config.json failed: ${(folder[2] ?? '').toLowerCase()}`;

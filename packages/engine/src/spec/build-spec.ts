@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { WherryError } from '@wherry/base';
+import type { CgroupFeatures } from '@wherry/linux';
 import type { ImageConfig, LinuxSpec, ProcessSpec, RuntimeSpec } from '@wherry/oci';
 import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
 import { availableCapabilities, capabilitiesOf } from './capabilities.ts';
 import { devicesOf } from './devices.ts';
-import { mountsOf, type SandboxFiles } from './mounts.ts';
+import { initPath, mountsOf, type SandboxFiles } from './mounts.ts';
 import { maskedPaths, readonlyPaths } from './paths.ts';
 import { resourcesSpec } from './resources.ts';
 import { seccompOf } from './seccomp.ts';
@@ -33,6 +34,7 @@ export interface SpecRequest {
   readonly cgroupsPath: string;
   /** Of the host. */
   readonly cgroupVersion: 1 | 2;
+  readonly cgroupFeatures: CgroupFeatures;
 }
 
 const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -56,14 +58,13 @@ function processSpec({ rootfs, image, config, sandbox }: SpecRequest): ProcessSp
   return {
     terminal: config.tty,
     user: resolveUser(rootfs, image.config?.User ?? '', security),
-    args: commandOf(config, image),
+    args: config.init === true ? [initPath, '--', ...commandOf(config, image)] : commandOf(config, image),
     env: environmentOf(config, image, sandbox),
     cwd: config.workingDir || image.config?.WorkingDir || '/',
     capabilities: capabilitiesOf(security),
+    ...(config.rlimits?.length ? { rlimits: config.rlimits.map(rlimit) } : {}),
     noNewPrivileges: security.noNewPrivileges === true,
-    ...(config.resources?.oomScoreAdj === undefined
-      ? {}
-      : { oomScoreAdj: possibleOomScore(config.resources.oomScoreAdj) }),
+    ...oomScore(config),
     ...(security.apparmorProfile === undefined || security.apparmorProfile === ''
       ? {}
       : { apparmorProfile: security.apparmorProfile }),
@@ -97,7 +98,7 @@ function environmentOf(config: ContainerConfig, image: SpecRequest['image'], san
   return [...values].map(([name, value]) => `${name}=${value}`);
 }
 
-function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion }: SpecRequest): LinuxSpec {
+function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion, cgroupFeatures }: SpecRequest): LinuxSpec {
   const { security } = config;
   const privileged = security.privileged === true;
   const devices = devicesOf(config);
@@ -122,7 +123,7 @@ function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion }: SpecReque
       ...(cgroup === 'private' ? [{ type: 'cgroup' as const }] : []),
     ],
     cgroupsPath,
-    resources: { ...resourcesSpec(config.resources ?? {}, cgroupVersion), devices: devices.rules },
+    resources: { ...resourcesSpec(config.resources ?? {}, cgroupVersion, cgroupFeatures), devices: devices.rules },
     devices: devices.devices,
     ...(seccomp === undefined ? {} : { seccomp }),
     ...rootPropagation(config),
@@ -133,13 +134,30 @@ function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion }: SpecReque
 
 /** Mounts travel through the container's root only when one of its mounts asks for it. */
 function rootPropagation(config: ContainerConfig): { readonly rootfsPropagation?: string } {
-  const kinds = config.mounts.map((mount) => mount.propagation);
-  if (kinds.includes('rshared')) return { rootfsPropagation: 'rshared' };
-  return kinds.includes('rslave') ? { rootfsPropagation: 'rslave' } : {};
+  const kinds = config.mounts.map((mount) => mount.propagation?.replace(/^r/, ''));
+  if (kinds.includes('shared')) return { rootfsPropagation: 'rshared' };
+  return kinds.includes('slave') ? { rootfsPropagation: 'rslave' } : {};
 }
 
-/** Without CAP_SYS_RESOURCE a score can only rise: then the own one is the least (containerd's `restrict_oom_score_adj`). */
-function possibleOomScore(wanted: number): number {
-  if (availableCapabilities().has('SYS_RESOURCE')) return wanted;
-  return Math.max(wanted, Number(readFileSync('/proc/self/oom_score_adj', 'utf8')));
+/** `nofile` and `RLIMIT_NOFILE` are the same; −1 is no limit. */
+function rlimit({ name, soft, hard }: NonNullable<ContainerConfig['rlimits']>[number]): {
+  readonly type: string;
+  readonly soft: number;
+  readonly hard: number;
+} {
+  const type = `RLIMIT_${name.toUpperCase().replace(/^RLIMIT_/, '')}`;
+  if (!/^RLIMIT_[A-Z]+$/.test(type)) throw new WherryError('invalid', `invalid ulimit type: ${name}`);
+  return { type, soft, hard };
+}
+
+/**
+ * Without CAP_SYS_RESOURCE a score can only rise. For a pod the own one is then the least (containerd's
+ * `restrict_oom_score_adj`); docker lets a container that wants less fail.
+ */
+function oomScore({ resources, restartable }: ContainerConfig): { readonly oomScoreAdj?: number } {
+  const wanted = resources?.oomScoreAdj;
+  if (wanted === undefined) return {};
+  if (availableCapabilities().has('SYS_RESOURCE') || (restartable === true && wanted < 0))
+    return { oomScoreAdj: wanted };
+  return { oomScoreAdj: Math.max(wanted, Number(readFileSync('/proc/self/oom_score_adj', 'utf8'))) };
 }

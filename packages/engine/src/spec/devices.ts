@@ -1,6 +1,7 @@
-import { lstatSync, readdirSync, type Stats, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { WherryError } from '@wherry/base';
+import { numbersOfDevice } from '@wherry/linux';
 import type { DeviceSpec, ResourcesSpec } from '@wherry/oci';
 import type { ContainerConfig } from '@wherry/runtime';
 
@@ -9,23 +10,58 @@ export interface ContainerDevices {
   readonly rules: NonNullable<ResourcesSpec['devices']>;
 }
 
+type DeviceRule = NonNullable<ResourcesSpec['devices']>[number];
+
 /** Device nodes of a container beyond the runtime's own (null, zero, tty, …), and who may use what. */
 export function devicesOf(config: ContainerConfig): ContainerDevices {
-  if (config.security.privileged === true)
-    return { devices: hostDevices('/dev'), rules: [{ allow: true, access: 'rwm' }] };
-  const devices: DeviceSpec[] = [];
-  const rules: { allow: boolean; type?: string; major?: number; minor?: number; access?: string }[] = [
-    { allow: false, access: 'rwm' },
-  ];
-  for (const { hostPath, containerPath, permissions } of config.devices ?? []) {
-    if (!/^[rwm]{1,3}$/.test(permissions))
-      throw new WherryError('invalid', `device ${hostPath}: permissions ${JSON.stringify(permissions)}`);
-    const device = deviceAt(hostPath, containerPath, (path) => statSync(path));
-    if (device === undefined) throw new WherryError('invalid', `${hostPath} is not a device`);
-    devices.push(device);
-    rules.push({ allow: true, type: device.type, major: device.major, minor: device.minor, access: permissions });
+  const given = (config.devices ?? []).map(givenDevices);
+  if (config.security.privileged === true) {
+    const devices = new Map(hostDevices('/dev').map((device) => [device.path, device]));
+    for (const device of given.flatMap((each) => each.devices)) devices.set(device.path, device);
+    return { devices: [...devices.values()], rules: [{ allow: true, access: 'rwm' }] };
   }
+  return {
+    devices: given.flatMap((each) => each.devices),
+    rules: [
+      { allow: false, access: 'rwm' },
+      ...given.flatMap((each) => each.rules),
+      ...(config.deviceCgroupRules ?? []).map(deviceRule),
+    ],
+  };
+}
+
+/** A device, or all below a folder of them. */
+function givenDevices({ hostPath, containerPath, permissions }: NonNullable<ContainerConfig['devices']>[number]): {
+  readonly devices: readonly DeviceSpec[];
+  readonly rules: readonly DeviceRule[];
+} {
+  if (!/^[rwm]{1,3}$/.test(permissions))
+    throw new WherryError('invalid', `device ${hostPath}: permissions ${JSON.stringify(permissions)}`);
+  const single = deviceAt(hostPath, containerPath, (path) => statSync(path));
+  const devices = single === undefined ? devicesBelow(hostPath, containerPath) : [single];
+  if (devices.length === 0) throw new WherryError('invalid', `${hostPath} is not a device`);
+  const rules = devices.map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: permissions }));
   return { devices, rules };
+}
+
+function devicesBelow(hostPath: string, containerPath: string): DeviceSpec[] {
+  const folder = realpathSync(hostPath);
+  if (!statSync(folder).isDirectory()) return [];
+  return hostDevices(folder).map((device) => ({ ...device, path: join(containerPath, relative(folder, device.path)) }));
+}
+
+/** `c 1:3 rwm`, `b 8:* r`, `a *:* rwm` (cgroup v1's `devices.allow`). */
+function deviceRule(text: string): DeviceRule {
+  const match = /^([abc]) (\d+|\*):(\d+|\*) ([rwm]{1,3})$/.exec(text);
+  if (match === null) throw new WherryError('invalid', `invalid device cgroup format ${JSON.stringify(text)}`);
+  const [, type = 'a', major = '*', minor = '*', access = 'rwm'] = match;
+  return {
+    allow: true,
+    type,
+    ...(major === '*' ? {} : { major: Number(major) }),
+    ...(minor === '*' ? {} : { minor: Number(minor) }),
+    access,
+  };
 }
 
 /** These the runtime or our mounts provide. */
@@ -49,10 +85,7 @@ function deviceAt(hostPath: string, path: string, look: (path: string) => Stats)
     throw new WherryError('notFound', `there is no device ${hostPath}`, { cause: error });
   }
   if (!status.isCharacterDevice() && !status.isBlockDevice()) return undefined;
-  // makedev(3): twelve bits of major, twenty of minor as the kernel interleaves them.
-  const number = BigInt(status.rdev);
-  const major = Number(((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn));
-  const minor = Number((number & 0xffn) | ((number >> 12n) & ~0xffn));
+  const { major, minor } = numbersOfDevice(status.rdev);
   const type = status.isBlockDevice() ? 'b' : 'c';
   return { path, type, major, minor, fileMode: status.mode & 0o777, uid: status.uid, gid: status.gid };
 }

@@ -1,9 +1,9 @@
 import { realpathSync, statSync } from 'node:fs';
 import { isAbsolute, normalize } from 'node:path';
 import { errnoOf, WherryError } from '@wherry/base';
-import { mountHolding } from '@wherry/linux';
+import { findProgram, mountHolding } from '@wherry/linux';
 import type { MountSpec } from '@wherry/oci';
-import type { ContainerConfig, Mount } from '@wherry/runtime';
+import type { ContainerConfig, Mount, TmpfsMount } from '@wherry/runtime';
 
 /** Files and folders of the sandbox that each of its containers sees. */
 export interface SandboxFiles {
@@ -15,8 +15,9 @@ export interface SandboxFiles {
 
 /** All mounts of a container, in the order in which they are made. */
 export function mountsOf(config: ContainerConfig, files: SandboxFiles): MountSpec[] {
-  const own = config.mounts.map(checkedMount);
+  const own = [...config.mounts.map(checkedMount), ...(config.tmpfs ?? []).map(tmpfsMount), ...initMount(config)];
   const privileged = config.security.privileged === true;
+  const writableCgroups = privileged || config.security.writableCgroups === true;
   const taken = new Set(own.map((mount) => mount.destination));
   const standard: MountSpec[] = [
     { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
@@ -32,7 +33,6 @@ export function mountsOf(config: ContainerConfig, files: SandboxFiles): MountSpe
       source: 'devpts',
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
     },
-    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
     {
       destination: '/sys',
       type: 'sysfs',
@@ -43,9 +43,10 @@ export function mountsOf(config: ContainerConfig, files: SandboxFiles): MountSpe
       destination: '/sys/fs/cgroup',
       type: 'cgroup',
       source: 'cgroup',
-      options: ['nosuid', 'noexec', 'nodev', 'relatime', privileged ? 'rw' : 'ro'],
+      options: ['nosuid', 'noexec', 'nodev', 'relatime', writableCgroups ? 'rw' : 'ro'],
     },
-    ...(files.shm === undefined ? [] : [bind('/dev/shm', files.shm, ['rw'])]),
+    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
+    ...(files.shm === undefined ? [] : [bind('/dev/shm', files.shm, ['nosuid', 'noexec', 'nodev', 'rw'])]),
     ...(files.hostname === undefined ? [] : [bind('/etc/hostname', files.hostname, ['rw'])]),
     ...(files.resolvConf === undefined ? [] : [bind('/etc/resolv.conf', files.resolvConf, ['rw'])]),
   ];
@@ -64,11 +65,15 @@ const bind = (destination: string, source: string, options: readonly string[]): 
 
 const depthOf = (path: string): number => path.split('/').filter((part) => part !== '').length;
 
+function checkDestination(path: string): void {
+  if (!isAbsolute(path) || normalize(path) === '/')
+    throw new WherryError('invalid', `cannot mount over ${JSON.stringify(path)}`);
+}
+
 function checkedMount(mount: Mount): MountSpec {
   if (!isAbsolute(mount.hostPath))
     throw new WherryError('invalid', `the mount source ${JSON.stringify(mount.hostPath)} is not absolute`);
-  if (!isAbsolute(mount.containerPath) || normalize(mount.containerPath) === '/')
-    throw new WherryError('invalid', `cannot mount over ${JSON.stringify(mount.containerPath)}`);
+  checkDestination(mount.containerPath);
   try {
     statSync(mount.hostPath);
   } catch (error) {
@@ -79,26 +84,76 @@ function checkedMount(mount: Mount): MountSpec {
       { cause: error },
     );
   }
-  if (mount.propagation === 'rshared' || mount.propagation === 'rslave')
-    checkPropagation(mount.hostPath, mount.propagation);
-  const options = [mount.readOnly === true ? (mount.recursiveReadOnly === true ? 'rro' : 'ro') : 'rw'];
+  checkPropagation(mount.hostPath, mount.propagation);
+  const recursive = mount.recursive !== false;
   const propagation =
-    mount.propagation === undefined || mount.propagation === 'private' ? 'rprivate' : mount.propagation;
+    mount.propagation === undefined || mount.propagation === 'private'
+      ? // crun takes the mounts below along for any recursive flag.
+        recursive
+        ? 'rprivate'
+        : 'private'
+      : mount.propagation;
   return {
     destination: normalize(mount.containerPath),
     type: 'bind',
     source: mount.hostPath,
-    options: ['rbind', propagation, ...options],
+    options: [
+      recursive ? 'rbind' : 'bind',
+      propagation,
+      mount.readOnly === true ? (mount.recursiveReadOnly === true ? 'rro' : 'ro') : 'rw',
+      ...(mount.idmapped === true ? ['idmap'] : []),
+    ],
   };
 }
 
+/** Safe unless told otherwise: `exec` takes back `noexec`, and so on (docker's rule). */
+const tmpfsDefaults = { exec: 'noexec', suid: 'nosuid', dev: 'nodev' } as const;
+
+function tmpfsMount({ containerPath, options }: TmpfsMount): MountSpec {
+  checkDestination(containerPath);
+  for (const option of options)
+    if (!/^[a-z0-9_]+(=[^,]+)?$/i.test(option))
+      throw new WherryError('invalid', `invalid tmpfs option ${JSON.stringify(option)}`);
+  const defaults = Object.entries(tmpfsDefaults).flatMap(([taken, given]) =>
+    options.includes(taken) || options.includes(given) ? [] : [given],
+  );
+  return {
+    destination: normalize(containerPath),
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: [...defaults, 'rprivate', ...options],
+  };
+}
+
+/** Where the small init is in a container that has one. */
+export const initPath = '/sbin/docker-init';
+
+function initMount({ init }: ContainerConfig): MountSpec[] {
+  if (init !== true) return [];
+  return [{ destination: initPath, type: 'bind', source: findInit(), options: ['bind', 'rprivate', 'ro'] }];
+}
+
+/** One without libraries: the image has none for it. */
+function findInit(): string {
+  for (const name of ['tini-static', 'docker-init', 'catatonit']) {
+    try {
+      return findProgram(name);
+    } catch {
+      // The next one may be there.
+    }
+  }
+  throw new WherryError('unavailable', 'no init for containers is installed: tini-static (in the package tini)');
+}
+
 /** Mounts travel only through a mount of the host that lets them: refused rather than silently not done, as containerd does. */
-function checkPropagation(hostPath: string, wanted: 'rshared' | 'rslave'): void {
+function checkPropagation(hostPath: string, propagation: Mount['propagation']): void {
+  const wanted = propagation?.replace(/^r/, '');
+  if (wanted !== 'shared' && wanted !== 'slave') return;
   const mount = mountHolding(realpathSync(hostPath));
   const shared = mount?.propagation.some((flag) => flag.startsWith('shared:'));
   const slave = mount?.propagation.some((flag) => flag.startsWith('master:'));
-  if (shared === true || (wanted === 'rslave' && slave === true)) return;
-  const kind = wanted === 'rshared' ? 'a shared mount' : 'a shared or slave mount';
+  if (shared === true || (wanted === 'slave' && slave === true)) return;
+  const kind = wanted === 'shared' ? 'a shared mount' : 'a shared or slave mount';
   throw new WherryError(
     'invalid',
     `path ${JSON.stringify(hostPath)} is mounted on ${JSON.stringify(mount?.mountPoint ?? '/')} but it is not ${kind}`,

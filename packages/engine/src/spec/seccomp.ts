@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { arch } from 'node:os';
-import { WherryError } from '@wherry/base';
+import { messageOf, WherryError } from '@wherry/base';
 import type { SeccompSpec } from '@wherry/oci';
 import type { SecurityContext } from '@wherry/runtime';
+import { readSeccompProfile, seccompTarget } from './seccomp-profile.ts';
 
 /** System calls of ordinary programs. What is not here fails with EPERM, as under docker and containerd. */
 const allowed = `
@@ -66,6 +67,7 @@ const vsockFamily = 40;
 /** personality(2): the plain ones, and the query. */
 const personalities = [0x0, 0x0008, 0x20000, 0x20008, 0xffffffff];
 const enosys = 38;
+const longestProfile = 1 << 20;
 
 /** Wherry's default profile for a process with these capabilities (`CAP_…`). Built when first needed. */
 export function defaultSeccompProfile(capabilities: readonly string[]): SeccompSpec {
@@ -107,18 +109,13 @@ export function seccompOf(security: SecurityContext, capabilities: readonly stri
   const wanted = security.seccomp;
   if (security.privileged === true || wanted === undefined || wanted.type === 'Unconfined') return undefined;
   if (wanted.type === 'RuntimeDefault') return defaultSeccompProfile(capabilities);
-  const path = wanted.type === 'Inline' ? 'given' : (wanted.path ?? '');
+  const path = wanted.type === 'Inline' ? undefined : (wanted.path ?? '');
   try {
-    if (wanted.type !== 'Inline' && statSync(path).size > 1 << 20) throw new Error('larger than 1 MiB');
-    const text = wanted.type === 'Inline' ? wanted.profile : readFileSync(path, 'utf8');
-    const profile = JSON.parse(text) as SeccompSpec;
-    if (typeof profile.defaultAction !== 'string') throw new Error('it has no defaultAction');
-    return profile;
+    if (path !== undefined && statSync(path).size > longestProfile) throw new Error('larger than 1 MiB');
+    const text = wanted.type === 'Inline' ? wanted.profile : readFileSync(path as string, 'utf8');
+    return readSeccompProfile(text, seccompTarget(capabilities));
   } catch (error) {
-    throw new WherryError(
-      'invalid',
-      `cannot load seccomp profile ${JSON.stringify(path)}: ${(error as Error).message}`,
-      { cause: error },
-    );
+    const which = path === undefined ? '' : ` ${JSON.stringify(path)}`;
+    throw new WherryError('invalid', `cannot load seccomp profile${which}: ${messageOf(error)}`, { cause: error });
   }
 }

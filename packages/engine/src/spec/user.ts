@@ -5,7 +5,7 @@ import type { SecurityContext } from '@wherry/runtime';
 
 /** passwd and group files come with the image: bounded. */
 const longestFile = 4 << 20;
-const largestId = 2 ** 32 - 2;
+const largestId = 2 ** 31 - 1;
 
 interface Account {
   readonly name: string;
@@ -15,19 +15,19 @@ interface Account {
 
 /**
  * Whom a container runs as. `imageUser` is the image's `User` (`name`, `uid`, `name:group`, …); the
- * security context goes before it. Names are looked up in `/etc/passwd` and `/etc/group` beneath
+ * security context goes before it (`runAsUsername` in the same form). Names are looked up in `/etc/passwd` and `/etc/group` beneath
  * `rootfs`, whose links cannot lead out of it. An unknown name is `invalid`.
  */
 export function resolveUser(rootfs: string, imageUser: string, security: SecurityContext): UserSpec {
-  const [imageName = '', imageGroup] = imageUser.split(':', 2);
-  const wanted = security.runAsUser?.toString() ?? security.runAsUsername ?? imageName;
-  const account = accountOf(rootfs, wanted);
-  const ownGroup = security.runAsUser === undefined && security.runAsUsername === undefined ? imageGroup : undefined;
+  const [name = '', namedGroup] = (security.runAsUsername ?? imageUser).split(':', 2);
+  const account = accountOf(rootfs, security.runAsUser?.toString() ?? name);
+  const ownGroup = security.runAsUser === undefined ? namedGroup : undefined;
   const gid =
     security.runAsGroup ?? (ownGroup === undefined || ownGroup === '' ? account.gid : groupOf(rootfs, ownGroup));
   // With a group named outright the image's memberships do not count (docker's and containerd's rule).
   const memberships = ownGroup === undefined || ownGroup === '' ? membershipsOf(rootfs, account.name) : [];
-  const additional = new Set([gid, ...memberships, ...(security.supplementalGroups ?? [])]);
+  const named = (security.supplementalGroupNames ?? []).map((group) => groupOf(rootfs, group));
+  const additional = new Set([gid, ...memberships, ...(security.supplementalGroups ?? []), ...named]);
   return { uid: account.uid, gid, additionalGids: [...additional].sort((a, b) => a - b) };
 }
 
@@ -35,8 +35,8 @@ function accountOf(rootfs: string, wanted: string): Account {
   if (wanted === '') return accountOf(rootfs, '0');
   const number = idOf(wanted);
   for (const [name = '', , uid, gid] of lines(rootfs, '/etc/passwd'))
-    if (name === wanted || (number !== undefined && idOf(uid) === number))
-      return { name, uid: idOf(uid) ?? 0, gid: idOf(gid) ?? 0 };
+    if (name === wanted || (number !== undefined && uid === String(number)))
+      return { name, uid: fileId(uid), gid: fileId(gid) };
   if (number === undefined)
     throw new WherryError('invalid', `unable to find user ${wanted}: no matching entries in passwd file`);
   return { name: '', uid: number, gid: 0 };
@@ -45,14 +45,14 @@ function accountOf(rootfs: string, wanted: string): Account {
 function groupOf(rootfs: string, wanted: string): number {
   const number = idOf(wanted);
   if (number !== undefined) return number;
-  for (const [name, , gid] of lines(rootfs, '/etc/group')) if (name === wanted) return idOf(gid) ?? 0;
+  for (const [name, , gid] of lines(rootfs, '/etc/group')) if (name === wanted) return fileId(gid);
   throw new WherryError('invalid', `unable to find group ${wanted}: no matching entries in group file`);
 }
 
 function membershipsOf(rootfs: string, user: string): number[] {
   if (user === '') return [];
   return lines(rootfs, '/etc/group').flatMap(([, , gid, members]) =>
-    (members?.split(',') ?? []).includes(user) ? [idOf(gid) ?? 0] : [],
+    (members?.split(',') ?? []).includes(user) ? [fileId(gid)] : [],
   );
 }
 
@@ -64,8 +64,15 @@ function lines(rootfs: string, path: string): string[][] {
     .map((line) => line.trim().split(':'));
 }
 
+/** A number in the image's files; what is none counts as 0, as in runc. */
+function fileId(text: string | undefined): number {
+  const id = /^\d{1,10}$/.test(text ?? '') ? Number(text) : 0;
+  return id <= largestId ? id : 0;
+}
+
 function idOf(text: string | undefined): number | undefined {
   if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined;
   const id = Number(text);
-  return id <= largestId ? id : undefined;
+  if (id > largestId) throw new WherryError('invalid', `uids and gids must be in range 0-${largestId}`);
+  return id;
 }

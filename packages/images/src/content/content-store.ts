@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, systemRandom, WherryError } from '@wherry/base';
-import { type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
+import { algorithmOf, type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
+
+/** A download that nobody went on with for this long (ms) is given up. */
+const longestPartial = 7 * 24 * 3600 * 1000;
 
 /**
  * Blobs by digest: `blobs/<algorithm>/<hex>`, as in an OCI layout. A blob is written to `ingest/`,
@@ -76,6 +79,25 @@ export class ContentStore {
     return new Ingest(file, path, (digest) => this.path(digest));
   }
 
+  /**
+   * Begins a blob whose digest is known, or goes on with what there is of it from before: what is not
+   * committed stays in `partial/` until it is, or turns out to be wrong. One at a time for each digest.
+   */
+  async resume(digest: Digest): Promise<Ingest> {
+    const folder = join(this.#directory, 'partial');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const path = join(folder, `${algorithmOf(digest)}-${hexOf(digest)}`);
+    const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const ingest = new Ingest(file, path, (found) => this.path(found), true);
+    try {
+      await ingest.readBack();
+      return ingest;
+    } catch (error) {
+      await ingest[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
   /** A path for a blob that something else writes; `adopt` it or remove it. */
   async temporary(): Promise<string> {
     const folder = join(this.#directory, 'ingest');
@@ -108,6 +130,10 @@ export class ContentStore {
   /** Removes what a process that died left half-written. Only before anything is begun. */
   async cleanUp(): Promise<void> {
     await rm(join(this.#directory, 'ingest'), { recursive: true, force: true });
+    for (const name of await readNames(join(this.#directory, 'partial'))) {
+      const path = join(this.#directory, 'partial', name);
+      if (Date.now() - (await stat(path)).mtimeMs > longestPartial) await rm(path, { force: true });
+    }
   }
 }
 
@@ -120,8 +146,11 @@ export class Ingest implements AsyncDisposable {
   #size = 0;
   #sealed = false;
   #committed: string | undefined;
+  /** Whether what is not committed is kept for another time. */
+  #isKept: boolean;
 
-  constructor(file: FileHandle, path: string, target: (digest: Digest) => string) {
+  constructor(file: FileHandle, path: string, target: (digest: Digest) => string, isKept = false) {
+    this.#isKept = isKept;
     this.#file = file;
     this.#path = path;
     this.#target = target;
@@ -145,6 +174,17 @@ export class Ingest implements AsyncDisposable {
       }
     }
     this.#size += chunk.length;
+  }
+
+  /** Takes what the file holds already as written. */
+  async readBack(): Promise<void> {
+    const buffer = Buffer.allocUnsafe(1024 * 1024);
+    for (;;) {
+      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, this.#size);
+      if (bytesRead === 0) return;
+      this.#sha256.update(buffer.subarray(0, bytesRead));
+      this.#size += bytesRead;
+    }
   }
 
   /** Forgets what was written and begins again. */
@@ -188,6 +228,7 @@ export class Ingest implements AsyncDisposable {
         ? await this.#rehash()
         : (expected ?? this.digest());
     if (expected?.startsWith('sha256:') ? this.digest() !== expected : expected !== undefined && digest !== expected) {
+      this.#isKept = false;
       throw new WherryError('corrupt', `failed to verify content: got ${this.digest()}, expected ${expected}`);
     }
     if (this.#committed === undefined) {
@@ -202,7 +243,7 @@ export class Ingest implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#committed !== undefined) return;
     await this.#close();
-    await rm(this.#path, { force: true });
+    if (!this.#isKept || this.#size === 0) await rm(this.#path, { force: true });
   }
 
   async #rehash(): Promise<Digest> {

@@ -1,6 +1,7 @@
 import { WherryError } from '@wherry/base';
 import type { RegistryAuth } from '@wherry/runtime';
-import { type Connections, isLoopback, readBody } from './request.ts';
+import type { Dialect } from './registry-failure.ts';
+import { type Connections, isLoopback, readBody, verbOf } from './request.ts';
 
 const largestToken = 1024 * 1024;
 
@@ -12,10 +13,20 @@ export class Authorizer {
   readonly #connections: Connections;
   readonly #auth: RegistryAuth | undefined;
   readonly #signal: AbortSignal;
+  readonly #dialect: Dialect;
+  readonly #scopes = new Set<string>();
   #header: string | undefined;
+  #identityToken = '';
+  #wantsIdentity = false;
 
-  constructor(connections: Connections, auth: RegistryAuth | undefined, signal: AbortSignal) {
+  constructor(
+    connections: Connections,
+    auth: RegistryAuth | undefined,
+    signal: AbortSignal,
+    dialect: Dialect = 'containerd',
+  ) {
     this.#connections = connections;
+    this.#dialect = dialect;
     this.#auth = auth;
     this.#signal = signal;
     this.#header = auth && 'registryToken' in auth ? `Bearer ${auth.registryToken}` : undefined;
@@ -26,8 +37,27 @@ export class Authorizer {
     return this.#header;
   }
 
+  /** A token that stands for the credentials from now on, if the server gave one (docker's token protocol, offline). */
+  get identityToken(): string {
+    return this.#identityToken;
+  }
+
+  /** Asks for an identity token with the next token, as `docker login` does. */
+  wantIdentity(): void {
+    this.#wantsIdentity = true;
+  }
+
+  /** Scopes to ask for beside those of a challenge, from the next token on. */
+  addScopes(scopes: readonly string[]): void {
+    for (const scope of scopes) this.#scopes.add(scope);
+  }
+
   /** Answers a 401. Gives whether there is something new to try; throws `unauthorized`, `unavailable`. */
-  async answer(challenge: string | undefined, refused: string | undefined): Promise<boolean> {
+  async answer(
+    challenge: string | undefined,
+    refused: string | undefined,
+    request: { readonly method: string; readonly url: URL },
+  ): Promise<boolean> {
     // Another request of this pull was given a fresh one meanwhile.
     if (this.#header !== undefined && this.#header !== refused) return true;
     const parsed = parseChallenge(challenge ?? '');
@@ -38,13 +68,16 @@ export class Authorizer {
       return true;
     }
     if (parsed?.scheme !== 'bearer' || (this.#auth && 'registryToken' in this.#auth)) return false;
-    const token = await this.#fetchToken(parsed.parameters);
+    const token = await this.#fetchToken(parsed.parameters, request);
     if (refused === `Bearer ${token}`) return false;
     this.#header = `Bearer ${token}`;
     return true;
   }
 
-  async #fetchToken(parameters: ReadonlyMap<string, string>): Promise<string> {
+  async #fetchToken(
+    parameters: ReadonlyMap<string, string>,
+    request: { readonly method: string; readonly url: URL },
+  ): Promise<string> {
     const realm = parseRealm(parameters.get('realm'));
     const anonymous = this.#auth === undefined;
     const fields: [string, string][] = [];
@@ -52,8 +85,11 @@ export class Authorizer {
       const value = parameters.get(name);
       if (value !== undefined) fields.push([name, value]);
     }
+    const asked = parameters.get('scope');
+    for (const scope of asked === undefined ? [] : this.#scopes) if (scope !== asked) fields.push(['scope', scope]);
     const response = await this.#connections.send(this.#tokenRequest(realm, fields));
     const body = await readBody(response, largestToken);
+    if (response.status !== 200 && this.#dialect === 'docker') throw dockerTokenError(response.status, body, request);
     if (response.status !== 200) {
       const what = anonymous ? 'anonymous token' : 'oauth token';
       const code = response.status === 401 || response.status === 403 ? 'unauthorized' : 'unavailable';
@@ -62,7 +98,8 @@ export class Authorizer {
         `failed to authorize: failed to fetch ${what}: unexpected status from ${this.#verb(realm)} request to ${realm.href}: ${response.status} ${response.body.statusMessage ?? ''}`.trim(),
       );
     }
-    const { token, access_token: accessToken } = parseToken(body);
+    const { token, access_token: accessToken, refresh_token: refresh } = parseToken(body);
+    if (typeof refresh === 'string' && refresh.length < 65536) this.#identityToken = refresh;
     const found = token ?? accessToken;
     if (typeof found !== 'string' || found === '' || /[^\x21-\x7e]/.test(found)) {
       throw new WherryError('unauthorized', 'failed to authorize: authorization server did not include a token');
@@ -83,6 +120,13 @@ export class Authorizer {
     }
     const url = new URL(realm);
     for (const [name, value] of fields) url.searchParams.append(name, value);
+    if (this.#auth && 'username' in this.#auth) {
+      url.searchParams.set('account', this.#auth.username);
+      if (this.#wantsIdentity) {
+        url.searchParams.set('client_id', 'docker');
+        url.searchParams.set('offline_token', 'true');
+      }
+    }
     const basic = basicHeader(this.#auth);
     return { method: 'GET', url, headers: basic ? { Authorization: basic } : {}, signal: this.#signal };
   }
@@ -99,7 +143,17 @@ function parseRealm(text: string | undefined): URL {
   throw new WherryError('unauthorized', `failed to authorize: invalid token realm ${JSON.stringify(text ?? '')}`);
 }
 
-function parseToken(body: Buffer): { token?: unknown; access_token?: unknown } {
+/** As dockerd tells that a token was refused: of the request that needed it. */
+function dockerTokenError(status: number, body: Buffer, { method, url }: { method: string; url: URL }): WherryError {
+  const value = parseToken(body) as { details?: unknown; errors?: readonly { message?: unknown }[] };
+  const said = value.details ?? (Array.isArray(value.errors) ? value.errors[0]?.message : undefined);
+  const reason = typeof said === 'string' && said !== '' ? said.slice(0, 300) : 'authentication required';
+  const words = status === 401 ? `unauthorized: ${reason}` : `received unexpected HTTP status: ${status}`;
+  const code = status >= 500 ? 'unavailable' : 'unauthorized';
+  return new WherryError(code, `${verbOf(method)} ${JSON.stringify(url.href)}: ${words}`);
+}
+
+function parseToken(body: Buffer): { token?: unknown; access_token?: unknown; refresh_token?: unknown } {
   try {
     return (JSON.parse(body.toString()) ?? {}) as object;
   } catch {

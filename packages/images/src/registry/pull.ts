@@ -1,7 +1,9 @@
-import { type Clock, codeOf, type Logger, messageOf, Semaphore, WherryError } from '@wherry/base';
+import { codeOf, messageOf, Semaphore, WherryError } from '@wherry/base';
 import {
   type Descriptor,
   type Digest,
+  familiarReference,
+  familiarRepository,
   formatReference,
   mediaTypes,
   type Platform,
@@ -12,38 +14,69 @@ import {
 } from '@wherry/oci';
 import type { PullOptions, PullProgress } from '@wherry/runtime';
 import { largestDocument, parseConfig, parseIndex, parseManifest, parseObject } from '../content/json.ts';
-import type { ImageRegistrar } from '../image-registrar.ts';
+import type { PulledImage } from '../image-library.ts';
+import { layerRecords } from '../image-registrar.ts';
 import type { ImageRecord } from '../metadata.ts';
+import type { StoreParts } from '../store-parts.ts';
+import { endpointsOf } from './endpoint.ts';
 import { RegistryClient } from './registry-client.ts';
-import { Connections } from './request.ts';
+import type { Dialect } from './registry-failure.ts';
 
 export interface PullContext extends PullOptions {
   readonly signal: AbortSignal;
   readonly platform: Platform;
-  readonly registrar: ImageRegistrar;
-  readonly clock: Clock;
-  readonly log: Logger;
+  readonly parts: StoreParts;
+  readonly dialect: Dialect;
 }
 
 /** Layers of one image downloaded at a time, as dockerd and containerd do. */
 const parallelLayers = 3;
 
-/** Pulls an image and enters it under its tag and digest. Errors are worded as containerd's. */
-export async function pull(reference: Reference, context: PullContext): Promise<ImageRecord> {
+/** Pulls an image and enters it under its tag and digest, from a mirror where one has it. */
+export async function pull(reference: Reference, context: PullContext): Promise<PulledImage> {
+  const { parts, dialect } = context;
+  const endpoints = await endpointsOf(reference.host, parts.registries);
+  for (const endpoint of endpoints) {
+    const { auth, signal } = context;
+    const own = endpoint.isMirror ? undefined : auth;
+    using client = new RegistryClient({ reference, endpoint, auth: own, clock: parts.clock, signal, dialect });
+    try {
+      return await pullFrom(reference, client, context);
+    } catch (error) {
+      if (!endpoint.isMirror || signal.aborted) throw error;
+      parts.log.warn('a mirror does not serve an image', {
+        reference: formatReference(reference),
+        error: messageOf(error),
+      });
+    }
+  }
+  throw new WherryError('internal', 'a registry has no endpoint');
+}
+
+async function pullFrom(reference: Reference, client: RegistryClient, context: PullContext): Promise<PulledImage> {
   const name = formatReference(reference);
-  using connections = new Connections();
-  const { auth, clock, signal } = context;
-  const client = new RegistryClient(reference, connections, { auth, clock, signal });
+  const { parts, dialect } = context;
+  const { names, images } = await parts.metadata.state();
+  const before = names.get(name)?.manifest;
+  const had = before && images.get(before)?.id;
   let target: Descriptor;
   try {
     target = await client.resolve();
   } catch (error) {
-    throw wrapped(`failed to pull and unpack image "${name}": failed to resolve reference "${name}"`, error, true);
+    throw wrapped(
+      `failed to pull and unpack image "${name}": failed to resolve reference "${name}"`,
+      error,
+      true,
+      dialect,
+    );
   }
+  context.onResolved?.(target.digest);
   try {
-    return await fetchAll(reference, client, target, context);
+    const image = await fetchAll(reference, client, target, context);
+    parts.events.emit({ action: 'pull', id: familiarReference(reference), name: familiarRepository(reference) });
+    return { id: image.id, digest: parseDigest(target.digest), isNew: had !== image.id };
   } catch (error) {
-    throw wrapped(`failed to pull and unpack image "${name}"`, error, false);
+    throw wrapped(`failed to pull and unpack image "${name}"`, error, false, dialect);
   }
 }
 
@@ -53,38 +86,73 @@ async function fetchAll(
   target: Descriptor,
   context: PullContext,
 ): Promise<ImageRecord> {
-  const { registrar } = context;
-  const { pins } = registrar;
+  const { registrar, pins, metadata } = context.parts;
   const targetDigest = parseDigest(target.digest);
   using _target = await pins.pin([targetDigest]);
   const manifestDigest = await fetchManifest(client, targetDigest, context);
   using _manifest = await pins.pin([manifestDigest]);
   const manifest = parseManifest(await registrar.content.read(manifestDigest, largestDocument));
-  const parts = [manifest.config, ...manifest.layers];
-  using _parts = await pins.pin(parts.map(({ digest }) => parseDigest(digest)));
-  if (manifest.config.size > largestDocument) {
-    throw new WherryError('tooLarge', `the image config has ${manifest.config.size} bytes`);
-  }
-  const report = context.onProgress ?? (() => undefined);
-  await fetchBlob(client, manifest.config, context, () => undefined);
-  // A broken config is seen before anything large is fetched.
-  parseConfig(await registrar.content.read(parseDigest(manifest.config.digest), largestDocument));
-  const slots = new Semaphore(parallelLayers);
-  const layers = new Map(manifest.layers.map((layer) => [layer.digest, layer]));
-  for (const digest of layers.keys()) report({ digest, phase: 'waiting' });
-  const results = await Promise.allSettled(
-    [...layers.values()].map((layer) => slots.run(() => fetchBlob(client, layer, context, report))),
-  );
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
+  const id = parseDigest(manifest.config.digest);
+  using _parts = await pins.pin([id, ...manifest.layers.map(({ digest }) => parseDigest(digest))]);
   const names: [string, Digest][] = [[`${repositoryOf(reference)}@${targetDigest}`, targetDigest]];
   if (reference.tag !== undefined && reference.digest === undefined) {
     names.unshift([formatReference(reference), targetDigest]);
   }
-  return await registrar.register(manifestDigest, names, {
-    signal: context.signal,
-    onLayer: ({ digest }, phase) => report({ digest, phase }),
-  });
+  const known = await presentImage(context, id);
+  if (known) {
+    await metadata.add(known, names);
+    return known;
+  }
+  if (manifest.config.size > largestDocument) {
+    throw new WherryError('tooLarge', `the image config has ${manifest.config.size} bytes`);
+  }
+  await fetchBlob(client, manifest.config, context, () => undefined);
+  // A broken config is seen before anything large is fetched.
+  const config = parseConfig(await registrar.content.read(id, largestDocument));
+  const records = layerRecords(manifest, config);
+  using _layers = await pins.pin(records.map(({ chainId }) => chainId));
+  await fetchLayers(client, manifest.layers, records, context);
+  return await registrar.register(manifestDigest, names, { signal: context.signal });
+}
+
+/** An image that is here whole, whatever manifest brought it: nothing needs to be fetched. */
+async function presentImage({ parts }: PullContext, id: Digest): Promise<ImageRecord | undefined> {
+  const image = (await parts.metadata.state()).byId(id);
+  if (image === undefined) return undefined;
+  for (const { chainId } of image.layers) if (!(await parts.layers.has(chainId))) return undefined;
+  return image;
+}
+
+/** Downloads layers side by side, and unpacks each as soon as it and those below are there. */
+async function fetchLayers(
+  client: RegistryClient,
+  descriptors: readonly Descriptor[],
+  records: readonly ImageRecord['layers'][number][],
+  context: PullContext,
+): Promise<void> {
+  const report = context.onProgress ?? (() => undefined);
+  const slots = new Semaphore(parallelLayers);
+  const downloads = new Map<string, Promise<void>>();
+  for (const { digest } of descriptors) report({ digest, phase: 'waiting' });
+  for (const layer of descriptors) {
+    if (downloads.has(layer.digest)) continue;
+    const download = slots.run(() => fetchBlob(client, layer, context, report));
+    download.catch(() => undefined);
+    downloads.set(layer.digest, download);
+  }
+  const unpackAll = async (): Promise<void> => {
+    for (const record of records) {
+      await downloads.get(record.digest);
+      const isThere = await context.parts.layers.has(record.chainId);
+      if (!isThere) report({ digest: record.digest, phase: 'extracting' });
+      await context.parts.registrar.unpack(records, record, context.signal);
+      report({ digest: record.digest, phase: 'complete' });
+    }
+  };
+  // All of them end before the caller lets go of what they write.
+  const results = await Promise.allSettled([...downloads.values(), unpackAll()]);
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
 }
 
 /** Stores the target and, when that is an index, the manifest that it has for the platform. */
@@ -92,7 +160,15 @@ async function fetchManifest(client: RegistryClient, target: Digest, context: Pu
   const { content, mediaType } = await fetchDocument(client, target, context);
   if (!isIndex(content, mediaType)) return target;
   const chosen = selectPlatform(parseIndex(content).manifests, context.platform);
-  if (chosen === undefined) throw new WherryError('notFound', 'no match for platform in manifest: not found');
+  if (chosen === undefined) {
+    const { os, architecture, variant } = context.platform;
+    const platform = [os, architecture, variant].filter(Boolean).join('/');
+    const words = `no matching manifest for ${platform} in the manifest list entries`;
+    throw new WherryError(
+      'notFound',
+      context.dialect === 'docker' ? words : 'no match for platform in manifest: not found',
+    );
+  }
   const digest = parseDigest(chosen.digest);
   const inner = await fetchDocument(client, digest, context);
   if (isIndex(inner.content, inner.mediaType)) {
@@ -104,13 +180,13 @@ async function fetchManifest(client: RegistryClient, target: Digest, context: Pu
 async function fetchDocument(
   client: RegistryClient,
   digest: Digest,
-  { registrar }: PullContext,
+  { parts: { content } }: PullContext,
 ): Promise<{ content: Buffer; mediaType: string }> {
-  if ((await registrar.content.size(digest)) !== undefined) {
-    return { content: await registrar.content.read(digest, largestDocument), mediaType: '' };
+  if ((await content.size(digest)) !== undefined) {
+    return { content: await content.read(digest, largestDocument), mediaType: '' };
   }
   const found = await client.manifest(digest);
-  await using ingest = await registrar.content.ingest();
+  await using ingest = await content.ingest();
   await ingest.write(found.content);
   await ingest.commit(digest);
   return found;
@@ -125,28 +201,34 @@ function isIndex(content: Buffer, mediaType: string): boolean {
 async function fetchBlob(
   client: RegistryClient,
   descriptor: Descriptor,
-  { registrar }: PullContext,
+  { parts: { content, downloads } }: PullContext,
   report: (progress: PullProgress) => void,
 ): Promise<void> {
   const digest = parseDigest(descriptor.digest);
   const total = descriptor.size;
-  const found = await registrar.content.size(digest);
-  if (found === total) {
-    report({ digest, phase: 'exists' });
-    return;
-  }
-  await using ingest = await registrar.content.ingest();
-  await client.blob(descriptor, ingest, (current) => report({ digest, phase: 'downloading', current, total }));
-  report({ digest, phase: 'verifying' });
-  await ingest.commit(digest);
-  report({ digest, phase: 'downloaded' });
+  // Two images that are pulled at the same time download what they share once.
+  await downloads.run(digest, async () => {
+    if ((await content.size(digest)) === total) {
+      report({ digest, phase: 'exists' });
+      return;
+    }
+    await using ingest = await content.resume(digest);
+    await client.blob(descriptor, ingest, (current) => report({ digest, phase: 'downloading', current, total }));
+    report({ digest, phase: 'verifying' });
+    await ingest.commit(digest);
+    report({ digest, phase: 'downloaded' });
+  });
 }
 
-function wrapped(prefix: string, error: unknown, request: boolean): WherryError {
+/** dockerd answers an error of a registry as its own; the kubelet reads containerd's story around it. */
+function wrapped(prefix: string, error: unknown, request: boolean, dialect: Dialect): WherryError {
   const text = messageOf(error);
+  const code = codeOf(error) ?? 'internal';
+  if (dialect === 'docker') {
+    const own = code === 'unavailable' || code === 'unauthorized' ? 'internal' : code;
+    return new WherryError(own, text, { cause: error });
+  }
   // containerd says which request failed where no answer came at all.
   const reached = !request || !/^(?:Head|Get|Post) "/.test(text);
-  return new WherryError(codeOf(error) ?? 'internal', `${prefix}: ${reached ? '' : 'failed to do request: '}${text}`, {
-    cause: error,
-  });
+  return new WherryError(code, `${prefix}: ${reached ? '' : 'failed to do request: '}${text}`, { cause: error });
 }

@@ -1,12 +1,18 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { Readable } from 'node:stream';
 import { messageOf, WherryError } from '@wherry/base';
 
+export type RegistryMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
+
+/** What is sent; a large body can be read again for another attempt. */
+export type RequestBody = string | Buffer | { readonly size: number; readonly open: () => AsyncIterable<Uint8Array> };
+
 export interface RegistryRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST';
+  readonly method: RegistryMethod;
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | undefined;
+  readonly body?: RequestBody | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -17,31 +23,56 @@ export interface RegistryResponse {
   readonly body: http.IncomingMessage;
 }
 
+/** How TLS is spoken with a host. */
+export interface TlsSettings {
+  readonly ca?: readonly string[] | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly rejectUnauthorized: boolean;
+}
+
 /** A connection that is silent for longer than this is given up. */
 const idleTimeout = 60_000;
 
-/** Connections of one pull; dispose to close them. */
+/** Connections of one pull or push; dispose to close them. */
 export class Connections implements Disposable {
   readonly #http = new http.Agent({ keepAlive: true, maxSockets: 6 });
-  readonly #https = new https.Agent({ keepAlive: true, maxSockets: 6 });
+  readonly #https: https.Agent;
+
+  constructor(tls: TlsSettings = { rejectUnauthorized: true }) {
+    this.#https = new https.Agent({
+      keepAlive: true,
+      maxSockets: 6,
+      rejectUnauthorized: tls.rejectUnauthorized,
+      // Added to those that Node trusts, as docker does.
+      ...(tls.ca && { ca: [...tls.ca] }),
+      ...(tls.cert !== undefined && { cert: tls.cert, key: tls.key }),
+    });
+  }
 
   /** Sends one request, redirects not followed. Rejects with `unavailable` in the words of Go's client. */
   send({ method, url, headers, body, signal }: RegistryRequest): Promise<RegistryResponse> {
     return new Promise((resolve, reject) => {
       const secure = url.protocol === 'https:';
+      const length = bodyLength(method, body);
       const request = (secure ? https : http).request(url, {
         method,
-        headers: { 'User-Agent': 'wherry', ...headers },
+        headers: { 'User-Agent': 'wherry', ...length, ...headers },
         agent: secure ? this.#https : this.#http,
         timeout: idleTimeout,
         signal,
       });
       request.on('timeout', () => request.destroy(new Error('i/o timeout')));
       request.on('error', (error) => reject(requestError(method, url, error, signal)));
-      request.on('response', (response) =>
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: response }),
-      );
-      request.end(body);
+      request.on('response', (response) => {
+        // An answer that comes before the whole body was sent ends the connection with it.
+        response.on('end', () => {
+          if (!request.writableFinished) request.destroy();
+        });
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: response });
+      });
+      if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) request.end(body);
+      else sendBody(request, body.open());
     });
   }
 
@@ -51,12 +82,31 @@ export class Connections implements Disposable {
   }
 }
 
+function sendBody(request: http.ClientRequest, content: AsyncIterable<Uint8Array>): void {
+  const source = Readable.from(content, { objectMode: false });
+  source.on('error', (error) => request.destroy(error));
+  request.on('close', () => source.destroy());
+  source.pipe(request);
+}
+
+function bodyLength(method: RegistryMethod, body: RequestBody | undefined): Record<string, number> {
+  if (method === 'GET' || method === 'HEAD') return {};
+  if (body === undefined) return { 'Content-Length': 0 };
+  if (typeof body === 'string' || Buffer.isBuffer(body)) return { 'Content-Length': Buffer.byteLength(body) };
+  return { 'Content-Length': body.size };
+}
+
 function requestError(method: string, url: URL, error: Error, signal: AbortSignal): WherryError {
   if (signal.aborted) return new WherryError('cancelled', 'context canceled', { cause: error });
-  const verb = method[0] + method.slice(1).toLowerCase();
-  return new WherryError('unavailable', `${verb} ${JSON.stringify(url.href)}: ${networkReason(error, url)}`, {
+  if (error instanceof WherryError) return error;
+  return new WherryError('unavailable', `${verbOf(method)} ${JSON.stringify(url.href)}: ${networkReason(error, url)}`, {
     cause: error,
   });
+}
+
+/** `Get`, `Head`: how Go's client names methods in its errors. */
+export function verbOf(method: string): string {
+  return method.charAt(0) + method.slice(1).toLowerCase();
 }
 
 interface NetworkError extends Error {
@@ -66,11 +116,20 @@ interface NetworkError extends Error {
   readonly errors?: readonly NetworkError[];
 }
 
+const unknownAuthority = 'tls: failed to verify certificate: x509: certificate signed by unknown authority';
+
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connect: connection refused',
   EHOSTUNREACH: 'connect: no route to host',
   ENETUNREACH: 'connect: network is unreachable',
   ETIMEDOUT: 'i/o timeout',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
+  SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
+  DEPTH_ZERO_SELF_SIGNED_CERT: unknownAuthority,
+  CERT_HAS_EXPIRED: 'tls: failed to verify certificate: x509: certificate has expired or is not yet valid',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'http: server gave HTTP response to HTTPS client',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'http: server gave HTTP response to HTTPS client',
 };
 
 /** A network failure as Go words it: that is what people search for. */

@@ -11,6 +11,23 @@ export interface CgroupStats {
   readonly pids: number;
 }
 
+/** Which settings the kernel has: some depend on how it was built, on version 2 some are gone. */
+export interface CgroupFeatures {
+  readonly memoryLimit: boolean;
+  readonly swapLimit: boolean;
+  readonly memoryReservation: boolean;
+  readonly swappiness: boolean;
+  readonly oomKillDisable: boolean;
+  readonly cpuShares: boolean;
+  readonly cpuQuota: boolean;
+  readonly cpuRealtime: boolean;
+  readonly cpuset: boolean;
+  readonly pidsLimit: boolean;
+  readonly blockIoWeight: boolean;
+  readonly blockIoThrottle: boolean;
+  readonly hugepages: boolean;
+}
+
 /**
  * Control groups of version 1 or 2 behind one interface. A path (`/wherry/kubepods/pod1`) names the
  * same group in every hierarchy. Failures are system errors; `notFound` for a group that is not there
@@ -18,6 +35,8 @@ export interface CgroupStats {
  */
 export interface Cgroups {
   readonly version: 1 | 2;
+  /** As seen in a group that is there, not the root. */
+  features(path: string): CgroupFeatures;
   /** Makes the group and those above it, ready to take limits and processes. Idempotent. */
   create(path: string): void;
   /** Sets what is given and leaves the rest. Throws `invalid` naming the setting and its value. */

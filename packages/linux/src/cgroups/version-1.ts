@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
-import type { CgroupStats, Cgroups } from './contract.ts';
+import { deviceName } from './block-devices.ts';
+import type { CgroupFeatures, CgroupStats, Cgroups } from './contract.ts';
 import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
 import { blockIoVersion1, readCount, readLimit, readStatistics } from './metrics.ts';
 
@@ -17,6 +18,7 @@ export class CgroupsVersion1 implements Cgroups {
   readonly #controllers: Controllers;
   /** Some controllers share a mount (`cpu,cpuacct`). */
   readonly #mounts: readonly string[];
+  #features: CgroupFeatures | undefined;
 
   constructor(controllers: Controllers) {
     this.#controllers = controllers;
@@ -27,6 +29,26 @@ export class CgroupsVersion1 implements Cgroups {
     const mount = this.#controllers.get(controller);
     // A controller that is not mounted gives a path that does not exist.
     return join(mount ?? `/sys/fs/cgroup/${controller}`, path, file);
+  }
+
+  features(path: string): CgroupFeatures {
+    const has = (file: string): boolean => existsSync(this.#file(file.split('.', 1)[0] as string, path, file));
+    this.#features ??= {
+      memoryLimit: has('memory.limit_in_bytes'),
+      swapLimit: has('memory.memsw.limit_in_bytes'),
+      memoryReservation: has('memory.soft_limit_in_bytes'),
+      swappiness: has('memory.swappiness'),
+      oomKillDisable: has('memory.oom_control'),
+      cpuShares: has('cpu.shares'),
+      cpuQuota: has('cpu.cfs_quota_us'),
+      cpuRealtime: has('cpu.rt_runtime_us'),
+      cpuset: has('cpuset.cpus'),
+      pidsLimit: has('pids.max'),
+      blockIoWeight: has('blkio.weight') || has('blkio.bfq.weight'),
+      blockIoThrottle: has('blkio.throttle.read_bps_device'),
+      hugepages: this.#controllers.has('hugetlb'),
+    };
+    return this.#features;
   }
 
   create(path: string): void {
@@ -58,9 +80,32 @@ export class CgroupsVersion1 implements Cgroups {
     set('cpuset', 'cpuset.cpus', resources.cpusetCpus || undefined);
     set('cpuset', 'cpuset.mems', resources.cpusetMems || undefined);
     set('pids', 'pids.max', resources.pidsLimit === undefined ? undefined : orMax(resources.pidsLimit));
+    set('cpu', 'cpu.rt_period_us', resources.cpuRealtimePeriod || undefined);
+    set('cpu', 'cpu.rt_runtime_us', resources.cpuRealtimeRuntime || undefined);
     this.#limitMemory(path, resources);
+    set('memory', 'memory.soft_limit_in_bytes', resources.memoryReservationBytes);
+    set('memory', 'memory.swappiness', resources.memorySwappiness);
+    if (resources.oomKillDisable !== undefined) set('memory', 'memory.oom_control', resources.oomKillDisable ? 1 : 0);
+    this.#limitBlockIo(path, resources);
     for (const { pageSize, limit } of resources.hugepageLimits ?? [])
       set('hugetlb', `hugetlb.${pageSize}.limit_in_bytes`, limit);
+  }
+
+  #limitBlockIo(path: string, { blockIoWeight, blockIoWeightDevices, throttle }: ExtendedResources): void {
+    const plain = existsSync(this.#file('blkio', path, 'blkio.weight'));
+    const weight = this.#file('blkio', path, plain ? 'blkio.weight' : 'blkio.bfq.weight');
+    if (blockIoWeight !== undefined && blockIoWeight > 0) writeControl(weight, String(blockIoWeight));
+    for (const { path: device, value } of blockIoWeightDevices ?? [])
+      writeControl(`${weight}_device`, `${deviceName(device)} ${value}`);
+    const limits = {
+      'blkio.throttle.read_bps_device': throttle?.readBps,
+      'blkio.throttle.write_bps_device': throttle?.writeBps,
+      'blkio.throttle.read_iops_device': throttle?.readIops,
+      'blkio.throttle.write_iops_device': throttle?.writeIops,
+    };
+    for (const [file, values] of Object.entries(limits))
+      for (const { path: device, value } of values ?? [])
+        writeControl(this.#file('blkio', path, file), `${deviceName(device)} ${value}`);
   }
 
   /** The kernel wants memory ≤ memory + swap at every step: which of the two goes first depends on the direction. */

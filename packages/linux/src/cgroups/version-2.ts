@@ -2,7 +2,8 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, WherryError } from '@wherry/base';
 import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
-import type { CgroupStats, Cgroups } from './contract.ts';
+import { deviceName } from './block-devices.ts';
+import type { CgroupFeatures, CgroupStats, Cgroups } from './contract.ts';
 import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
 import { blockIoVersion2, readLimit, readStatistics } from './metrics.ts';
 
@@ -16,6 +17,7 @@ const controllers = ['memory', 'cpu', 'pids', 'cpuset', 'io', 'hugetlb'];
 export class CgroupsVersion2 implements Cgroups {
   readonly version = 2;
   readonly #root: string;
+  #features: CgroupFeatures | undefined;
 
   constructor(root: string) {
     this.#root = root;
@@ -23,6 +25,26 @@ export class CgroupsVersion2 implements Cgroups {
 
   #file(path: string, file: string): string {
     return join(this.#root, path, file);
+  }
+
+  features(path: string): CgroupFeatures {
+    const has = (file: string): boolean => existsSync(this.#file(path, file));
+    this.#features ??= {
+      memoryLimit: has('memory.max'),
+      swapLimit: has('memory.swap.max'),
+      memoryReservation: has('memory.low'),
+      swappiness: false,
+      oomKillDisable: false,
+      cpuShares: has('cpu.weight'),
+      cpuQuota: has('cpu.max'),
+      cpuRealtime: false,
+      cpuset: has('cpuset.cpus'),
+      pidsLimit: has('pids.max'),
+      blockIoWeight: has('io.weight') || has('io.bfq.weight'),
+      blockIoThrottle: has('io.max'),
+      hugepages: (readControl(this.#file(path, 'cgroup.controllers')) ?? '').split(' ').includes('hugetlb'),
+    };
+    return this.#features;
   }
 
   create(path: string): void {
@@ -104,12 +126,34 @@ export class CgroupsVersion2 implements Cgroups {
     if (resources.memoryLimitBytes !== undefined) set('memory.max', orMax(resources.memoryLimitBytes));
     const swap = swapOf(resources);
     if (swap !== undefined && existsSync(this.#file(path, 'memory.swap.max'))) set('memory.swap.max', swap);
+    if (resources.memoryReservationBytes !== undefined)
+      set('memory.low', Math.max(0, resources.memoryReservationBytes));
     for (const { pageSize, limit } of resources.hugepageLimits ?? []) set(`hugetlb.${pageSize}.max`, limit);
+    this.#limitBlockIo(path, resources);
     for (const [key, value] of Object.entries(resources.unified ?? {})) {
       if (!/^[a-z0-9_]+(\.[a-zA-Z0-9_]+)+$/.test(key))
         throw new WherryError('invalid', `${JSON.stringify(key)} is not a cgroup setting`);
       set(key, value);
     }
+  }
+
+  /** Realtime shares, swappiness and a disabled OOM killer are version 1's alone. */
+  #limitBlockIo(path: string, { blockIoWeight, blockIoWeightDevices, throttle }: ExtendedResources): void {
+    const bfq = existsSync(this.#file(path, 'io.bfq.weight'));
+    const weight = this.#file(path, bfq ? 'io.bfq.weight' : 'io.weight');
+    const scaled = (value: number): number => (bfq ? value : ioWeightOf(value));
+    if (blockIoWeight !== undefined && blockIoWeight > 0) writeControl(weight, `default ${scaled(blockIoWeight)}`);
+    for (const { path: device, value } of blockIoWeightDevices ?? [])
+      writeControl(weight, `${deviceName(device)} ${scaled(value)}`);
+    const limits = {
+      rbps: throttle?.readBps,
+      wbps: throttle?.writeBps,
+      riops: throttle?.readIops,
+      wiops: throttle?.writeIops,
+    };
+    for (const [key, values] of Object.entries(limits))
+      for (const { path: device, value } of values ?? [])
+        writeControl(this.#file(path, 'io.max'), `${deviceName(device)} ${key}=${value > 0 ? value : 'max'}`);
   }
 
   attach(path: string, pid: number): void {
@@ -195,6 +239,11 @@ export class CgroupsVersion2 implements Cgroups {
 export function weightOfShares(shares: number): number {
   const bounded = Math.min(Math.max(shares, 2), 262144);
   return 1 + Math.floor(((bounded - 2) * 9999) / 262142);
+}
+
+/** Version 1's weight (10 … 1000) as one of `io.weight` (1 … 10000), as the OCI runtimes map it. */
+export function ioWeightOf(weight: number): number {
+  return 1 + Math.floor(((Math.min(Math.max(weight, 10), 1000) - 10) * 9999) / 990);
 }
 
 /** Version 1 counts memory and swap together, version 2 swap alone. */

@@ -23,3 +23,12 @@ function deviceNumber(major: number, minor: number): bigint {
   const [high, low] = [BigInt(major), BigInt(minor)];
   return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
 }
+
+/** The two numbers of a device, out of a file's `rdev`. */
+export function numbersOfDevice(rdev: number): { readonly major: number; readonly minor: number } {
+  const number = BigInt(rdev);
+  return {
+    major: Number(((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn)),
+    minor: Number((number & 0xffn) | ((number >> 12n) & ~0xffn)),
+  };
+}

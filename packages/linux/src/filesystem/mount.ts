@@ -1,6 +1,7 @@
 import { errnoOf } from '@wherry/base';
 import { checked, lastErrno, libc, systemError } from '../libc.ts';
 import { mountFlags, unmountFlags } from './mount-flags.ts';
+import { parseMountOptions } from './mount-options.ts';
 
 const mountCall = libc.func(
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
@@ -21,6 +22,39 @@ export interface MountRequest {
 /** mount(2). Throws a `WherryError` whose `details.errno` names the cause. */
 export function mount({ source, target, type, flags = 0, data }: MountRequest): void {
   checked(mountCall(source, target, type ?? null, flags, data ?? null) as number, `mount ${source} on ${target}`);
+}
+
+/**
+ * `mount` on a thread of the pool: one of a network file system waits for the other side. Takes options as mount(8)
+ * does: the flags of the kernel out of them, the rest for the file system.
+ */
+export async function mountByOptions(
+  { source, target, type }: Pick<MountRequest, 'source' | 'target' | 'type'>,
+  options: readonly string[],
+): Promise<void> {
+  const { flags, propagation, data } = parseMountOptions(options);
+  const call = `mount ${source} on ${target}`;
+  await mountAside(call, [source, target, type ?? null, flags, data === '' ? null : data]);
+  try {
+    const { bind, recursive, remount } = mountFlags;
+    if (propagation !== 0) mount({ source: 'none', target, flags: propagation });
+    // A bind mount takes its other flags with a second call.
+    if ((flags & bind) !== 0 && (flags & ~(bind | recursive)) !== 0)
+      mount({ source: 'none', target, flags: (flags & ~recursive) | remount });
+  } catch (error) {
+    unmount(target, { lazy: true });
+    throw error;
+  }
+}
+
+function mountAside(call: string, parameters: unknown[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    mountCall.async(...parameters, (error: unknown, result: number) => {
+      if (error) reject(error);
+      else if (result < 0) reject(systemError(call, lastErrno()));
+      else resolve();
+    });
+  });
 }
 
 export interface BindMountOptions {

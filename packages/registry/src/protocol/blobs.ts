@@ -13,8 +13,8 @@ export async function getBlob(
   reference: string,
 ): Promise<void> {
   const digest = requireDigest(reference);
-  if (exchange.isHead && context.upstream === undefined) {
-    const size = await context.contents.blobSize(name, digest);
+  if (exchange.isHead) {
+    const size = (await context.contents.blobSize(name, digest)) ?? (await context.upstream?.blobSize(name, digest));
     if (size === undefined) throw blobUnknown(digest);
     exchange.send(200, { ...headersOf(digest), 'Content-Length': size });
     return;
@@ -28,7 +28,7 @@ export async function getBlob(
     }
     const ifRange = exchange.header('if-range');
     const applies = ifRange === undefined || ifRange === `"${digest}"`;
-    const range = parseRange(applies && !exchange.isHead ? exchange.header('range') : undefined, blob.size);
+    const range = parseRange(applies ? exchange.header('range') : undefined, blob.size);
     if (range === 'unsatisfiable')
       throw refusal('RANGE_INVALID', 'the range lies outside of the blob', {
         headers: { 'Content-Range': `bytes */${blob.size}` },
@@ -38,8 +38,7 @@ export async function getBlob(
     for (const [header, value] of Object.entries(headersOf(digest))) exchange.setHeader(header, value);
     exchange.setHeader('Content-Length', range.end - range.start);
     if (range.partial) exchange.setHeader('Content-Range', `bytes ${range.start}-${range.end - 1}/${blob.size}`);
-    if (exchange.isHead) exchange.end();
-    else await sendBytes(exchange, blob, range.start, range.end);
+    await sendBytes(exchange, blob, range.start, range.end);
   } finally {
     await blob.close();
   }

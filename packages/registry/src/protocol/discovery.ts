@@ -20,7 +20,7 @@ export async function listTags(context: RegistryContext, exchange: Exchange, nam
 
 /** GET of the repositories that the client may pull from. */
 export function listRepositories(context: RegistryContext, exchange: Exchange): void {
-  const names = context.contents.repositories.names().filter((name) => context.allows(exchange, name, 'pull'));
+  const names = context.contents.repositories.names().filter((name) => context.lists(exchange, name));
   const page = pageOf(names, exchange.query, catalogPage);
   exchange.json(200, { repositories: page.entries }, linkTo('/v2/_catalog', page));
 }

@@ -18,10 +18,11 @@ export async function sendBytes(exchange: Exchange, bytes: BlobBytes, start: num
   const chunk = Math.min(++readers > manyReaders ? smallChunk : largeChunk, Math.max(end - start, 1));
   const write = writer(response);
   try {
-    const buffers = [Buffer.allocUnsafeSlow(chunk), end - start > chunk ? Buffer.allocUnsafeSlow(chunk) : undefined];
+    const buffers: Buffer[] = [];
     let sent: Promise<boolean> = Promise.resolve(true);
     for (let at = start, turn = 0; at < end; turn ^= 1) {
-      const buffer = buffers[turn]!;
+      const buffer = buffers[turn] ?? Buffer.allocUnsafeSlow(chunk);
+      buffers[turn] = buffer;
       const read = await bytes.read(buffer.subarray(0, Math.min(chunk, end - at)), at);
       if (!(await sent)) return;
       if (read === 0) throw new Error(`content ends ${end - at} bytes early`);

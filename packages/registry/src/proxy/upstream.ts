@@ -7,6 +7,8 @@ import type { BlobBytes } from '../storage/opened-blob.ts';
 export interface Upstream extends AsyncDisposable {
   /** The manifest as upstream has it now; what is kept of it where upstream does not answer. */
   manifest(name: RepositoryName, reference: ManifestReference): Promise<StoredManifest | undefined>;
+  /** Size of a blob that is not here. */
+  blobSize(name: RepositoryName, digest: Digest): Promise<number | undefined>;
   /** A blob that is not here: readable while it arrives. */
   blob(name: RepositoryName, digest: Digest): Promise<BlobBytes | undefined>;
   /** `undefined` where upstream does not say. */

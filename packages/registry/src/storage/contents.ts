@@ -53,10 +53,11 @@ export class Contents {
   readonly blobs: BlobStore;
   readonly uploads: Uploads;
   readonly usage: Usage;
-  readonly repositoryLocks = new KeyedMutex();
   readonly contentLocks = new KeyedMutex();
   /** What was linked or named since a collection began; collections set and clear it. */
   touched: Set<string> | undefined;
+  readonly #repositoryLocks = new KeyedMutex();
+  readonly #changes = new Set<Promise<unknown>>();
   readonly #options: ContentsOptions;
   readonly #files: AtomicFiles;
 
@@ -92,6 +93,22 @@ export class Contents {
     return this.#options.clock.now();
   }
 
+  /** Changes a repository: one at a time. */
+  async mutate<T>(name: RepositoryName, work: () => Promise<T>): Promise<T> {
+    const change = this.#repositoryLocks.run(name, work);
+    this.#changes.add(change);
+    try {
+      return await change;
+    } finally {
+      this.#changes.delete(change);
+    }
+  }
+
+  /** Resolves when the changes that are under way have ended. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#changes]);
+  }
+
   /** A blob that the repository has, opened; the caller closes it. */
   async openBlob(name: RepositoryName, digest: Digest): Promise<OpenedBlob | undefined> {
     const link = await this.repositories.blob(name, digest);
@@ -103,10 +120,12 @@ export class Contents {
   /** Size of a blob that the repository has. Whoever asks may rely on it for as long as the collection's grace lasts. */
   async blobSize(name: RepositoryName, digest: Digest): Promise<number | undefined> {
     const link = await this.repositories.blob(name, digest);
-    if (link === undefined) return undefined;
-    this.touched?.add(key(name, digest));
-    if (link.usedAt < this.now() - 60_000) await this.repositories.useBlob(name, digest, this.now());
-    return link.size;
+    if (link === undefined || link.usedAt >= this.now() - 60_000) return link?.size;
+    return await this.mutate(name, async () => {
+      this.touched?.add(key(name, digest));
+      await this.repositories.useBlob(name, digest, this.now());
+      return (await this.repositories.blob(name, digest))?.size;
+    });
   }
 
   /** Whether a blob of the upload's repository may have this size. Throws SIZE_INVALID, DENIED. */
@@ -130,7 +149,7 @@ export class Contents {
   async commit(upload: Upload, digest: Digest): Promise<number> {
     try {
       const size = await upload.verify(digest);
-      await this.repositoryLocks.run(upload.repository, async () => {
+      await this.mutate(upload.repository, async () => {
         await this.#link(upload.repository, digest, size, upload.path);
       });
       return size;
@@ -143,7 +162,7 @@ export class Contents {
   async mount(from: RepositoryName, to: RepositoryName, digest: Digest): Promise<boolean> {
     const link = await this.repositories.blob(from, digest);
     if (link === undefined) return false;
-    return await this.repositoryLocks.run(to, () => this.#link(to, digest, link.size, undefined));
+    return await this.mutate(to, () => this.#link(to, digest, link.size, undefined));
   }
 
   /** The first repository of those given that has the blob. */
@@ -154,7 +173,7 @@ export class Contents {
   }
 
   async deleteBlob(name: RepositoryName, digest: Digest): Promise<boolean> {
-    return await this.repositoryLocks.run(name, async () => {
+    return await this.mutate(name, async () => {
       const link = await this.repositories.blob(name, digest);
       if (link === undefined) return false;
       const removed = await this.repositories.unlinkBlob(name, digest);
@@ -196,8 +215,8 @@ export class Contents {
     { tags = [], partial = false }: { readonly tags?: readonly string[]; readonly partial?: boolean } = {},
   ): Promise<void> {
     const check = await this.quotaCheck(name);
-    await this.repositoryLocks.run(name, async () => {
-      for (const blob of [...parsed.blobs, ...parsed.manifests]) this.touched?.add(key(name, blob));
+    await this.mutate(name, async () => {
+      for (const blob of [digest, ...parsed.blobs, ...parsed.manifests]) this.touched?.add(key(name, blob));
       if (!partial) await this.#requireParts(name, parsed);
       const isNew = (await this.repositories.manifest(name, digest)) === undefined;
       if (isNew) check(content.length);
@@ -225,12 +244,12 @@ export class Contents {
 
   /** Removes a tag. */
   async deleteTag(name: RepositoryName, tag: string): Promise<boolean> {
-    return await this.repositoryLocks.run(name, () => this.repositories.removeTag(name, tag));
+    return await this.mutate(name, () => this.repositories.removeTag(name, tag));
   }
 
   /** Removes a manifest and the tags that point at it: those first, for a tag never to point at nothing. */
   async deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean> {
-    return await this.repositoryLocks.run(name, () => this.removeManifest(name, digest));
+    return await this.mutate(name, () => this.removeManifest(name, digest));
   }
 
   /** As `deleteManifest`, by who holds the repository's lock. */

@@ -77,10 +77,7 @@ export class RepositoryStore {
 
   /** Says that somebody relies on the blob being here. */
   async useBlob(name: RepositoryName, digest: Digest, at: number): Promise<void> {
-    const seconds = at / 1000;
-    await utimes(this.#path(name, '_blobs', fileOf(digest)), seconds, seconds).catch((error: unknown) => {
-      if (!isMissing(error)) throw error;
-    });
+    await this.#use(this.#path(name, '_blobs', fileOf(digest)), at);
   }
 
   async unlinkBlob(name: RepositoryName, digest: Digest): Promise<boolean> {
@@ -108,6 +105,7 @@ export class RepositoryStore {
         this.#path(name, '_referrers', fileOf(record.subject), fileOf(digest)),
         `${JSON.stringify(referrer)}\n`,
       );
+    await this.useManifest(name, digest, record.pushedAt);
     this.#names.add(name);
   }
 
@@ -120,6 +118,15 @@ export class RepositoryStore {
       await removeFolderIfEmpty(folder);
     }
     await removeFile(this.#path(name, '_manifests', fileOf(digest)));
+  }
+
+  /** When the manifest was pushed or, in a cache, last asked for, ms. */
+  async manifestUsedAt(name: RepositoryName, digest: Digest): Promise<number | undefined> {
+    return await modifiedAt(this.#path(name, '_manifests', fileOf(digest)));
+  }
+
+  async useManifest(name: RepositoryName, digest: Digest, at: number): Promise<void> {
+    await this.#use(this.#path(name, '_manifests', fileOf(digest)), at);
   }
 
   manifests(name: RepositoryName): AsyncGenerator<Digest> {
@@ -169,6 +176,12 @@ export class RepositoryStore {
     for (let part: string = name; part !== ''; part = part.slice(0, Math.max(part.lastIndexOf('/'), 0)))
       if (!(await removeFolderIfEmpty(join(this.#folder, part)))) break;
     return true;
+  }
+
+  async #use(path: string, at: number): Promise<void> {
+    await utimes(path, at / 1000, at / 1000).catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+    });
   }
 
   #path(name: RepositoryName, ...rest: readonly string[]): string {

@@ -198,8 +198,13 @@ export class Upload {
     }
   }
 
-  /** Adds what comes, as far as it comes. `check` is told the size before it grows and may throw. */
-  async append(chunks: AsyncIterable<Uint8Array>, check: (size: number) => void, signal: AbortSignal): Promise<void> {
+  /** Adds what comes, as far as it comes. `check` is told the size before it grows and may throw; `grown` is called after. */
+  async append(
+    chunks: AsyncIterable<Uint8Array>,
+    check: (size: number) => void,
+    signal: AbortSignal,
+    grown?: () => void,
+  ): Promise<void> {
     const file = await open(this.path, 'r+');
     let gathered: Uint8Array[] = [];
     let size = 0;
@@ -220,6 +225,7 @@ export class Upload {
         throw error;
       }
       this.#offset += bytes;
+      grown?.();
     };
     try {
       for await (const chunk of chunks) {

@@ -1,0 +1,71 @@
+import { codeOf, messageOf, WherryError } from '@wherry/base';
+import type { DockerContainers, JsonObject } from '@wherry/docker';
+import type { Exchange } from '../http/exchange.ts';
+import type { Route } from '../http/router.ts';
+import { frame } from '../streams/frames.ts';
+import { hijack } from '../streams/hijack.ts';
+import { runSession } from '../streams/session.ts';
+import { nameOf } from './lifecycle-routes.ts';
+import { sizeOf } from './observation-routes.ts';
+
+/** Commands in running containers. */
+export function execRoutes(containers: DockerContainers): readonly Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/containers/{name:.*}/exec',
+      async handle(exchange) {
+        exchange.send(201, await containers.createExec(nameOf(exchange), await exchange.json({ required: true })));
+      },
+    },
+    { method: 'POST', path: '/exec/{name:.*}/start', handle: (exchange) => startExec(containers, exchange) },
+    {
+      method: 'POST',
+      path: '/exec/{name:.*}/resize',
+      async handle(exchange) {
+        await containers.resizeExec(nameOf(exchange), sizeOf(exchange));
+        exchange.sendNothing(200);
+      },
+    },
+    {
+      method: 'GET',
+      path: '/exec/{id:.*}/json',
+      async handle(exchange) {
+        exchange.send(200, await containers.inspectExec(exchange.parameter('id')));
+      },
+    },
+  ];
+}
+
+async function startExec(containers: DockerContainers, exchange: Exchange): Promise<void> {
+  const id = nameOf(exchange);
+  const body = await exchange.json();
+  const detach = body.Detach === true;
+  const tty = body.Tty === true;
+  const size = consoleSize(body);
+  if (size !== undefined && !tty) throw new WherryError('invalid', 'console size should be nil when TTY is disabled');
+  // One that is not there is refused before the connection leaves HTTP; one that cannot run is told on it.
+  await containers.inspectExec(id);
+  let streams: Awaited<ReturnType<DockerContainers['startExec']>>;
+  try {
+    streams = await containers.startExec(id, { detach, tty, ...(size === undefined ? {} : { size }) });
+  } catch (error) {
+    if (detach || codeOf(error) === 'notFound' || codeOf(error) === 'conflict') throw error;
+    const socket = hijack(exchange, tty);
+    const text = Buffer.from(`${messageOf(error)}\r\n`);
+    socket.end(tty ? text : frame('stdout', text));
+    socket.resume();
+    return;
+  }
+  if (streams === undefined) return exchange.sendNothing(200);
+  await runSession(hijack(exchange, streams.tty), streams, { framed: !streams.tty });
+}
+
+/** `[height, width]`, as clients since 1.42 send it. */
+function consoleSize({ ConsoleSize }: JsonObject): { height: number; width: number } | undefined {
+  if (!Array.isArray(ConsoleSize)) return undefined;
+  const [height, width] = ConsoleSize as unknown[];
+  return Number.isInteger(height) && Number.isInteger(width)
+    ? { height: height as number, width: width as number }
+    : undefined;
+}

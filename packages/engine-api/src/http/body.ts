@@ -1,0 +1,70 @@
+import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import { WherryError } from '@wherry/base';
+import type { JsonObject } from '@wherry/docker';
+import { parseJson } from './go-json.ts';
+
+/** No JSON body of the API is longer: a seccomp profile within one has some 20 KiB. */
+const largestBody = 8 * 1024 * 1024;
+
+export interface BodyOptions {
+  /** An empty body is refused; otherwise it is `{}`. */
+  readonly required?: boolean;
+}
+
+/** Reads a JSON object. Throws `invalid` or `tooLarge` in dockerd's words. */
+export async function readJsonBody(
+  request: IncomingMessage,
+  body: Readable,
+  { required = false }: BodyOptions = {},
+): Promise<JsonObject> {
+  const empty = isEmpty(request);
+  if (!empty || request.headers['content-type'] !== undefined) requireJson(request.headers['content-type'] ?? '');
+  const text = empty ? '' : await readText(body, largestBody);
+  if (text === '') {
+    if (!required) return {};
+    throw new WherryError('invalid', 'invalid JSON: got EOF while reading request body');
+  }
+  const value = parseJson(text);
+  if (value === null) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    throw new WherryError(
+      'invalid',
+      `invalid JSON: json: cannot unmarshal ${kindOf(value)} into Go value of type object`,
+    );
+  }
+  return value as JsonObject;
+}
+
+/** Whether a request announces no body. */
+export function isEmpty({ headers }: IncomingMessage): boolean {
+  const length = headers['content-length'];
+  return length === undefined ? headers['transfer-encoding'] === undefined : length === '0';
+}
+
+function requireJson(contentType: string): void {
+  const type = contentType.split(';')[0]!.trim().toLowerCase();
+  if (type === '')
+    throw new WherryError('invalid', `malformed Content-Type header (${contentType}): mime: no media type`);
+  if (type !== 'application/json') {
+    throw new WherryError('invalid', `unsupported Content-Type header (${contentType}): must be 'application/json'`);
+  }
+}
+
+/** The whole of a body as text. Throws `tooLarge`. */
+export async function readText(body: Readable, limit: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > limit) throw new WherryError('tooLarge', `request body is larger than ${limit} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** What Go's encoding/json calls a value. */
+export function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return 'array';
+  return typeof value === 'boolean' ? 'bool' : typeof value;
+}

@@ -1,0 +1,89 @@
+import type { ImageDetails } from '@wherry/images';
+import { rfc3339, zeroTime } from '../http/times.ts';
+import { familiar } from './names.ts';
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** `GET /images/{name}/json`. `speaks`: whether the client's version is 1.N or newer. */
+export function imageInspection(image: ImageDetails, speaks: (minor: number) => boolean): Members {
+  const raw = image.rawConfig;
+  const config = (raw.config ?? {}) as Members;
+  return {
+    Id: image.id,
+    RepoTags: image.names.map(familiar).sort(),
+    RepoDigests: image.digests.map(familiar).sort(),
+    Parent: image.parent ?? '',
+    Comment: text(raw.comment) || commentOf(image),
+    Created: image.config.created ?? (speaks(44) ? undefined : zeroTime),
+    ...(speaks(45)
+      ? {}
+      : { Container: text(raw.container), ContainerConfig: containerConfig((raw.container_config ?? {}) as Members) }),
+    DockerVersion: text(raw.docker_version),
+    Author: image.config.author ?? '',
+    Config: containerConfig(config),
+    Architecture: image.config.architecture,
+    Variant: image.config.variant,
+    Os: image.config.os,
+    OsVersion: text(raw['os.version']) || undefined,
+    Size: image.sizeBytes,
+    ...(speaks(44) ? {} : { VirtualSize: image.sizeBytes }),
+    GraphDriver: { Data: graphData(image.folders), Name: 'overlay2' },
+    RootFS: {
+      Type: 'layers',
+      Layers: image.layers.length === 0 ? undefined : image.layers.map(({ diffId }) => diffId),
+    },
+    Metadata: { LastTagTime: image.lastTaggedAt === undefined ? zeroTime : rfc3339(image.lastTaggedAt) },
+  };
+}
+
+function commentOf({ config }: ImageDetails): string {
+  return config.history?.at(-1)?.comment ?? '';
+}
+
+/** A container's config with all of its members, in the order of Go's type. */
+function containerConfig(config: Members): Members {
+  return {
+    Hostname: text(config.Hostname),
+    Domainname: text(config.Domainname),
+    User: text(config.User),
+    AttachStdin: config.AttachStdin === true,
+    AttachStdout: config.AttachStdout === true,
+    AttachStderr: config.AttachStderr === true,
+    ExposedPorts: unlessEmpty(config.ExposedPorts),
+    Tty: config.Tty === true,
+    OpenStdin: config.OpenStdin === true,
+    StdinOnce: config.StdinOnce === true,
+    Env: config.Env ?? null,
+    Cmd: config.Cmd ?? null,
+    Healthcheck: config.Healthcheck ?? undefined,
+    ArgsEscaped: config.ArgsEscaped === true ? true : undefined,
+    Image: text(config.Image),
+    Volumes: config.Volumes ?? null,
+    WorkingDir: text(config.WorkingDir),
+    Entrypoint: config.Entrypoint ?? null,
+    NetworkDisabled: config.NetworkDisabled === true ? true : undefined,
+    MacAddress: text(config.MacAddress) || undefined,
+    OnBuild: config.OnBuild ?? null,
+    Labels: config.Labels ?? null,
+    StopSignal: text(config.StopSignal) || undefined,
+    StopTimeout: config.StopTimeout ?? undefined,
+    Shell: config.Shell ?? undefined,
+  };
+}
+
+/** Folders as overlayfs stacks them. Nothing is mounted for an image, so there is no merged folder. */
+function graphData(folders: readonly string[]): Members {
+  const [top, ...below] = folders;
+  return {
+    LowerDir: below.length === 0 ? undefined : below.join(':'),
+    UpperDir: top,
+  };
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function unlessEmpty(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && Object.keys(value).length > 0 ? value : undefined;
+}

@@ -1,0 +1,30 @@
+import { WherryError } from '@wherry/base';
+import type { Filters } from '@wherry/docker';
+import type { NetworkRecord } from '@wherry/network';
+import { booleanFilter, checkFilters, matchesLabels, matchesText } from '../http/filters.ts';
+
+const known = ['dangling', 'driver', 'id', 'label', 'name', 'scope', 'type'];
+
+/** Networks that the filters of `GET /networks` leave. Throws `invalid`. */
+export function selectNetworks(
+  networks: readonly NetworkRecord[],
+  filters: Filters,
+  isUsed: (network: NetworkRecord) => boolean,
+): readonly NetworkRecord[] {
+  checkFilters(filters, known);
+  const dangling = booleanFilter(filters, 'dangling');
+  const types = filters.get('type') ?? [];
+  for (const type of types) {
+    if (type !== 'custom' && type !== 'builtin') throw new WherryError('invalid', `invalid filter: 'type'='${type}'`);
+  }
+  return networks.filter(
+    (network) =>
+      (filters.get('driver')?.includes(network.driver) ?? true) &&
+      (filters.get('scope')?.includes('local') ?? true) &&
+      matchesText(filters.get('name'), network.name) &&
+      matchesText(filters.get('id'), network.id) &&
+      matchesLabels(network.labels, filters.get('label')) &&
+      (types.length === 0 || types.includes(network.predefined ? 'builtin' : 'custom')) &&
+      (dangling === undefined || (!network.predefined && isUsed(network) !== dangling)),
+  );
+}

@@ -1,0 +1,169 @@
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Readable } from 'node:stream';
+import { type Logger, messageOf, systemRandom } from '@wherry/base';
+import { hangUp } from '@wherry/http';
+import { type ApiVersion, currentVersion, newestVersion, requestedVersion } from './http/api-version.ts';
+import { Exchange, encodeJson } from './http/exchange.ts';
+import { HijackableRequest, type HijackableSocket, takeBody } from './http/hijackable-requests.ts';
+import { Query } from './http/query.ts';
+import type { RouteMatch, Router } from './http/router.ts';
+import { statusOf } from './http/statuses.ts';
+
+/** Requests at a time: a follower of a log, an attach and a build are one each. */
+const mostRequests = 4096;
+const mostConnections = 8192;
+/** How long a connection may stay on which nothing is asked (ms): as dockerd, clients keep theirs. */
+const idleTime = 600_000;
+
+export interface ApiServerParts {
+  readonly router: Router;
+  /** `Wherry/0.1.0 (linux)`. */
+  readonly serverName: string;
+  readonly log: Logger;
+}
+
+/** Turns HTTP requests into exchanges, and whatever is thrown into answers. */
+export class ApiServer {
+  readonly server: Server;
+  readonly #parts: ApiServerParts;
+  readonly #stopping = new AbortController();
+  readonly #open = new Set<Duplex>();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(parts: ApiServerParts) {
+    this.#parts = parts;
+    this.server = createServer({ IncomingMessage: HijackableRequest, keepAliveTimeout: idleTime, requestTimeout: 0 });
+    this.server.maxConnections = mostConnections;
+    this.server.on('connection', (socket: Duplex) => {
+      this.#open.add(socket);
+      socket.once('close', () => this.#open.delete(socket));
+    });
+    this.server.on('request', (request, response) => this.#track(this.#plain(request, response)));
+    this.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      this.#track(this.#hijackable(request, socket, head)),
+    );
+    this.server.on('clientError', (_error, socket: Duplex) => {
+      if (socket.writable) hangUp(socket, 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      else socket.destroy();
+    });
+  }
+
+  /** Ends every exchange and every connection. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    const closed = new Promise<void>((resolve) => {
+      if (this.server.listening) this.server.close(() => resolve());
+      else resolve();
+    });
+    for (const socket of this.#open) socket.destroy();
+    await closed;
+    await Promise.all(this.#running);
+  }
+
+  #track(work: Promise<void>): void {
+    this.#running.add(work);
+    void work.finally(() => this.#running.delete(work));
+  }
+
+  async #plain(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#serve(request, response, request, undefined);
+    // What is left of a body would be taken for the next request.
+    if (!request.complete && !request.destroyed) request.resume();
+  }
+
+  async #hijackable(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    socket.on('error', () => undefined);
+    if (head.length > 0) socket.unshift(head);
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket as never);
+    response.once('finish', () => hangUp(socket));
+    const { upgrade } = request.headers;
+    const body = Readable.from(lazily(() => takeBody(request, socket)));
+    body.on('error', () => undefined);
+    await this.#serve(request, response, body, { socket, upgrade });
+  }
+
+  async #serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: Readable,
+    hijackable: HijackableSocket | undefined,
+  ): Promise<void> {
+    const url = request.url ?? '/';
+    const mark = url.indexOf('?');
+    const path = mark < 0 ? url : url.slice(0, mark);
+    const log = this.#parts.log.with({ request: systemRandom.hex(12), method: request.method, path });
+    const connection = hijackable?.socket ?? request.socket;
+    const signal = this.#signalOf(connection, response);
+    try {
+      const match = this.#parts.router.find(request.method ?? 'GET', path);
+      if (match === undefined) return sendError(response, 404, 'page not found');
+      if (this.#running.size > mostRequests) return sendError(response, 503, 'too many requests at a time');
+      const version = this.#headersFor(response, match);
+      const query = new Query(mark < 0 ? '' : url.slice(mark + 1));
+      const { parameters } = match;
+      await match.route.handle(
+        new Exchange({ request, response, body, parameters, query, version, signal, log, hijackable }),
+      );
+      log.debug('request served', { status: response.statusCode });
+    } catch (error) {
+      this.#answerFailure(error, response, signal, log);
+    }
+  }
+
+  /** Sets the headers of every answer. Throws `invalid` for a version that is not spoken here. */
+  #headersFor(response: ServerResponse, { version }: RouteMatch): ApiVersion {
+    response.setHeader('Api-Version', newestVersion);
+    response.setHeader('Ostype', 'linux');
+    response.setHeader('Server', this.#parts.serverName);
+    const spoken = version === undefined ? currentVersion : requestedVersion(version);
+    response.setHeader('Docker-Experimental', 'false');
+    return spoken;
+  }
+
+  #answerFailure(error: unknown, response: ServerResponse, signal: AbortSignal, log: Logger): void {
+    const status = statusOf(error);
+    if (signal.aborted) log.debug('request given up', { error: messageOf(error) });
+    else if (status >= 500) log.warn('request failed', { status, error: messageOf(error) });
+    else log.debug('request refused', { status, error: messageOf(error) });
+    if (response.headersSent) response.destroy();
+    else if (response.socket === null) log.debug('the connection has left HTTP');
+    else sendError(response, status, messageOf(error));
+  }
+
+  #signalOf(connection: Duplex, response: ServerResponse): AbortSignal {
+    const controller = new AbortController();
+    const abort = (): void => controller.abort();
+    const forget = (): void => {
+      this.#stopping.signal.removeEventListener('abort', abort);
+      connection.off('close', gone);
+    };
+    const gone = (): void => {
+      forget();
+      abort();
+    };
+    if (this.#stopping.signal.aborted) abort();
+    this.#stopping.signal.addEventListener('abort', abort, { once: true });
+    connection.once('close', gone);
+    response.once('finish', forget);
+    return controller.signal;
+  }
+}
+
+function sendError(response: ServerResponse, status: number, message: string): void {
+  for (const name of ['Content-Length', 'Transfer-Encoding']) response.removeHeader(name);
+  if (status === 304) {
+    response.writeHead(304).end();
+    return;
+  }
+  const text = `${encodeJson({ message })}\n`;
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
+  response.end(text);
+}
+
+/** A stream that is asked for only when somebody reads. */
+async function* lazily(open: () => Promise<Readable>): AsyncGenerator<Buffer, void, undefined> {
+  yield* (await open()) as AsyncIterable<Buffer>;
+}

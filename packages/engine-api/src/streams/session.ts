@@ -1,0 +1,93 @@
+import type { Duplex, Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import type { AttachedStreams } from '@wherry/docker';
+import { hangUp } from '@wherry/http';
+import { drained } from '../http/exchange.ts';
+import { type FrameStream, frameHeader } from './frames.ts';
+
+export interface SessionOptions {
+  /** Output in frames; otherwise both streams as they come. */
+  readonly framed: boolean;
+}
+
+/**
+ * Joins a client's connection with the streams of a container or a command, until its output is at its end or the
+ * client is gone. Each side's half-close is the other's: input goes on when output is over no more, output goes on when
+ * the client has nothing to send. Disposes the streams. Never rejects for what the peers do.
+ */
+export async function runSession(socket: Duplex, streams: AttachedStreams, options: SessionOptions): Promise<void> {
+  const { session } = streams;
+  const output = new Output(socket, options.framed);
+  // The session's end is told by its output; a command that could not run says so on its own way.
+  session.exit.catch(() => undefined);
+  const closed = new Promise<void>((resolve) => socket.once('close', resolve));
+  if (session.stdin) feed(socket, session.stdin);
+  else socket.resume();
+  const copied = copyOutput(output, streams);
+  try {
+    await Promise.race([copied, closed]);
+  } finally {
+    await streams[Symbol.asyncDispose]();
+    await copied.catch(() => undefined);
+    await farewell(socket);
+  }
+}
+
+async function copyOutput(output: Output, { earlier, session }: AttachedStreams): Promise<void> {
+  if (earlier) for await (const piece of earlier) await output.writeRaw(piece);
+  await Promise.all([output.copy('stdout', session.stdout), output.copy('stderr', session.stderr)]);
+}
+
+class Output {
+  readonly #socket: Duplex;
+  readonly #framed: boolean;
+
+  constructor(socket: Duplex, framed: boolean) {
+    this.#socket = socket;
+    this.#framed = framed;
+  }
+
+  async copy(stream: FrameStream, source: Readable | undefined): Promise<void> {
+    if (source === undefined) return;
+    try {
+      for await (const chunk of source as AsyncIterable<Buffer>) {
+        if (this.#gone) return;
+        if (this.#framed) this.#socket.write(frameHeader(stream, chunk.length));
+        await this.writeRaw(chunk);
+      }
+    } catch {
+      // A stream that broke off has said what it could.
+    }
+  }
+
+  async writeRaw(piece: Uint8Array): Promise<void> {
+    if (this.#gone) return;
+    if (!this.#socket.write(piece)) await drained(this.#socket);
+  }
+
+  get #gone(): boolean {
+    return this.#socket.destroyed || this.#socket.writableEnded;
+  }
+}
+
+/** Passes on what the client sends. Input that nobody reads any more is thrown away, so that its end is still seen. */
+function feed(socket: Duplex, stdin: Writable): void {
+  stdin.on('error', () => socket.resume());
+  stdin.once('close', () => socket.resume());
+  socket.on('data', (chunk: Buffer) => {
+    if (stdin.destroyed || stdin.writableEnded) return;
+    if (stdin.write(chunk)) return;
+    socket.pause();
+    stdin.once('drain', () => socket.resume());
+  });
+  socket.once('end', () => stdin.end());
+}
+
+/** Ends the connection once all is written, however slowly the client reads. */
+async function farewell(socket: Duplex): Promise<void> {
+  if (socket.destroyed) return;
+  socket.end();
+  socket.resume();
+  await finished(socket, { readable: false }).catch(() => undefined);
+  hangUp(socket);
+}

@@ -1,0 +1,90 @@
+import { systemClock } from '@wherry/base';
+import type { JsonObject } from '@wherry/docker';
+import type { Digest } from '@wherry/oci';
+import { rfc3339 } from '../http/times.ts';
+import { listImages } from '../images/list-images.ts';
+import type { EngineApiOptions } from '../options.ts';
+import { volumeResource } from '../volumes/routes.ts';
+
+type Members = Readonly<Record<string, unknown>>;
+
+export const diskUsageTypes = ['container', 'image', 'volume', 'build-cache'] as const;
+export type DiskUsageType = (typeof diskUsageTypes)[number];
+
+/** `GET /system/df`. */
+export async function diskUsageOf(
+  options: EngineApiOptions,
+  types: ReadonlySet<DiskUsageType>,
+  speaks: (minor: number) => boolean,
+): Promise<Members> {
+  const all = { all: true, size: types.has('container'), filters: new Map() };
+  const containers = types.has('container') || types.has('image') ? await options.containers.list(all) : [];
+  const [images, Volumes, BuildCache] = await Promise.all([
+    types.has('image') ? imageUsage(options, containers) : undefined,
+    types.has('volume') ? volumeUsage(options) : undefined,
+    types.has('build-cache') ? cacheUsage(options) : undefined,
+  ]);
+  return {
+    LayersSize: images?.layersSize ?? 0,
+    Images: images?.images ?? null,
+    Containers: types.has('container') ? containers : null,
+    Volumes: Volumes ?? null,
+    BuildCache: BuildCache ?? null,
+    ...(speaks(42) ? {} : { BuilderSize: 0 }),
+  };
+}
+
+async function imageUsage(
+  { images, clock = systemClock }: EngineApiOptions,
+  containers: readonly JsonObject[],
+): Promise<{ images: readonly Members[]; layersSize: number }> {
+  const [listed, sizes] = await Promise.all([
+    listImages(images, { all: false, filters: new Map(), now: clock.now() }),
+    images.layerSizes(),
+  ]);
+  const users = new Map<Digest, number>();
+  for (const { image } of listed) {
+    for (const { chainId } of image.layers) users.set(chainId, (users.get(chainId) ?? 0) + 1);
+  }
+  const layersSize = [...users.keys()].reduce((sum, chain) => sum + (sizes.get(chain) ?? 0), 0);
+  return {
+    layersSize,
+    images: listed.map(({ image, tags, digests }) => ({
+      Containers: containers.filter(({ ImageID }) => ImageID === image.id).length,
+      Created: Math.floor(image.createdAt / 1000),
+      Id: image.id,
+      Labels: Object.keys(image.labels).length === 0 ? null : image.labels,
+      ParentId: image.parent ?? '',
+      RepoDigests: digests.length === 0 ? null : digests,
+      RepoTags: tags.length === 0 ? null : tags,
+      SharedSize: image.layers
+        .filter(({ chainId }) => users.get(chainId)! > 1)
+        .reduce((sum, { chainId }) => sum + (sizes.get(chainId) ?? 0), 0),
+      Size: image.sizeBytes,
+    })),
+  };
+}
+
+async function volumeUsage({ volumes }: EngineApiOptions): Promise<readonly Members[]> {
+  return await Promise.all(
+    volumes.list().map(async (volume) => ({
+      ...volumeResource(volume),
+      UsageData: { RefCount: volumes.users(volume.name).length, Size: (await volumes.size(volume.name)) ?? -1 },
+    })),
+  );
+}
+
+async function cacheUsage({ builder }: EngineApiOptions): Promise<readonly Members[]> {
+  const records = (await builder?.usage()) ?? [];
+  return records.map((record) => ({
+    ID: record.id,
+    Type: record.type,
+    Description: record.description,
+    InUse: record.inUse,
+    Shared: record.shared,
+    Size: record.bytes,
+    CreatedAt: rfc3339(record.createdAt),
+    LastUsedAt: rfc3339(record.lastUsedAt),
+    UsageCount: record.usageCount,
+  }));
+}

@@ -1,0 +1,119 @@
+import { describe, expect, it } from 'vitest';
+import { fakeContainers, fakeImage, fakeImages, fakeOptions } from './fake-parts.ts';
+import { serve } from './serving.ts';
+
+const json = { 'Content-Type': 'application/json' };
+
+describe('the protocol', () => {
+  it('answers pings with what clients negotiate by', async () => {
+    await using api = await serve(fakeOptions());
+    for (const method of ['GET', 'HEAD']) {
+      const answer = await api.call(method, '/_ping');
+      expect(answer).toMatchObject({ status: 200, text: method === 'GET' ? 'OK' : '' });
+      expect(answer.headers).toMatchObject({
+        'api-version': '1.50',
+        'builder-version': '1',
+        'docker-experimental': 'false',
+        ostype: 'linux',
+        server: 'Wherry/0.1.0 (linux)',
+        swarm: 'inactive',
+      });
+    }
+  });
+
+  it.each([
+    ['/v1.99/version', 'client version 1.99 is too new. Maximum supported API version is 1.50'],
+    ['/v2.0/version', 'client version 2.0 is too new. Maximum supported API version is 1.50'],
+    [
+      '/v1.10/version',
+      'client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version',
+    ],
+  ])('refuses %s', async (path, message) => {
+    await using api = await serve(fakeOptions());
+    const { status, text, headers } = await api.call('GET', path);
+    expect([status, text]).toEqual([400, `${JSON.stringify({ message })}\n`]);
+    expect(headers['docker-experimental']).toBeUndefined();
+  });
+
+  it.each(['/v1.24/version', '/v1.50/version', '/version'])('takes %s', async (path) => {
+    await using api = await serve(fakeOptions());
+    expect((await api.call('GET', path)).status).toBe(200);
+  });
+
+  it.each([
+    ['GET', '/nosuch'],
+    ['POST', '/version'],
+    ['GET', '/containers/x/start'],
+    ['GET', '/%zz'],
+    ['HEAD', '/info'],
+  ])('knows no %s %s', async (method, path) => {
+    await using api = await serve(fakeOptions());
+    const { status, text, headers } = await api.call(method, path);
+    expect([status, text]).toEqual([404, method === 'HEAD' ? '' : '{"message":"page not found"}\n']);
+    expect(headers['api-version']).toBeUndefined();
+  });
+
+  it.each([
+    ['{bad', json, "invalid JSON: invalid character 'b' looking for beginning of object key string"],
+    ['', json, 'invalid JSON: got EOF while reading request body'],
+    ['{} {}', json, 'unexpected content after JSON'],
+    ['[]', json, 'invalid JSON: json: cannot unmarshal array into Go value of type object'],
+    ['{}', {}, 'malformed Content-Type header (): mime: no media type'],
+    [
+      '{}',
+      { 'Content-Type': 'application/x-www-form-urlencoded' },
+      "unsupported Content-Type header (application/x-www-form-urlencoded): must be 'application/json'",
+    ],
+  ])('refuses the body %j', async (body, headers, message) => {
+    await using api = await serve(fakeOptions());
+    const answer = await api.call('POST', '/containers/create', { body, headers: headers as Record<string, string> });
+    expect([answer.status, JSON.parse(answer.text)]).toEqual([400, { message }]);
+  });
+
+  it('tells failures of the parts by their codes, with their words', async () => {
+    await using api = await serve(fakeOptions());
+    const missing = await api.call('GET', '/containers/quay.io/a/b:1/json');
+    expect([missing.status, missing.text]).toEqual([404, '{"message":"No such container: quay.io/a/b:1"}\n']);
+    const stopped = await api.call('POST', '/containers/web/stop');
+    expect([stopped.status, stopped.text]).toEqual([304, '']);
+    await expect(api.docker.getContainer('none').start()).rejects.toMatchObject({ statusCode: 404 });
+  });
+
+  it('hands bodies and queries to the containers', async () => {
+    const seen: unknown[] = [];
+    const create = async (...given: unknown[]): Promise<{ Id: string; Warnings: string[] }> => {
+      seen.push(given);
+      return { Id: 'i', Warnings: [] };
+    };
+    const list = async (...given: unknown[]): Promise<[]> => {
+      seen.push(given);
+      return [];
+    };
+    await using api = await serve(fakeOptions({ containers: fakeContainers({ create, list }) }));
+    await api.docker.createContainer({ Image: 'x', name: 'n', HostConfig: {} });
+    await api.call('POST', '/v1.39/containers/create', { body: '{"HostConfig":{}}', headers: json });
+    await api.docker.listContainers({ all: true, limit: 3, filters: { label: ['a=b'] } });
+    await api.call('GET', `/containers/json?filters=${encodeURIComponent('{"status":{"exited":true,"dead":false}}')}`);
+    expect(seen).toEqual([
+      [{ Image: 'x', name: 'n', HostConfig: {} }, { name: 'n' }],
+      [{ HostConfig: { CgroupnsMode: 'host', IpcMode: 'shareable' } }, {}],
+      [{ all: true, size: false, limit: 3, filters: new Map([['label', ['a=b']]]) }],
+      [{ all: false, size: false, filters: new Map([['status', ['exited']]]) }],
+    ]);
+  });
+
+  it('lists and shows images', async () => {
+    const images = fakeImages([fakeImage('busybox'), fakeImage('dang', { names: [], createdAt: 5 })]);
+    await using api = await serve(fakeOptions({ images }));
+    const list = JSON.parse((await api.call('GET', '/v1.45/images/json')).text) as { RepoTags: string[] }[];
+    expect(list.map(({ RepoTags }) => RepoTags)).toEqual([['busybox:latest'], []]);
+    const old = JSON.parse((await api.call('GET', '/v1.40/images/json')).text) as object[];
+    expect(old[1]).toMatchObject({ RepoTags: ['<none>:<none>'], VirtualSize: 1000 });
+    const inspected = await api.docker.getImage('busybox').inspect();
+    expect(inspected).toMatchObject({ RepoTags: ['busybox:latest'], Size: 1000, DockerVersion: '20.10' });
+    const missing = await api.call('GET', '/images/nosuch/json');
+    expect([missing.status, missing.text]).toEqual([404, '{"message":"No such image: nosuch:latest"}\n']);
+    const filter = await api.call('GET', `/images/json?filters=${encodeURIComponent('{"bogus":["1"]}')}`);
+    expect([filter.status, filter.text]).toEqual([400, `{"message":"invalid filter 'bogus'"}\n`]);
+  });
+});

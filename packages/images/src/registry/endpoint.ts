@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
+import { WherryError } from '@wherry/base';
+import { readNames } from '../content/content-store.ts';
+import { isLoopback, type TlsSettings } from './request.ts';
+
+/** How registries are reached. */
+export interface RegistrySettings {
+  /** Base URLs (`https://mirror.example`) that are asked before a registry itself, by its host (`docker.io`). */
+  readonly mirrors?: Readonly<Record<string, readonly string[]>> | undefined;
+  /** Hosts (`registry.lan:5000`) that may be spoken to without TLS or with a certificate that nobody vouches for. */
+  readonly insecure?: readonly string[] | undefined;
+  /** Folders `HOST/` with `*.crt` (authorities), `*.cert` and `*.key` (ours); default `/etc/docker/certs.d`. */
+  readonly certificates?: string | undefined;
+}
+
+/** A registry, or a mirror of one. */
+export interface Endpoint {
+  /** Base URLs of its API (`…/v2/`), tried in order. */
+  readonly bases: readonly URL[];
+  readonly tls: TlsSettings;
+  readonly isMirror: boolean;
+}
+
+/** Where the images of a host are found, best first. */
+export async function endpointsOf(host: string, settings: RegistrySettings): Promise<Endpoint[]> {
+  const mirrors: Endpoint[] = [];
+  for (const mirror of settings.mirrors?.[host] ?? []) {
+    const url = URL.canParse(mirror) ? new URL(mirror) : undefined;
+    if (!url || !/^https?:$/.test(url.protocol)) throw new WherryError('invalid', `the mirror ${mirror} is no URL`);
+    const base = new URL('v2/', `${url.href.replace(/\/+$/, '')}/`);
+    mirrors.push({ bases: [base], tls: await tlsOf(url.host, settings), isMirror: true });
+  }
+  return [...mirrors, await endpointOf(host, settings)];
+}
+
+/** The registry itself. */
+export async function endpointOf(host: string, settings: RegistrySettings): Promise<Endpoint> {
+  const name = host === 'docker.io' ? 'registry-1.docker.io' : host;
+  const tls = await tlsOf(name, settings);
+  const secure = new URL(`https://${name}/v2/`);
+  if (!isInsecure(name, settings)) return { bases: [secure], tls, isMirror: false };
+  const plain = new URL(`http://${name}/v2/`);
+  return { bases: tls.ca === undefined ? [plain, secure] : [secure, plain], tls, isMirror: false };
+}
+
+function isInsecure(host: string, { insecure = [] }: RegistrySettings): boolean {
+  return isLoopback(host.replace(/:\d+$/, '')) || insecure.includes(host);
+}
+
+async function tlsOf(host: string, settings: RegistrySettings): Promise<TlsSettings> {
+  const folder = join(settings.certificates ?? '/etc/docker/certs.d', host);
+  const names = (await readNames(folder)).sort();
+  const read = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
+  const authorities = await Promise.all(names.filter((name) => name.endsWith('.crt')).map(read));
+  const certificate = names.find((name) => name.endsWith('.cert'));
+  const ours =
+    certificate === undefined
+      ? {}
+      : { cert: await read(certificate), key: await read(certificate.replace(/\.cert$/, '.key')) };
+  return {
+    ...ours,
+    ...(authorities.length > 0 && { ca: [...rootCertificates, ...authorities] }),
+    // An authority that was given is what the certificate must come from, even of this machine's own registry.
+    rejectUnauthorized: authorities.length > 0 || !isInsecure(host, settings),
+  };
+}

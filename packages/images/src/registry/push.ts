@@ -1,0 +1,219 @@
+import { rm } from 'node:fs/promises';
+import { codeOf, messageOf, Semaphore, WherryError } from '@wherry/base';
+import {
+  type Descriptor,
+  type Digest,
+  digestOf,
+  familiarReference,
+  familiarRepository,
+  formatReference,
+  type Manifest,
+  mediaTypes,
+  parseReference,
+  type Reference,
+  repositoryOf,
+} from '@wherry/oci';
+import { detectCompression } from '../content/compression.ts';
+import { largestDocument, parseManifest } from '../content/json.ts';
+import type { PushedTag, PushOptions, PushProgress } from '../image-library.ts';
+import { hasDigest, repositoryOfName } from '../image-names.ts';
+import type { CompressedLayer, ImageRecord, LayerRecord } from '../metadata.ts';
+import type { StoreParts } from '../store-parts.ts';
+import { endpointOf } from './endpoint.ts';
+import { RegistryTransport } from './registry-transport.ts';
+import { Uploader } from './uploader.ts';
+
+/** Layers sent at a time, as dockerd does. */
+const parallelLayers = 5;
+/** Repositories of the same registry that are asked for a blob before it is sent. */
+const mostSources = 3;
+
+interface PushContext extends PushOptions {
+  readonly parts: StoreParts;
+  readonly signal: AbortSignal;
+  readonly transport: RegistryTransport;
+  readonly uploader: Uploader;
+  readonly repository: string;
+}
+
+/** Pushes a tag, or all tags of a repository; see `ImageLibrary.push`. Errors are worded as dockerd's. */
+export async function push(
+  parts: StoreParts,
+  reference: string,
+  options: PushOptions & { readonly signal: AbortSignal },
+): Promise<PushedTag[]> {
+  const named = parseReference(reference);
+  const repository = repositoryOf(named);
+  const names = await namesToPush(parts, named, options.allTags ?? false);
+  const { auth, signal } = options;
+  const endpoint = await endpointOf(named.host, parts.registries);
+  using transport = new RegistryTransport({
+    reference: named,
+    endpoint,
+    auth,
+    clock: parts.clock,
+    signal,
+    dialect: 'docker',
+  });
+  const context: PushContext = { ...options, parts, transport, uploader: new Uploader(transport), repository };
+  try {
+    await transport.base();
+    const pushed: PushedTag[] = [];
+    for (const name of names) {
+      const tag = await pushTag(context, name);
+      parts.events.emit({
+        action: 'push',
+        id: familiarReference(parseReference(name)),
+        name: familiarRepository(named),
+      });
+      options.onPushed?.(tag);
+      pushed.push(tag);
+    }
+    return pushed;
+  } catch (error) {
+    throw asDockerd(error);
+  }
+}
+
+async function namesToPush({ metadata }: StoreParts, named: Reference, allTags: boolean): Promise<string[]> {
+  const state = await metadata.state();
+  if (named.digest !== undefined) throw new WherryError('invalid', 'cannot push a digest reference');
+  const repository = repositoryOf(named);
+  const names = allTags
+    ? [...state.names.keys()].filter((name) => !hasDigest(name) && repositoryOfName(name) === repository).sort()
+    : [formatReference(named)].filter((name) => state.names.has(name));
+  if (names.length > 0) return names;
+  throw new WherryError('notFound', `An image does not exist locally with the tag: ${familiarRepository(named)}`);
+}
+
+async function pushTag(context: PushContext, name: string): Promise<PushedTag> {
+  const { parts, uploader, repository, onProgress = () => undefined } = context;
+  const { metadata, content, pins } = parts;
+  const state = await metadata.state();
+  const record = state.names.get(name);
+  const image = record && state.images.get(record.manifest);
+  if (!image) throw new WherryError('notFound', `No such image: ${name}`);
+  using _ = await pins.pin([image.manifest, image.id, ...image.layers.map(({ digest }) => digest)]);
+  const stored = parseManifest(await content.read(image.manifest, largestDocument));
+  // Topmost first, as dockerd lists them.
+  const layers = [...image.layers].reverse();
+  for (const { diffId } of layers) onProgress({ digest: diffId, phase: 'preparing' });
+  const slots = new Semaphore(parallelLayers);
+  const sent = new Map<Digest, Promise<CompressedLayer>>();
+  for (const layer of layers) {
+    if (sent.has(layer.digest)) continue;
+    const work = slots.run(() => pushLayer(context, layer, onProgress));
+    work.catch(() => undefined);
+    sent.set(layer.digest, work);
+  }
+  const results = await Promise.allSettled(sent.values());
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+  const config = { digest: image.id, size: stored.config.size, path: content.path(image.id) };
+  if (!(await uploader.has(image.id))) await uploader.upload(config, [], () => undefined);
+  const pushedLayers: CompressedLayer[] = [];
+  for (const { digest } of image.layers) pushedLayers.push(await sent.get(digest)!);
+  const { bytes, mediaType } = await manifestFor(parts, image, stored, pushedLayers);
+  const { tag } = parseReference(name);
+  await uploader.manifest(bytes, mediaType, tag!);
+  const digest = digestOf(bytes);
+  using _digest = await pins.pin([digest]);
+  await content.write(bytes);
+  await metadata.update(({ images }) => {
+    if (!images.has(image.manifest)) return [];
+    const blobs = [image.id, ...pushedLayers.map((layer) => layer.digest)];
+    return [
+      { name: `${repository}@${digest}`, to: { manifest: image.manifest, target: digest } },
+      ...blobs.map((blob) => ({ blob, in: repository })),
+    ];
+  });
+  return { tag: tag!, digest, size: bytes.length };
+}
+
+/** Sees to it that the registry has a layer, compressed where it is stored plain; gives as what. */
+async function pushLayer(
+  context: PushContext,
+  layer: LayerRecord,
+  report: (progress: PushProgress) => void,
+): Promise<CompressedLayer> {
+  const { parts, uploader, signal } = context;
+  const digest = layer.diffId;
+  const isPlain = detectCompression(await parts.content.start(layer.digest)) === 'none';
+  const known = isPlain ? (await parts.metadata.state()).compressed.get(layer.digest) : layer;
+  // The compression is the same each time, so that its digest is known before it is done again.
+  if (known && (await uploader.has(known.digest))) {
+    report({ digest, phase: 'exists' });
+    return { digest: known.digest, size: known.size };
+  }
+  if (!isPlain) {
+    await send(context, { ...layer, path: parts.content.path(layer.digest) }, digest, report);
+    return { digest: layer.digest, size: layer.size };
+  }
+  const target = await parts.content.temporary();
+  try {
+    const blob = parts.content.path(layer.digest);
+    report({ digest, phase: 'pushing', current: 0, total: layer.size });
+    const compressed = await parts.threads.run<'compress'>({ kind: 'compress', blob, target }, signal);
+    await parts.metadata.update(() => [{ compressed: layer.digest, as: compressed }]);
+    if (compressed.digest !== known?.digest && (await uploader.has(compressed.digest))) {
+      report({ digest, phase: 'exists' });
+    } else await send(context, { ...compressed, path: target }, digest, report);
+    return compressed;
+  } finally {
+    await rm(target, { force: true });
+  }
+}
+
+async function send(
+  { parts, uploader, transport, repository }: PushContext,
+  blob: CompressedLayer & { readonly path: string },
+  digest: Digest,
+  report: (progress: PushProgress) => void,
+): Promise<void> {
+  const host = repository.slice(0, repository.indexOf('/') + 1);
+  const sources = ((await parts.metadata.state()).sources.get(blob.digest) ?? [])
+    .filter((source) => source.startsWith(host) && source !== repository)
+    .map((source) => source.slice(host.length))
+    .slice(-mostSources);
+  transport.addScopes(sources.map((source) => `repository:${source}:pull`));
+  report({ digest, phase: 'pushing', current: 0, total: blob.size });
+  const { mountedFrom } = await uploader.upload(blob, sources, (current) =>
+    report({ digest, phase: 'pushing', current, total: blob.size }),
+  );
+  report(mountedFrom === undefined ? { digest, phase: 'pushed' } : { digest, phase: 'mounted', from: mountedFrom });
+}
+
+/** The stored manifest where it names what was pushed, else one of the same kind that does, written as docker writes it. */
+async function manifestFor(
+  { content }: StoreParts,
+  image: ImageRecord,
+  stored: Manifest,
+  layers: readonly CompressedLayer[],
+): Promise<{ bytes: Buffer; mediaType: string }> {
+  const mediaType = stored.mediaType ?? image.mediaType;
+  if (layers.every(({ digest }, index) => digest === stored.layers[index]!.digest)) {
+    return { bytes: await content.read(image.manifest, largestDocument), mediaType };
+  }
+  const isDocker = mediaType === mediaTypes.dockerManifest;
+  const gzip = isDocker ? mediaTypes.dockerLayerGzip : mediaTypes.ociLayerGzip;
+  const describe = ({ mediaType: type, size, digest }: Descriptor) => ({ mediaType: type, size, digest });
+  const manifest = {
+    schemaVersion: 2,
+    mediaType,
+    config: describe(stored.config),
+    layers: layers.map(({ digest, size }, index) => {
+      const before = stored.layers[index]!;
+      return describe(before.digest === digest ? before : { mediaType: gzip, size, digest });
+    }),
+    ...(stored.annotations && { annotations: stored.annotations }),
+  };
+  return { bytes: Buffer.from(JSON.stringify(manifest, undefined, 3)), mediaType };
+}
+
+/** A push's errors come in a stream that began well; what they are called is all that is left to say. */
+function asDockerd(error: unknown): WherryError {
+  const reason = error instanceof WherryError ? error.details?.reason : undefined;
+  const code = codeOf(error) ?? 'internal';
+  const own = code === 'unavailable' || code === 'unauthorized' ? 'internal' : code;
+  return new WherryError(own, typeof reason === 'string' ? reason : messageOf(error), { cause: error });
+}

@@ -1,0 +1,31 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WherryError, writeFileAtomically } from '@wherry/base';
+
+/** What a volume's `volume.json` says. */
+export interface VolumeFile {
+  readonly version: 1;
+  readonly createdAt: number; // ms
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly anonymous: boolean;
+  /** Who holds it. */
+  readonly users: readonly string[];
+  /** Whose containers run with its own file system mounted. */
+  readonly mountedBy: readonly string[];
+  /** A copy into it began and has not ended: what is there is half of it. */
+  readonly filling: boolean;
+}
+
+/** The name of the record in a volume's folder. */
+export const recordName = 'volume.json';
+
+export async function readVolumeFile(folder: string): Promise<VolumeFile> {
+  const file = JSON.parse(await readFile(join(folder, recordName), 'utf8')) as VolumeFile;
+  if (file.version !== 1) throw new WherryError('unsupported', `${folder} has a record of another version`);
+  return file;
+}
+
+export async function writeVolumeFile(folder: string, file: VolumeFile): Promise<void> {
+  await writeFileAtomically(join(folder, recordName), `${JSON.stringify(file, undefined, 2)}\n`);
+}
