@@ -7,10 +7,11 @@ import { ContainerIndex } from './container-index.ts';
 import { ContainerLauncher } from './container-launcher.ts';
 import { recoverContainers, unknownCode } from './container-recovery.ts';
 import { ContainerRoots, lifeHold } from './container-roots.ts';
-import { containerStatus } from './container-status.ts';
+import { containerStatus, logPathOf } from './container-status.ts';
 import type { EngineContext } from './context.ts';
 import { checkedId } from './ids.ts';
 import { LiveContainer } from './live-container.ts';
+import { RotatedLog } from './log/rotated-log.ts';
 import { identityOf } from './process-identity.ts';
 import { releaseRelays } from './relay-mounts.ts';
 import { startFailure } from './runtime/messages.ts';
@@ -18,7 +19,7 @@ import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
 import { signalNumber } from './signals.ts';
 import type { ContainerRecord } from './state/records.ts';
-import { attachTo } from './streams/attach.ts';
+import { attachTo, reopenLog } from './streams/attach.ts';
 import { EarlyAttachments } from './streams/early-attachments.ts';
 
 /** Exit code of what never ran; containerd's. */
@@ -159,6 +160,7 @@ export class Containers {
   /** Watches a running container; it may have ended already. */
   #hold(record: ContainerRecord, live = LiveContainer.open(record)): LiveContainer {
     this.#live.set(record.id, live);
+    live.log = this.#rotatedLog(record);
     const check = (monitorGone: boolean): void => {
       this.#checkExit(record.id, live, monitorGone).catch((error: unknown) =>
         this.#context.log.error('an exit was not recorded', { container: record.id, error }),
@@ -174,12 +176,21 @@ export class Containers {
     return live;
   }
 
+  #rotatedLog(record: ContainerRecord): RotatedLog | undefined {
+    const limits = record.config.logRotation;
+    const path = logPathOf(record, this.#sandboxes.get(record.sandboxId));
+    if (limits === undefined || limits.maxBytes <= 0 || path === '') return undefined;
+    const { paths, clock, log } = this.#context;
+    return new RotatedLog({ path, limits, clock, log, reopen: () => reopenLog(paths.container(record.id)) });
+  }
+
   async #checkExit(id: string, live: LiveContainer | undefined, monitorGone: boolean): Promise<void> {
     const report = this.#exits.read(id);
     if (live === undefined || (report === undefined && !monitorGone)) return;
     await this.#locks.run(id, async () => {
       if (this.#live.get(id) !== live) return;
       this.#live.delete(id);
+      await live.log?.finish();
       const exitCode = await this.#recordExit(this.index.get(id), report);
       live.exited.resolve(exitCode);
       live[Symbol.dispose]();

@@ -41,7 +41,7 @@ import { Sandboxes } from './sandboxes.ts';
 import { EventHub } from './state/event-hub.ts';
 import { enginePaths } from './state/paths.ts';
 import { type ContainerRecord, RecordStore, type SandboxRecord } from './state/records.ts';
-import { control } from './streams/attach.ts';
+import { control, reopenLog } from './streams/attach.ts';
 import { type ExecSession, startExec } from './streams/exec.ts';
 import { execProcess } from './streams/exec-process.ts';
 import { collectExec } from './streams/exec-sync.ts';
@@ -347,7 +347,7 @@ class EmbeddedEngine implements Engine {
 
   async reopenContainerLog(id: string): Promise<void> {
     const { record } = this.#containers.running(id);
-    control(this.#context.paths.container(record.id), '2 0 0\n');
+    reopenLog(this.#context.paths.container(record.id));
   }
 
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent> {

@@ -1,5 +1,6 @@
 import { type Deferred, deferred } from '@wherry/base';
 import { ProcessHandle } from '@wherry/linux';
+import type { RotatedLog } from './log/rotated-log.ts';
 import type { ContainerRecord } from './state/records.ts';
 
 /** What the engine holds of a running container besides its record. */
@@ -8,6 +9,8 @@ export class LiveContainer implements Disposable {
   /** `undefined` once the process is gone. */
   readonly process: ProcessHandle | undefined;
   readonly monitor: ProcessHandle | undefined;
+  /** Its log, where the engine rotates it. */
+  log: RotatedLog | undefined;
   /** Resolves with the exit code when the end is recorded; rejects when it could not be started. */
   readonly exited: Deferred<number> = deferred();
 
@@ -25,6 +28,7 @@ export class LiveContainer implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.log?.[Symbol.dispose]();
     this.process?.[Symbol.dispose]();
     this.monitor?.[Symbol.dispose]();
   }

@@ -55,9 +55,11 @@ export async function openNewerLogFiles(path: string, { handle, inode }: LogFile
     await closeLogFiles(files.splice(0, 1));
     return files;
   }
-  // Rotation has dropped it: those that were not written to since are older.
+  // Rotation has dropped it, or has put its last lines into a new file: those that were not written to since are older.
   const { mtimeNs } = await handle.stat({ bigint: true });
-  const older = files.findLastIndex(({ writtenAt }, at) => at < files.length - 1 && writtenAt <= mtimeNs);
+  const older = files.findLastIndex(({ writtenAt }, at) =>
+    at < files.length - 1 ? writtenAt <= mtimeNs : writtenAt < mtimeNs,
+  );
   await closeLogFiles(files.splice(0, older + 1));
   return files;
 }

@@ -178,3 +178,8 @@ export function control(bundle: string, command: string): void {
     closeSync(descriptor);
   }
 }
+
+/** Makes the monitor write to a new file at the log's path; `conflict` when it is gone. */
+export function reopenLog(bundle: string): void {
+  control(bundle, '2 0 0\n');
+}

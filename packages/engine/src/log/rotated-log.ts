@@ -1,0 +1,148 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { type Clock, errnoOf, type Logger, sleep } from '@wherry/base';
+import { cutLog, fileSize } from './log-cut.ts';
+import type { LogLimits } from './log-limits.ts';
+
+/** A log that is written to is looked at this often at most; one that is not, never. Milliseconds. */
+const interval = 1000;
+
+export interface RotatedLogOptions {
+  readonly path: string;
+  readonly limits: LogLimits;
+  /** Makes the monitor write to a new file at `path`, soon. */
+  readonly reopen: () => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * Keeps the log of a running container within its limits. The monitor writes on to a renamed file until it has made the
+ * new one, so no line is lost, and a kill in between leaves at worst a log without `path`, which the next engine has
+ * made.
+ */
+export class RotatedLog implements Disposable {
+  readonly #options: RotatedLogOptions;
+  #watcher: FSWatcher | undefined;
+  #timer: Disposable | undefined;
+  #stopped = false;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(options: RotatedLogOptions) {
+    this.#options = options;
+    this.#look(true);
+  }
+
+  /** Works one step after the other; a failure (a full disk) is tried again after the interval. */
+  #look(watching: boolean): void {
+    this.#work = this.#work
+      .then(() => this.#check(watching))
+      .catch((error: unknown) => {
+        this.#options.log.warn('a log could not be rotated', { path: this.#options.path, error });
+        this.#later();
+      });
+  }
+
+  async #check(watching: boolean): Promise<void> {
+    if (this.#stopped) return;
+    const { path, limits } = this.#options;
+    const size = await fileSize(path);
+    if (size === undefined) await this.#mend();
+    else if (size >= limits.maxBytes) await this.#rotate(size);
+    else if (watching) {
+      this.#watch();
+      return;
+    }
+    this.#later();
+  }
+
+  #later(): void {
+    this.#timer?.[Symbol.dispose]();
+    if (!this.#stopped) this.#timer = this.#options.clock.after(interval, () => this.#look(true));
+  }
+
+  /** Until the first change only: what is written without a pause would wake us all the time. */
+  #watch(): void {
+    if (this.#stopped) return;
+    try {
+      this.#watcher = watch(this.#options.path, { persistent: false }, () => this.#changed());
+      this.#watcher.on('error', () => this.#changed());
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      this.#later();
+    }
+  }
+
+  #changed(): void {
+    if (this.#watcher === undefined) return;
+    this.#watcher.close();
+    this.#watcher = undefined;
+    this.#look(false);
+  }
+
+  async #rotate(size: number): Promise<void> {
+    const { path, limits, reopen } = this.#options;
+    const kept = Math.max(1, limits.maxFiles - 1);
+    for (let number = kept - 1; number >= 1; number--)
+      await renameIfThere(`${path}.${number}`, `${path}.${number + 1}`);
+    await rename(path, `${path}.1`);
+    reopen();
+    if (!(await this.#reopened())) return;
+    if (limits.maxFiles <= 1) await rm(`${path}.1`, { force: true });
+    else if (size > 2 * limits.maxBytes) await dropBeyond(path, kept, await cutLog(`${path}.1`, limits, kept), 1);
+  }
+
+  /** The monitor makes it in the next turn of its loop, unless that waits for somebody who reads slowly. */
+  async #reopened(): Promise<boolean> {
+    for (let wait = 1; wait < interval; wait *= 2) {
+      if ((await fileSize(this.#options.path)) !== undefined) return true;
+      if (this.#stopped) return false;
+      await sleep(this.#options.clock, wait);
+    }
+    return false;
+  }
+
+  /** A second order to make the file would empty the one that the first is about to make. */
+  async #mend(): Promise<void> {
+    if (!(await this.#reopened()) && !this.#stopped) this.#options.reopen();
+  }
+
+  /** Ends at the end of the container, when all is written: leaves what the limits allow. */
+  async finish(): Promise<void> {
+    this[Symbol.dispose]();
+    await this.#work;
+    await finishLog(this.#options.path, this.#options.limits, this.#options.log);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    this.#timer?.[Symbol.dispose]();
+  }
+}
+
+/** Cuts the log of an ended container to its limits. */
+export async function finishLog(path: string, limits: LogLimits, log: Logger): Promise<void> {
+  try {
+    const size = await fileSize(path);
+    if (size !== undefined && size > limits.maxBytes / 2)
+      await dropBeyond(path, Math.max(1, limits.maxFiles), await cutLog(path, limits, limits.maxFiles), 0);
+  } catch (error) {
+    log.warn('a log could not be cut', { path, error });
+  }
+}
+
+/** Removes the oldest files where the one of `number` holds as much as several. */
+async function dropBeyond(path: string, files: number, held: number, number: number): Promise<void> {
+  const most = number + Math.max(0, files - held);
+  for (let oldest = number + files; oldest > most; oldest--) await rm(`${path}.${oldest}`, { force: true });
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
