@@ -13,10 +13,12 @@ const attribute = {
   master: 10,
   linkInfo: 18,
   alias: 20,
+  link: 5,
   netnsFd: 28,
 } as const;
 const info = { kind: 1, data: 2, portKind: 4, portData: 5 } as const;
-const portMode = 4;
+/** IFLA_BRPORT_MODE and IFLA_BRPORT_ISOLATED (linux/if_link.h). */
+const port = { hairpin: 4, isolated: 33 } as const;
 const vethPeer = 1;
 const flagUp = 1;
 /** A network interface. */
@@ -77,13 +79,27 @@ function macBytes(mac: string): Uint8Array {
   return Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
 }
 
-function create(kind: string, name: string, settings: LinkSettings, data?: readonly Attribute[]): NetlinkRequest {
+/** Where a new link belongs: the index of its parent and a descriptor of its namespace. */
+interface Placement {
+  readonly parent?: number | undefined;
+  readonly netns?: number | undefined;
+}
+
+/** Makes a link of a kind, with the kind's own attributes. */
+export function createLinkRequest(
+  kind: string,
+  name: string,
+  settings: LinkSettings & Placement,
+  data?: readonly Attribute[],
+): NetlinkRequest {
   return {
     what: `create ${kind} ${name}`,
     type: newLink,
     flags: createFlag.create | createFlag.exclusive,
     body: linkBody(0, settings.up, [
       ...settingsOf({ ...settings, name }),
+      [attribute.link, settings.parent],
+      [attribute.netnsFd, settings.netns],
       [
         attribute.linkInfo,
         [
@@ -97,12 +113,12 @@ function create(kind: string, name: string, settings: LinkSettings, data?: reado
 
 /** Makes a bridge. Fails with `alreadyExists`. */
 export function bridgeRequest(name: string, settings: Omit<LinkSettings, 'name'> = {}): NetlinkRequest {
-  return create('bridge', name, settings);
+  return createLinkRequest('bridge', name, settings);
 }
 
 /** Makes a dummy interface. */
 export function dummyRequest(name: string, settings: Omit<LinkSettings, 'name'> = {}): NetlinkRequest {
-  return create('dummy', name, settings);
+  return createLinkRequest('dummy', name, settings);
 }
 
 /** A pair of virtual Ethernet interfaces: this end in the socket's namespace, the peer in another. */
@@ -118,7 +134,7 @@ export function createVeth(socket: NetlinkSocket, { name, settings, peer }: Veth
   const netns = openSync(peer.netns, 'r');
   try {
     const peerBody = linkBody(0, undefined, [...settingsOf(peer), [attribute.netnsFd, netns]]);
-    socket.execute(create('veth', name, settings, [[vethPeer, peerBody]]));
+    socket.execute(createLinkRequest('veth', name, settings, [[vethPeer, peerBody]]));
   } finally {
     closeSync(netns);
   }
@@ -135,12 +151,32 @@ export function setLinkRequest(index: number, settings: LinkSettings): NetlinkRe
 
 /** Lets a port of a bridge get back what came in through it, or not. */
 export function hairpinRequest(name: string, on: boolean): NetlinkRequest {
+  return bridgePortRequest(name, { hairpin: on });
+}
+
+/** What can be set on a port of a bridge. */
+export interface BridgePortSettings {
+  /** It gets back what came in through it. */
+  readonly hairpin?: boolean | undefined;
+  /** It exchanges nothing with other isolated ports, only with the bridge itself. */
+  readonly isolated?: boolean | undefined;
+}
+
+/** Changes a port of a bridge by its interface's name. */
+export function bridgePortRequest(name: string, { hairpin, isolated }: BridgePortSettings): NetlinkRequest {
+  const byte = (on: boolean | undefined) => (on === undefined ? undefined : Uint8Array.of(on ? 1 : 0));
   const data: Attribute[] = [
     [info.portKind, 'bridge'],
-    [info.portData, [[portMode, Uint8Array.of(on ? 1 : 0)]]],
+    [
+      info.portData,
+      [
+        [port.hairpin, byte(hairpin)],
+        [port.isolated, byte(isolated)],
+      ],
+    ],
   ];
   return {
-    what: `set hairpin mode of ${name}`,
+    what: `change bridge port ${name}`,
     type: newLink,
     body: linkBody(0, undefined, [
       [attribute.name, name],

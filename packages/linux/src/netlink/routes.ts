@@ -71,6 +71,16 @@ export function addRouteRequest(route: Route): NetlinkRequest {
   };
 }
 
+/** Puts a route in the place of the one with the same destination and metric, or adds it. */
+export function replaceRouteRequest(route: Route): NetlinkRequest {
+  return {
+    what: `set route to ${route.destination}`,
+    type: newRoute,
+    flags: createFlag.create | createFlag.replace,
+    body: routeBody(route),
+  };
+}
+
 /** Deletes the route with this destination, type and metric. */
 export function deleteRouteRequest(route: Route): NetlinkRequest {
   return { what: `delete route to ${route.destination}`, type: deleteRoute, body: routeBody(route) };

@@ -12,15 +12,17 @@ const subsystem = 10;
 const message = { newGeneration: 15, getGeneration: 16 } as const;
 /** NFTA_*_TABLE of all other messages, and NFTA_GEN_ID. */
 const firstAttribute = 1;
-const familyIpv4 = 2;
+/** NFPROTO_* (linux/netfilter.h). */
+const families = { ip: 2, inet: 1 } as const;
 /** Two restorations are at least this far apart (ms), lest two programs fight at full speed. */
 const leastPause = 1000;
 /** More unseen transactions than this are not looked at one by one. */
 const mostUnseen = 10_000;
 
 export interface WatchedTableOptions {
-  /** Name of the table, of the family `ip`. */
+  /** Name of the table. */
   readonly table: string;
+  readonly family?: 'ip' | 'inet' | undefined; // default ip
   /** Path of the network namespace; default this process's. */
   readonly netns?: string | undefined;
   readonly log: Logger;
@@ -116,7 +118,7 @@ export class WatchedTable implements Disposable {
     if (type >> 8 !== subsystem) return;
     if ((type & 0xff) !== message.newGeneration) {
       const name = decodeAttributes(body.subarray(4)).get(firstAttribute);
-      this.#touched ||= body[0] === familyIpv4 && textOf(name) === this.#options.table;
+      this.#touched ||= body[0] === families[this.#options.family ?? 'ip'] && textOf(name) === this.#options.table;
       return;
     }
     const number = generationOf(body);

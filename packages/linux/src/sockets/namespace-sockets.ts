@@ -15,6 +15,7 @@ const datagram = 2;
 const nonBlockingCloseOnExec = 0o4000 | 0o2000000;
 const solSocket = 1;
 const reuseAddress = 2;
+const receiveBuffer = 8;
 const ipv6 = 41;
 const ipv6Only = 26;
 
@@ -34,18 +35,21 @@ function sockaddr(bytes: Uint8Array, port: number): Buffer {
   return address;
 }
 
-function openIn(netns: string | undefined, bytes: Uint8Array, type: number): number {
+function openIn(netns: string | undefined, bytes: Uint8Array, type: number, protocol = 0): number {
   const domain = bytes.length === 16 ? family[16] : family[4];
-  const fd: number = inNetworkNamespace(netns, () => openSocket(domain, type | nonBlockingCloseOnExec, 0));
+  const fd: number = inNetworkNamespace(netns, () => openSocket(domain, type | nonBlockingCloseOnExec, protocol));
+  if (fd < 0 && protocol !== 0)
+    throw new WherryError('unsupported', `the kernel has no sockets of protocol ${protocol}`);
   return checked(fd, 'socket');
 }
 
-function boundIn(netns: string | undefined, host: string, port: number, type: number): number {
+function boundIn(netns: string | undefined, host: string, port: number, type: number, protocol = 0): number {
   const bytes = addressBytes(host);
-  const fd = openIn(netns, bytes, type);
+  const fd = openIn(netns, bytes, type, protocol);
   try {
     // For UDP this would let a second daemon steal the port.
-    if (type === stream) checked(setOption(fd, solSocket, reuseAddress, [1], 4), 'setsockopt SO_REUSEADDR');
+    if (type === stream && protocol === 0)
+      checked(setOption(fd, solSocket, reuseAddress, [1], 4), 'setsockopt SO_REUSEADDR');
     if (bytes.length === 16) checked(setOption(fd, ipv6, ipv6Only, [1], 4), 'setsockopt IPV6_V6ONLY');
     const address = sockaddr(bytes, port);
     if (bindSocket(fd, address, address.length) < 0) {
@@ -140,4 +144,34 @@ export async function bindUdpInNetns(netns: string | undefined, host: string, po
   });
   socket.removeAllListeners('error');
   return socket;
+}
+
+const protocols = {
+  TCP: { type: stream, number: 0 },
+  UDP: { type: datagram, number: 0 },
+  SCTP: { type: stream, number: 132 },
+} as const;
+
+/**
+ * Takes a port of an address inside a network namespace without ever reading from it, so that nobody else can
+ * take it; disposing gives it back. Throws `conflict` when it is taken, `unsupported` where the kernel lacks
+ * the protocol.
+ */
+export function holdPort(
+  netns: string | undefined,
+  host: string,
+  port: number,
+  protocol: keyof typeof protocols,
+): Disposable {
+  const { type, number } = protocols[protocol];
+  const fd = boundIn(netns, host, port, type, number);
+  // What arrives in spite of the rules stays unread: as little as possible.
+  setOption(fd, solSocket, receiveBuffer, [1], 4);
+  let open = true;
+  return {
+    [Symbol.dispose]: () => {
+      if (open) closeSync(fd);
+      open = false;
+    },
+  };
 }
