@@ -15,11 +15,15 @@ export interface DnsServerOptions {
   /** IP addresses to listen on. */
   readonly addresses: readonly string[];
   readonly port?: number | undefined; // default 53; 0 picks one (with a single address)
-  /** Path of the network namespace to listen in and ask from; default this process's. */
+  /** Path of the network namespace to listen in; default this process's. */
   readonly netns?: string | undefined;
+  /** Where to ask from, when that is another namespace; `netns: undefined` is this process's. */
+  readonly forward?: { readonly netns: string | undefined } | undefined;
+  /** Whether names that no source knows may be asked elsewhere at the moment; default yes. */
+  readonly mayForward?: (() => boolean) | undefined;
   /** Where other names are asked: servers by address, or those of a resolv.conf that is followed (default `/etc/resolv.conf`). */
   readonly upstream?:
-    | { readonly servers: readonly string[]; readonly port?: number }
+    | { readonly servers: readonly string[]; readonly port?: number | undefined }
     | { readonly resolvConf: string }
     | undefined;
   readonly log: Logger;
@@ -69,7 +73,8 @@ function createResolver(options: DnsServerOptions, stack: DisposalStack): Resolv
     sources,
     addresses,
     upstream = { resolvConf: '/etc/resolv.conf' },
-    netns,
+    forward: from = { netns: options.netns },
+    mayForward = () => true,
     log,
     clock = systemClock,
   } = options;
@@ -80,11 +85,12 @@ function createResolver(options: DnsServerOptions, stack: DisposalStack): Resolv
   const forwarder = new Forwarder({
     servers: () => servers().filter((server) => !own(server)),
     port: 'port' in upstream ? upstream.port : undefined,
-    netns,
+    netns: from.netns,
     clock,
     log,
   });
-  const forward = (name: string, type: string): Promise<Reply> => forwarded(forwarder, name, type, log);
+  const forward = async (name: string, type: string): Promise<Reply> =>
+    mayForward() ? forwarded(forwarder, name, type, log) : unknown;
   return ({ question }) => resolve(sources, question.name.toLowerCase(), question.type, question.name, forward, 0);
 }
 
@@ -100,16 +106,18 @@ function resolve(
   for (const source of sources) {
     const found = source.resolve(name, type);
     if (found === undefined) continue;
+    const { authoritative = true } = source;
     if (found.kind !== 'records') {
       const rcode = found.kind === 'noName' ? 'NXDOMAIN' : 'NOERROR';
-      return { rcode, authoritative: true, answers: [], authorities: [source.soa], additionals: [] };
+      const authorities = source.soa === undefined ? [] : [source.soa];
+      return { rcode, authoritative, answers: [], authorities, additionals: [] };
     }
     const answers = found.answers.map((record) =>
       record.name === name ? { ...record, name: shownAs } : record,
     ) as Answer[];
     const reply: Reply = {
       rcode: 'NOERROR',
-      authoritative: true,
+      authoritative,
       answers: rotated(answers),
       authorities: [],
       additionals: found.additionals ?? [],
@@ -118,10 +126,13 @@ function resolve(
     if (alias?.type !== 'CNAME' || type === 'CNAME' || depth >= longestCnameChain) return reply;
     const target = String(alias.data);
     const rest = Promise.resolve(resolve(sources, target.toLowerCase(), type, target, forward, depth + 1));
-    return rest.then((next) => ({ ...next, authoritative: true, answers: [alias, ...next.answers] }));
+    return rest.then((next) => ({ ...next, authoritative, answers: [alias, ...next.answers] }));
   }
   return forward(name, type);
 }
+
+/** Nobody could be asked. */
+const unknown: Reply = { rcode: 'SERVFAIL', authoritative: false, answers: [], authorities: [], additionals: [] };
 
 async function forwarded(forwarder: Forwarder, name: string, type: string, log: Logger): Promise<Reply> {
   try {
@@ -130,7 +141,7 @@ async function forwarded(forwarder: Forwarder, name: string, type: string, log: 
     return { rcode: known, authoritative: false, answers, authorities, additionals: [] };
   } catch (error) {
     log.debug('a name could not be resolved', { name, type, error: messageOf(error) });
-    return { rcode: 'SERVFAIL', authoritative: false, answers: [], authorities: [], additionals: [] };
+    return unknown;
   }
 }
 

@@ -8,8 +8,10 @@ export type Resolution =
 
 /** Something that knows names: a cluster, a user network. */
 export interface RecordSource {
-  /** Start of authority for negative answers below the zone. */
-  readonly soa: Answer;
+  /** Start of authority for negative answers below the zone; without one they are not to be kept. */
+  readonly soa?: Answer | undefined;
+  /** Whether answers are those of the zone's own server; default true. */
+  readonly authoritative?: boolean | undefined;
   /** `name` is in lower case and without the last dot; `undefined` when the name is not this source's to answer. */
   resolve(name: string, type: string): Resolution | undefined;
 }
