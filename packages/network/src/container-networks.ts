@@ -7,7 +7,7 @@ import type { PortMapping } from '@wherry/runtime';
  * them. Every method throws `WherryError`s in docker's words.
  */
 export interface ContainerNetworks extends AsyncDisposable {
-  /** Throws `alreadyExists` (`network with name … already exists`), `invalid`, `conflict` (`Pool overlaps …`). */
+  /** Throws `alreadyExists` (`network with name … already exists`), `invalid`, `conflict` . */
   create(request: CreateNetwork): Promise<NetworkRecord>;
   /** By id, name, or unique prefix of an id. */
   find(reference: string): NetworkRecord | undefined;
@@ -21,9 +21,13 @@ export interface ContainerNetworks extends AsyncDisposable {
    * `Address already in use`), `invalid`, `conflict` (a port is taken).
    */
   connect(network: string, request: ConnectRequest): Promise<EndpointRecord>;
-  /** Idempotent; takes rules, names and addresses back. The interface goes with the namespace when it is not given. */
+  /**
+   * Idempotent; takes rules, names and addresses back. The interface goes with the namespace when it is not given.
+   * The container's default route and published ports move to the network that is next.
+   */
   disconnect(network: string, containerId: string, netns?: string): Promise<void>;
   endpoints(containerId: string): readonly (EndpointRecord & { readonly network: NetworkRecord })[];
+  /** Those with an interface: of running containers. */
   endpointsOf(network: string): readonly EndpointRecord[];
 
   /**
@@ -89,6 +93,8 @@ export interface NetworkRecord {
   readonly enableIPv4: boolean;
   readonly enableIPv6: boolean;
   readonly ipam: IpamConfig;
+  /** Families whose subnet was chosen for the user; such a network gives no addresses that are asked for. */
+  readonly chosen: readonly (4 | 6)[];
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   /** Name of the host's interface, of a bridge. */
@@ -98,6 +104,8 @@ export interface NetworkRecord {
 export interface ConnectRequest {
   readonly containerId: string;
   readonly containerName: string;
+  /** Another of its names in a user network. */
+  readonly hostname?: string | undefined;
   /** Pinned network namespace; without one only the address is set aside (the container does not run). */
   readonly netns?: string | undefined;
   readonly interfaceName?: string | undefined; // default: the first free ethN

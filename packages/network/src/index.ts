@@ -1,3 +1,6 @@
 export * from './bridge-network.ts';
 export * from './container-networks.ts';
+export { type DefaultPool, dockerPools } from './containers/default-pools.ts';
+export type { NameResolution, NameSource, StartNameServer } from './containers/name-service.ts';
+export { type ContainerNetworksOptions, openContainerNetworks } from './containers/open-container-networks.ts';
 export * from './network.ts';

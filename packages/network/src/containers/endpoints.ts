@@ -1,0 +1,257 @@
+import { existsSync } from 'node:fs';
+import { formatIp, type Logger, messageOf, parseIp, type Random, WherryError } from '@wherry/base';
+import type { ConnectRequest, EndpointRecord } from '../container-networks.ts';
+import { attachToBridge, type DefaultRoutes, removeInside, setDefaultRoutes } from './attach.ts';
+import { checkConnect } from './connect-validation.ts';
+import type { HostSide } from './host-side.ts';
+import type { LiveNetwork } from './live-network.ts';
+import type { PublishedPorts, Reach } from './published-ports.ts';
+import type { EndpointFile, NetworkRecords } from './records.ts';
+import { attachToParent } from './shared-links.ts';
+
+/** What `Endpoints` works with. */
+export interface EndpointsParts {
+  readonly host: HostSide;
+  readonly records: NetworkRecords;
+  readonly published: PublishedPorts;
+  readonly networks: () => readonly LiveNetwork[];
+  readonly raise: (network: LiveNetwork) => Promise<void>;
+  readonly log: Logger;
+  readonly random: Random;
+}
+
+/** An endpoint with its network. */
+export interface Connection extends EndpointFile {
+  readonly network: LiveNetwork;
+}
+
+/** Who is connected to what. Calls for one container come one at a time. */
+export class Endpoints {
+  readonly #parts: EndpointsParts;
+  /** Networks of each container, so that nothing is searched. */
+  readonly #networksOf = new Map<string, Set<LiveNetwork>>();
+
+  constructor(parts: EndpointsParts) {
+    this.#parts = parts;
+    for (const network of parts.networks()) {
+      for (const { record } of network.endpoints) this.#remember(record.containerId, network);
+    }
+  }
+
+  get containers(): readonly string[] {
+    return [...this.#networksOf.keys()];
+  }
+
+  /** A container's connections, that with the default route first. */
+  of(containerId: string): readonly Connection[] {
+    const networks = [...(this.#networksOf.get(containerId) ?? [])];
+    return networks
+      .flatMap((network): Connection[] => {
+        const endpoint = network.endpointOf(containerId);
+        return endpoint === undefined ? [] : [{ ...endpoint, network }];
+      })
+      .sort(byGateway);
+  }
+
+  async connect(network: LiveNetwork, request: ConnectRequest): Promise<EndpointRecord> {
+    const { host, records, log } = this.#parts;
+    const reserved = this.#reservation(network, request);
+    checkConnect(network.record, request, addressesOf(network));
+    const record = this.#newRecord(network, request, reserved?.record);
+    const { containerId, netns } = request;
+    try {
+      if (network.removed) throw new WherryError('notFound', `network ${network.record.name} not found`);
+      network.put({ record, netns });
+      this.#remember(containerId, network);
+      await records.write('endpoints', record.id, { record, netns });
+      if (netns !== undefined) {
+        if (network.record.driver === 'bridge') {
+          await this.#parts.raise(network);
+          this.#attach(network, record, netns);
+        } else if (network.record.driver === 'macvlan' || network.record.driver === 'ipvlan') {
+          attachToParent(host, network, record, netns);
+        }
+        this.#routes(containerId);
+      }
+    } catch (error) {
+      await this.disconnect(network, containerId, netns).catch((again: unknown) =>
+        log.error('taking back a failed connection failed too', { containerId, error: messageOf(again) }),
+      );
+      throw error;
+    }
+    return record;
+  }
+
+  /** Idempotent. */
+  async disconnect(network: LiveNetwork, containerId: string, netns?: string): Promise<void> {
+    const endpoint = network.drop(containerId);
+    if (endpoint === undefined) return;
+    this.#forget(containerId, network);
+    const { record } = endpoint;
+    if (netns !== undefined && endpoint.netns !== undefined && record.interfaceName !== '' && existsSync(netns)) {
+      removeInside(netns, record.interfaceName);
+      this.#routes(containerId);
+    } else if (this.#networksOf.has(containerId)) {
+      this.#parts.published.retarget(containerId, this.reach(containerId));
+    }
+    await this.#parts.records.remove('endpoints', record.id);
+  }
+
+  /** Puts a missing interface of a running container back; drops the endpoint when that fails. */
+  async repair(network: LiveNetwork, { record, netns }: EndpointFile): Promise<void> {
+    try {
+      if (netns === undefined) return;
+      await this.#parts.raise(network);
+      removeInside(netns, record.interfaceName);
+      this.#attach(network, record, netns);
+      this.#routes(record.containerId);
+    } catch (error) {
+      this.#parts.log.warn('a container lost its connection to a network', {
+        container: record.containerName,
+        network: network.record.name,
+        error: messageOf(error),
+      });
+      await this.disconnect(network, record.containerId);
+    }
+  }
+
+  /** Where a container's published ports lead: its addresses in the networks that its default routes go to. */
+  reach(containerId: string): Reach {
+    const connections = this.of(containerId).filter(({ netns }) => netns !== undefined);
+    const through = (family: 4 | 6): Connection | undefined => {
+      const first = connections.find(({ network }) => network.gateway(family) !== undefined);
+      return first?.network.record.driver === 'bridge' ? first : undefined;
+    };
+    const [four, six] = [through(4), through(6)];
+    return {
+      ipv4: four?.record.ipv4?.address,
+      ipv6: six?.record.ipv6?.address,
+      hostBinding: (four ?? six)?.network.options.hostBinding,
+    };
+  }
+
+  /** The bridge may have been deleted by somebody: then it is made anew, once. */
+  #attach(network: LiveNetwork, record: EndpointRecord, netns: string): void {
+    attachToBridge(this.#parts.host, network, record, netns);
+  }
+
+  #routes(containerId: string): void {
+    const connections = this.of(containerId).filter(({ netns }) => netns !== undefined);
+    const through = (family: 4 | 6) => {
+      const first = connections.find(({ network }) => network.gateway(family) !== undefined);
+      return first && { device: first.record.interfaceName, via: first.network.gateway(family)! };
+    };
+    const routes: DefaultRoutes = { ipv4: through(4), ipv6: through(6) };
+    const netns = connections[0]?.netns;
+    if (netns !== undefined && (routes.ipv4 ?? routes.ipv6) !== undefined) setDefaultRoutes(netns, routes);
+    this.#parts.published.retarget(containerId, this.reach(containerId));
+  }
+
+  /** The address that was set aside for a container; throws when it is connected or its name is taken. */
+  #reservation(network: LiveNetwork, { containerId, containerName, netns }: ConnectRequest): EndpointFile | undefined {
+    const known = network.endpointOf(containerId);
+    const taken =
+      known !== undefined
+        ? known.netns !== undefined || netns === undefined
+        : network.hasContainerNamed(nameOf(containerName));
+    if (!taken) return known;
+    const { name } = network.record;
+    throw new WherryError('forbidden', `endpoint with name ${nameOf(containerName)} already exists in network ${name}`);
+  }
+
+  #newRecord(network: LiveNetwork, request: ConnectRequest, reserved: EndpointRecord | undefined): EndpointRecord {
+    const { containerId, aliases = [], hostname, gatewayPriority = 0, driverOptions = {} } = request;
+    // What was set aside is given back first, so that it can be had again.
+    if (reserved !== undefined) network.release(reserved);
+    const take = (family: 4 | 6, wanted: string | undefined, before: string | undefined): string | undefined =>
+      network.take(family, wanted ?? before);
+    const ipv4 = take(4, plain(request.ipv4), reserved?.ipv4?.address);
+    let ipv6: string | undefined;
+    try {
+      ipv6 = take(6, plain(request.ipv6), reserved?.ipv6?.address);
+    } catch (error) {
+      if (ipv4 !== undefined) network.pool4?.release(ipv4);
+      throw error;
+    }
+    const containerName = nameOf(request.containerName);
+    const isUsers = !network.record.predefined;
+    const names = [containerName, ...aliases, containerId.slice(0, 12), ...(hostname ? [hostname] : [])];
+    const hasInterface = network.record.driver !== 'host' && network.record.driver !== 'null';
+    return {
+      id: reserved?.id ?? this.#parts.random.hex(64),
+      networkId: network.record.id,
+      containerId,
+      containerName,
+      interfaceName: hasInterface ? (request.interfaceName ?? this.#freeName(containerId, network, driverOptions)) : '',
+      ipv4: ipv4 === undefined ? undefined : addressIn(network, 4, ipv4),
+      ipv6: ipv6 === undefined ? undefined : addressIn(network, 6, ipv6),
+      mac: hasInterface ? (request.mac?.replaceAll('-', ':').toLowerCase() ?? this.#macOf(ipv4)) : '',
+      aliases,
+      dnsNames: isUsers ? [...new Set(names.filter((name) => name !== ''))] : [],
+      gatewayPriority,
+      driverOptions,
+    };
+  }
+
+  /** The first `ethN` that the container does not have. */
+  #freeName(containerId: string, network: LiveNetwork, options: Readonly<Record<string, string>>): string {
+    const asked = options['com.docker.network.endpoint.ifname'];
+    if (asked !== undefined) {
+      if (/^[^\s/:]{1,15}$/.test(asked)) return asked;
+      throw new WherryError('invalid', `invalid interface name: ${asked}`);
+    }
+    const taken = new Set(
+      this.of(containerId).map(({ record, network: of }) => (of === network ? '' : record.interfaceName)),
+    );
+    for (let number = 0; ; number++) {
+      const name = `${network.options.interfacePrefix}${number}`;
+      if (!taken.has(name)) return name;
+    }
+  }
+
+  /** As docker makes it: out of the IPv4 address. */
+  #macOf(ipv4: string | undefined): string {
+    const bytes = ipv4 === undefined ? undefined : parseIp(ipv4);
+    const tail = bytes === undefined ? this.#parts.random.hex(8) : Buffer.from(bytes).toString('hex');
+    return `02:42:${tail.match(/../g)!.join(':')}`;
+  }
+
+  #remember(containerId: string, network: LiveNetwork): void {
+    const known = this.#networksOf.get(containerId) ?? new Set();
+    this.#networksOf.set(containerId, known.add(network));
+  }
+
+  #forget(containerId: string, network: LiveNetwork): void {
+    const known = this.#networksOf.get(containerId);
+    known?.delete(network);
+    if (known?.size === 0) this.#networksOf.delete(containerId);
+  }
+}
+
+/** The highest priority first, then in the order of the networks' names, as docker chooses its gateway. */
+function byGateway(one: Connection, other: Connection): number {
+  const names = one.network.record.name < other.network.record.name ? -1 : 1;
+  return other.record.gatewayPriority - one.record.gatewayPriority || names;
+}
+
+function addressesOf(network: LiveNetwork) {
+  return {
+    chosen4: network.isChosenByUser(4),
+    chosen6: network.isChosenByUser(6),
+    contains: (address: string) => network.contains(address),
+  };
+}
+
+function addressIn(network: LiveNetwork, family: 4 | 6, address: string) {
+  const pool = family === 4 ? network.pool4 : network.pool6;
+  return { address, prefix: pool!.prefix, gateway: network.gateway(family) };
+}
+
+/** The API writes container names with a slash. */
+function nameOf(name: string): string {
+  return name.replace(/^\//, '');
+}
+
+function plain(address: string | undefined): string | undefined {
+  return address === undefined ? undefined : formatIp(parseIp(address)!);
+}

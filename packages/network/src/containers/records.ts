@@ -1,0 +1,113 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Logger, messageOf, WherryError, writeFileAtomically } from '@wherry/base';
+import type { EndpointRecord, NetworkRecord, PublishedPort } from '../container-networks.ts';
+
+/** An endpoint as it is on disk. */
+export interface EndpointFile {
+  readonly record: EndpointRecord;
+  /** Path of the namespace in which its interface is; `undefined` while only the address is set aside. */
+  readonly netns: string | undefined;
+}
+
+/** Ports of a container as they are on disk. */
+export interface PortsFile {
+  readonly containerId: string;
+  readonly ports: readonly PublishedPort[];
+}
+
+/** What was changed on the machine, and what was chosen once. */
+export interface MachineFile {
+  /** Values before ours. */
+  readonly sysctls: Readonly<Record<string, string>>;
+  /** The range out of which IPv6 subnets are chosen (RFC 4193). */
+  readonly ipv6Base: string | undefined;
+}
+
+const version = 1;
+const kinds = ['networks', 'endpoints', 'ports'] as const;
+type Kind = (typeof kinds)[number];
+
+interface Content {
+  readonly networks: NetworkRecord;
+  readonly endpoints: EndpointFile;
+  readonly ports: PortsFile;
+}
+
+/**
+ * The records of networks, endpoints and ports: one file each, replaced whole. Endpoints and ports are not
+ * flushed to the disk: a power loss takes the containers along.
+ */
+export class NetworkRecords {
+  readonly #directory: string;
+  readonly #log: Logger;
+
+  private constructor(directory: string, log: Logger) {
+    this.#directory = directory;
+    this.#log = log;
+  }
+
+  static async open(directory: string, log: Logger): Promise<NetworkRecords> {
+    for (const kind of kinds) await mkdir(join(directory, kind), { recursive: true, mode: 0o700 });
+    return new NetworkRecords(directory, log);
+  }
+
+  /** All of a kind. Throws `unsupported` for another version, `corrupt` for a network that cannot be read. */
+  async load<K extends Kind>(kind: K): Promise<Content[K][]> {
+    const folder = join(this.#directory, kind);
+    const names = await readdir(folder);
+    const loaded = await Promise.all(names.map((name) => this.#read(kind, join(folder, name))));
+    return loaded.filter((content) => content !== undefined);
+  }
+
+  async #read<K extends Kind>(kind: K, path: string): Promise<Content[K] | undefined> {
+    // Left by a kill while it was written.
+    if (path.endsWith('.tmp')) {
+      await rm(path, { force: true });
+      return undefined;
+    }
+    let content: { version?: unknown; content?: Content[K] };
+    try {
+      content = JSON.parse(await readFile(path, 'utf8')) as typeof content;
+      if (typeof content !== 'object' || content === null) throw new WherryError('corrupt', 'no record');
+    } catch (error) {
+      if (kind === 'networks') throw new WherryError('corrupt', `${path} cannot be read`, { cause: error });
+      this.#log.warn('removing a record that cannot be read', { path, error: messageOf(error) });
+      await rm(path, { force: true });
+      return undefined;
+    }
+    if (content.version !== version) throw new WherryError('unsupported', `${path} was written by another version`);
+    return content.content;
+  }
+
+  async write<K extends Kind>(kind: K, id: string, content: Content[K]): Promise<void> {
+    const text = `${JSON.stringify({ version, content })}\n`;
+    await writeFileAtomically(this.#path(kind, id), text, { sync: kind === 'networks' });
+  }
+
+  async remove(kind: Kind, id: string): Promise<void> {
+    await rm(this.#path(kind, id), { force: true });
+  }
+
+  async machine(): Promise<MachineFile> {
+    try {
+      const text = await readFile(join(this.#directory, 'machine.json'), 'utf8');
+      const { version: written, content } = JSON.parse(text) as { version: unknown; content: MachineFile };
+      if (written === version) return content;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { sysctls: {}, ipv6Base: undefined };
+      throw new WherryError('corrupt', `${this.#directory}/machine.json cannot be read`, { cause: error });
+    }
+    throw new WherryError('unsupported', `${this.#directory}/machine.json was written by another version`);
+  }
+
+  async writeMachine(content: MachineFile): Promise<void> {
+    const path = join(this.#directory, 'machine.json');
+    await writeFileAtomically(path, `${JSON.stringify({ version, content }, null, 2)}\n`);
+  }
+
+  #path(kind: Kind, id: string): string {
+    if (!/^[0-9a-zA-Z][0-9a-zA-Z_.-]{0,127}$/.test(id)) throw new WherryError('invalid', `"${id}" is not an id`);
+    return join(this.#directory, kind, `${id}.json`);
+  }
+}
