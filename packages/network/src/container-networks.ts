@@ -94,7 +94,7 @@ export interface NetworkRecord {
   readonly enableIPv6: boolean;
   readonly ipam: IpamConfig;
   /** Families whose subnet was chosen for the user; such a network gives no addresses that are asked for. */
-  readonly chosen: readonly (4 | 6)[];
+  readonly chosen?: readonly (4 | 6)[] | undefined;
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   /** Name of the host's interface, of a bridge. */

@@ -52,7 +52,7 @@ export class LiveNetwork implements RuledNetwork {
 
   /** Whether the user chose the subnet of a family; those that docker chose have no fixed addresses. */
   isChosenByUser(family: 4 | 6): boolean {
-    const { chosen } = this.record;
+    const { chosen = [] } = this.record;
     return !chosen.includes(family);
   }
 
