@@ -1,4 +1,4 @@
-// npm run bench [-- --only start-up,idle,pods,api,growth,engine] [--json FILE]; the last only when it is named
+// npm run bench [-- --only start-up,idle,pods,api,growth,engine,images] [--json FILE]; the last two only when they are named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
@@ -6,6 +6,7 @@ import { measureContainerFloor } from './container-floor.ts';
 import { measureEngine } from './engine.ts';
 import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
+import { measureImages } from './images.ts';
 import { disposed, formatReport, type Measure } from './report.ts';
 import { measureStartUp } from './start-up.ts';
 
@@ -19,6 +20,7 @@ const measures: Measure[] = [];
 const say = (section: string): boolean => process.stderr.write(`bench: ${section}\n`);
 
 if (only?.includes('engine') && say('engine')) measures.push(...(await measureEngine()));
+if (only?.includes('images') && say('images')) measures.push(...(await measureImages()));
 if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));
 if (['idle', 'pods', 'api', 'growth'].some(wanted)) {
   const cluster = await createTestCluster();

@@ -99,8 +99,10 @@ function bundleFromSource(): Promise<string> {
   bundled ??= (async () => {
     const bundler: string = 'esbuild';
     const { build } = (await import(bundler)) as typeof import('esbuild');
+    const { href } = new URL(import.meta.url);
+    const folder = `${href.slice(0, href.lastIndexOf('/packages/'))}/packages/images/src/workers/`;
     const result = await build({
-      entryPoints: [new URL('../workers/image-layers.ts', import.meta.url).pathname],
+      entryPoints: [new URL('image-layers.ts', folder).pathname],
       bundle: true,
       format: 'cjs',
       platform: 'node',
@@ -109,7 +111,9 @@ function bundleFromSource(): Promise<string> {
       write: false,
       logLevel: 'error',
     });
-    return result.outputFiles[0]!.text;
+    // A program without a file would look for packages in the working directory.
+    const required = `require('node:module').createRequire(${JSON.stringify(folder)})`;
+    return `((require) => {${result.outputFiles[0]!.text}\n})(${required});`;
   })();
   return bundled;
 }
