@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { webImage, writeDockerArchive } from '@wherry/testkit';
 import { expect, it } from 'vitest';
 import { sleeper, useCluster } from './shared-cluster.ts';
 
@@ -23,7 +24,9 @@ it('says that the disk is full, loses nothing, and goes on when there is space',
   expect(refused).toMatch(/full|no space left|storage/i);
   expect(await k.mustKubectl(['exec', 'before', '--', 'hostname'])).toBe('before\n');
   expect((await k.kubectl(['get', 'pods'])).stdout).toContain('before');
-  const loaded = await k.wherry(['load', join(k.machine.directory, 'web.tar')]);
+  const archive = join(k.machine.directory, 'web.tar');
+  await writeDockerArchive(archive, await webImage(), ['nginx:1.22']);
+  const loaded = await k.wherry(['load', archive]);
   if (loaded.code !== 0) expect(loaded.stderr).toMatch(/full|no space left/i);
 
   await k.kubectl(['run', 'during', '--image=busybox:1.35', '--', 'sleep', '3600']);

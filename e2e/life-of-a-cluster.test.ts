@@ -1,6 +1,6 @@
 import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createTestCluster } from '@wherry/testkit';
+import { busyboxImage, createTestCluster, writeDockerArchive } from '@wherry/testkit';
 import { describe, expect, it } from 'vitest';
 import { useCluster, webManifest } from './shared-cluster.ts';
 
@@ -16,7 +16,9 @@ describe('a cluster', () => {
     expect((await k.wherry(['ls'])).stdout).toMatch(/^NAME +STATE .*\nwherry +ready /);
     expect((await k.wherry(['up', '--quiet'])).code).toBe(0);
     expect(await k.daemonPid()).toBe(pid);
-    expect((await k.wherry(['env'])).stdout).toBe(`export KUBECONFIG='${k.kubeconfigPath}'\n`);
+    expect((await k.wherry(['env'])).stdout).toBe(
+      `export KUBECONFIG='${k.kubeconfigPath}'\nexport DOCKER_HOST='${k.dockerHost}'\n`,
+    );
   });
 
   it('merges its context into a kubeconfig and leaves the rest alone', async () => {
@@ -87,6 +89,7 @@ it('lives beside another one on the same machine', async () => {
     expect((await one.wherry(['ls'])).stdout).toMatch(/^second +ready .*\n(.*\n)*wherry +ready /m);
     expect((await one.kubectl(['get', 'nodes', '-o', 'name'], second)).stdout).toBe('node/node2\n');
     const archive = join(one.machine.directory, 'busybox.tar');
+    await writeDockerArchive(archive, await busyboxImage(), ['busybox:1.35']);
     expect((await one.wherry(['load', ...name, archive])).code).toBe(0);
     for (const options of [{}, second]) {
       await one.mustKubectl(['apply', '-f', '-'], { ...options, input: webManifest.replace('nginx:1.22', 'busybox:1.35').replace('ports: [{containerPort: 80}]', 'command: [sh, -c, "mkdir /w; hostname > /w/index.html; exec httpd -f -p 80 -h /w"]').replace('nodePort: 30320', options === second ? 'nodePort: 30321' : 'nodePort: 30320') }); // biome-ignore format: one manifest

@@ -157,10 +157,10 @@ async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSessi
   using console = listenForTerminal(files.console);
   const pid = pidFrom(request.bundle, files.pid);
   const child = start(request, files, {}, pid);
-  const early = child.exited.then(() => undefined);
+  const early = child.exited.then(() => console.terminalOfEnded());
   const master = await Promise.race([console.terminal, early]);
   if (master === undefined) {
-    // It could not run (or was over before its terminal came, which the runtime does not do).
+    // It could not run.
     const nothing = new PassThrough().end();
     return session(request, files, child, {
       stdin: undefined,

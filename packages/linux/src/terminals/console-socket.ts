@@ -26,6 +26,7 @@ const receiveCall = libc.func('recvmsg', 'long', ['int', koffi.inout(koffi.point
 const afUnix = 1;
 const sockStream = 1;
 const closeOnExec = 0o2000000;
+const nonBlocking = 0o4000;
 const solSocket = 1;
 const receiveTimeout = 20; // SO_RCVTIMEO
 const scmRights = 1;
@@ -35,11 +36,13 @@ const messageCloseOnExec = 0x40000000; // MSG_CMSG_CLOEXEC
 export interface ConsoleSocket extends Disposable {
   /** The descriptor of the terminal; its owner closes it. Never settles when nobody connects: race it with the runtime's end. */
   readonly terminal: Promise<number>;
+  /** For when the runtime has ended: the descriptor that it handed over before, if it did. */
+  terminalOfEnded(): Promise<number | undefined>;
 }
 
 /** Listens at `path`, which must not exist and is removed on disposal. */
 export function listenForTerminal(path: string): ConsoleSocket {
-  const socket = checked(socketCall(afUnix, sockStream | closeOnExec, 0) as number, 'socket');
+  const socket = checked(socketCall(afUnix, sockStream | closeOnExec | nonBlocking, 0) as number, 'socket');
   try {
     withUnixAddress(path, (address) => checked(bindCall(socket, address, address.length) as number, `bind ${path}`));
     checked(listenCall(socket, 1) as number, `listen at ${path}`);
@@ -49,19 +52,25 @@ export function listenForTerminal(path: string): ConsoleSocket {
   }
   const terminal = deferred<number>();
   terminal.promise.catch(() => undefined);
+  let accepted = false;
+  const accept = (): void => {
+    if (accepted) return;
+    const connection = acceptCall(socket, null, null, closeOnExec) as number;
+    if (connection < 0) return;
+    accepted = true;
+    receiveDescriptor(connection)
+      .then(terminal.resolve, terminal.reject)
+      .finally(() => closeQuietly(connection));
+  };
   // Reading a listening socket fails without taking the connection from its queue.
-  const watch = whenReadable(duplicateDescriptor(socket), () => {
-    try {
-      const connection = checked(acceptCall(socket, null, null, closeOnExec) as number, `accept at ${path}`);
-      receiveDescriptor(connection)
-        .then(terminal.resolve, terminal.reject)
-        .finally(() => closeQuietly(connection));
-    } catch (error) {
-      terminal.reject(error);
-    }
-  });
+  const watch = whenReadable(duplicateDescriptor(socket), accept);
   return {
     terminal: terminal.promise,
+    terminalOfEnded: async () => {
+      // Its end may be seen before its connection is.
+      accept();
+      return accepted ? await terminal.promise : undefined;
+    },
     [Symbol.dispose]: () => {
       watch[Symbol.dispose]();
       closeQuietly(socket);
