@@ -218,7 +218,8 @@ test('processes, and commands with their number, user, folder, size and without 
   const detached = await engine.exec(id, { ...silent, command: ['sleep', '2000'] });
   const pid = await detached.pid;
   expect([...(await engine.containerProcesses(id))].sort()).toEqual([first, pid].sort());
-  expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).toBe('sleep\x002000\0');
+  // The number is known before the OCI runtime's process becomes the command.
+  await expect.poll(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')).toBe('sleep\x002000\0');
   process.kill(pid, 'SIGTERM');
   expect(await detached.exit).toBe(143);
   const asked = { ...silent, stdout: true, user: 'user:77', workingDir: '/tmp', env: ['A=b'], privileged: true };
@@ -229,7 +230,7 @@ test('processes, and commands with their number, user, folder, size and without 
   const own = /^CapBnd:.*$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[0];
   expect(output).toContain(own);
   const size = { width: 123, height: 45 };
-  const terminal = await engine.exec(id, { ...asked, user: '', tty: true, size, command: ['stty', 'size'] });
+  const terminal = await engine.exec(id, { ...asked, user: '', tty: true, size, command: sh('sleep 0.2; stty size') });
   expect(await text(terminal.stdout)).toContain('45 123');
   const missing = await engine.exec(id, { ...silent, command: ['nosuch'] });
   await expect(missing.pid).rejects.toThrow(/executable file not found/);

@@ -170,6 +170,8 @@ async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSessi
       pid,
     });
   }
+  // Older crun take no notice of `consoleSize` in an exec's process.
+  if (request.options.size !== undefined) resizeTerminal(master, request.options.size);
   const stream = streamOfDescriptor(master);
   const output = terminalOutput(stream);
   const resize: StreamSession['resize'] = (size) => {
