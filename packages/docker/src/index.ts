@@ -4,4 +4,5 @@ export type { DockerContainersOptions, HostView } from './containers/options.ts'
 export { createEventLog, type EventLogOptions } from './event-log.ts';
 export * from './events.ts';
 export * from './files/container-files.ts';
+export { createContainerFiles } from './files/create-container-files.ts';
 export { formatNano, type NanoClock, parseNano, strictlyRising, systemNanoClock } from './times.ts';

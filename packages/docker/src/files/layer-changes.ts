@@ -1,0 +1,147 @@
+import { type BigIntStats, constants } from 'node:fs';
+import { lstat, open, readdir } from 'node:fs/promises';
+import { errnoOf, WherryError } from '@wherry/base';
+import { getExtendedAttribute } from '@wherry/linux';
+import { present } from './tree-archive.ts';
+
+export interface PathChange {
+  readonly Path: string;
+  readonly Kind: 0 | 1 | 2;
+}
+
+const changed = 0;
+const added = 1;
+const deleted = 2;
+const deepest = 1000;
+
+/** What docker has in a layer below the container's own, and the runtime's mounts need: no change of the container's. */
+const ofTheEngine = new Set([
+  '/.dockerenv',
+  '/dev',
+  '/dev/console',
+  '/dev/mqueue',
+  '/dev/pts',
+  '/dev/shm',
+  '/etc/hostname',
+  '/etc/hosts',
+  '/etc/mtab',
+  '/etc/resolv.conf',
+  '/proc',
+  '/sys',
+]);
+
+/**
+ * What a container changed, from its writable layer `upper` (overlayfs.rst: whiteouts, opaque folders) and the layers
+ * below, topmost first. A folder has changed when its owner or mode or something in it has.
+ */
+export async function layerChanges(upper: string, lower: readonly string[]): Promise<PathChange[]> {
+  const folder = await open(upper, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    return await folderChanges(folder.fd, lower, '', 0);
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Changes in a folder of the upper layer, of which the layers below have `lower`. */
+async function folderChanges(
+  folder: number,
+  lower: readonly string[],
+  prefix: string,
+  depth: number,
+): Promise<PathChange[]> {
+  if (depth > deepest)
+    throw new WherryError('tooLarge', `${prefix} has more than ${deepest} folders within each other`);
+  const here = `/proc/self/fd/${folder}`;
+  const changes: PathChange[] = [];
+  const names = (await readdir(here)).sort();
+  for (const name of names) {
+    const status = await present(lstat(`${here}/${name}`, { bigint: true }));
+    if (status === undefined) continue;
+    const path = `${prefix}/${name}`;
+    const old = await below(lower, name);
+    if (isWhiteout(status)) {
+      if (old !== undefined) changes.push({ Path: path, Kind: deleted });
+      continue;
+    }
+    const inner = status.isDirectory() ? await subfolderChanges(`${here}/${name}`, old, path, depth) : [];
+    if (old === undefined) {
+      if (!ofTheEngine.has(path) || inner.length > 0) changes.push({ Path: path, Kind: added });
+    } else if (inner.length > 0 || differs(old.status, status)) changes.push({ Path: path, Kind: changed });
+    // One by one: a layer may have more files than a call takes arguments.
+    for (const change of inner) changes.push(change);
+  }
+  if (isOpaque(here))
+    for (const path of await hidden(lower, names)) changes.push({ Path: `${prefix}/${path}`, Kind: deleted });
+  return changes;
+}
+
+async function subfolderChanges(
+  path: string,
+  old: Below | undefined,
+  name: string,
+  depth: number,
+): Promise<PathChange[]> {
+  const folder = await present(open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW));
+  if (folder === undefined) return [];
+  try {
+    return await folderChanges(folder.fd, old?.folders ?? [], name, depth + 1);
+  } finally {
+    await folder.close();
+  }
+}
+
+interface Below {
+  readonly status: BigIntStats;
+  /** Where it is a folder: those of the layers that show through, topmost first. */
+  readonly folders: readonly string[];
+}
+
+/** What the layers below have under a name. */
+async function below(lower: readonly string[], name: string): Promise<Below | undefined> {
+  let top: BigIntStats | undefined;
+  const folders: string[] = [];
+  for (const folder of lower) {
+    const path = `${folder}/${name}`;
+    const status = await present(lstat(path, { bigint: true }));
+    if (status === undefined) continue;
+    if (isWhiteout(status) || (top !== undefined && !status.isDirectory())) break;
+    top ??= status;
+    if (!status.isDirectory()) break;
+    folders.push(path);
+    if (isOpaque(path)) break;
+  }
+  return top && { status: top, folders };
+}
+
+/** Names that a folder below has and an opaque one above it no more. */
+async function hidden(lower: readonly string[], names: readonly string[]): Promise<string[]> {
+  const kept = new Set(names);
+  const found = new Set<string>();
+  for (const folder of lower)
+    for (const name of (await present(readdir(folder))) ?? []) if (!kept.has(name)) found.add(name);
+  const gone: string[] = [];
+  for (const name of [...found].sort()) if ((await below(lower, name)) !== undefined) gone.push(name);
+  return gone;
+}
+
+function isWhiteout(status: BigIntStats): boolean {
+  return status.isCharacterDevice() && status.rdev === 0n;
+}
+
+/** The kernel marks with `trusted.`, an overlay of an unprivileged user with `user.`. */
+function isOpaque(path: string): boolean {
+  try {
+    return ['trusted', 'user'].some(
+      (kind) => getExtendedAttribute(`${path}/.`, `${kind}.overlay.opaque`)?.toString() === 'y',
+    );
+  } catch (error) {
+    if (errnoOf(error) === 'notFound') return false;
+    throw error;
+  }
+}
+
+function differs(old: BigIntStats, now: BigIntStats): boolean {
+  if (old.mode !== now.mode || old.uid !== now.uid || old.gid !== now.gid || old.rdev !== now.rdev) return true;
+  return !now.isDirectory() && (old.size !== now.size || old.mtimeNs !== now.mtimeNs);
+}
