@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Bundles the program into apps/wherry/dist: the command line with its parts loaded on demand, and the
 // worker threads. Libraries with native code stay outside.
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -19,6 +20,7 @@ const workers = readdirSync(join(root, 'packages'))
       .map((file) => join(folder, file)),
   );
 
+const commit = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).stdout?.trim() ?? '';
 const result = await build({
   entryPoints: [
     { in: join(root, 'apps/wherry/src/main.ts'), out: 'wherry' },
@@ -35,6 +37,7 @@ const result = await build({
   sourcemap: 'linked',
   sourcesContent: false,
   external: ['koffi', 'lmdb'],
+  define: { __WHERRY_BUILD__: JSON.stringify({ commit, time: new Date().toISOString() }) },
   // Its ES modules, which can be loaded in part and on demand; for Node it names CommonJS ones.
   alias: { yaml: join(root, 'node_modules/yaml/browser/dist/index.js') },
   banner: {

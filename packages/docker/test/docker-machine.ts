@@ -9,7 +9,7 @@ import type { ContainerNetworks, PodNetwork } from '@wherry/network';
 import { makeBusyboxImage } from '@wherry/testkit';
 import { type NamedVolumes, openNamedVolumes } from '@wherry/volumes';
 import {
-  createContainerFiles,
+  type ContainerFiles,
   createDockerContainers,
   createEventLog,
   type DockerEvent,
@@ -40,6 +40,8 @@ const noPods = {
   reconcile: async () => undefined,
 } as unknown as PodNetwork;
 
+const noFiles = (): ContainerFiles => ({}) as ContainerFiles;
+
 export async function dockerMachine(): Promise<DockerMachine> {
   const folder = mkdtempSync(join(tmpdir(), 'wherry-docker-'));
   const cgroupParent = `/wt-${systemRandom.hex(8)}`;
@@ -59,7 +61,7 @@ export async function dockerMachine(): Promise<DockerMachine> {
   const open = (): Promise<OpenDockerContainers> =>
     createDockerContainers({
       ...{ rootDirectory, engine, networks, volumes, images, events, now, log },
-      files: createContainerFiles,
+      files: noFiles,
       runtimes: ['runc'],
     });
   let containers = await open();

@@ -7,11 +7,11 @@ import { ContainerIndex } from './container-index.ts';
 import { ContainerLauncher } from './container-launcher.ts';
 import { recoverContainers, unknownCode } from './container-recovery.ts';
 import { ContainerRoots, lifeHold } from './container-roots.ts';
-import { containerStatus } from './container-status.ts';
+import { containerStatus, logPathOf } from './container-status.ts';
 import type { EngineContext } from './context.ts';
 import { checkedId } from './ids.ts';
 import { LiveContainer } from './live-container.ts';
-import { rotatedLogOf } from './log/rotated-log-of.ts';
+import { RotatedLog } from './log/rotated-log.ts';
 import { identityOf } from './process-identity.ts';
 import { releaseRelays } from './relay-mounts.ts';
 import { startFailure } from './runtime/messages.ts';
@@ -19,7 +19,7 @@ import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
 import { signalNumber } from './signals.ts';
 import type { ContainerRecord } from './state/records.ts';
-import { attachTo } from './streams/attach.ts';
+import { attachTo, reopenLog } from './streams/attach.ts';
 import { EarlyAttachments } from './streams/early-attachments.ts';
 
 /** Exit code of what never ran; containerd's. */
@@ -160,7 +160,7 @@ export class Containers {
   /** Watches a running container; it may have ended already. */
   #hold(record: ContainerRecord, live = LiveContainer.open(record)): LiveContainer {
     this.#live.set(record.id, live);
-    live.log = rotatedLogOf(this.#context, record, this.#sandboxes.get(record.sandboxId));
+    live.log = this.#rotatedLog(record);
     const check = (monitorGone: boolean): void => {
       this.#checkExit(record.id, live, monitorGone).catch((error: unknown) =>
         this.#context.log.error('an exit was not recorded', { container: record.id, error }),
@@ -174,6 +174,14 @@ export class Containers {
       check(false);
     }
     return live;
+  }
+
+  #rotatedLog(record: ContainerRecord): RotatedLog | undefined {
+    const limits = record.config.logRotation;
+    const path = logPathOf(record, this.#sandboxes.get(record.sandboxId));
+    if (limits === undefined || limits.maxBytes <= 0 || path === '') return undefined;
+    const { paths, clock, log } = this.#context;
+    return new RotatedLog({ path, limits, clock, log, reopen: () => reopenLog(paths.container(record.id)) });
   }
 
   async #checkExit(id: string, live: LiveContainer | undefined, monitorGone: boolean): Promise<void> {
@@ -305,7 +313,21 @@ export class Containers {
     const record = this.index.get(id);
     if (record.phase === 'creating' || record.phase === 'removing')
       throw new WherryError('conflict', `container ${record.id} is being made or removed`);
-    return await this.roots.open(record);
+    const holder = Symbol(record.id);
+    const path = await this.roots.hold(record, holder);
+    return {
+      path,
+      processRoot: record.process === undefined ? undefined : `/proc/${record.process.pid}/root`,
+      upperDirectory: this.roots.layer(record.id).upperDirectory,
+      lowerDirectories: record.lowerDirectories,
+      [Symbol.dispose]: () => {
+        this.roots
+          .release(record.id, holder)
+          .catch((error: unknown) =>
+            this.#context.log.error('a root was not unmounted', { container: record.id, error }),
+          );
+      },
+    };
   }
 
   /** The specification of a container's last start. */

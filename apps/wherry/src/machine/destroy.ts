@@ -4,6 +4,7 @@ import { removeProxyTable } from '@wherry/kube-proxy';
 import { mountsBelow, unmountAll } from '@wherry/linux';
 import type { ClusterConfig } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
+import { openDockerNetworks } from './docker.ts';
 import { noPods } from './engine-only.ts';
 import { nodeCidr, openNetwork, proxyTable, startEngine } from './node.ts';
 import { machinePaths } from './paths.ts';
@@ -25,6 +26,8 @@ export async function destroyMachine(config: ClusterConfig, surroundings: Surrou
     await engine.destroyAll({ keepRestartable: true });
     await engine[Symbol.asyncDispose]();
   } finally {
+    await using docker = await openDockerNetworks(config, surroundings);
+    await docker.destroy();
     await network?.destroy();
     network?.[Symbol.dispose]();
   }

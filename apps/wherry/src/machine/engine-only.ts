@@ -4,6 +4,7 @@ import type { PodNetwork } from '@wherry/network';
 import { wherryVersion } from '../version.ts';
 import type { ClusterConfig } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
+import { startDocker } from './docker.ts';
 import type { Machine, Phase } from './machine.ts';
 import { startEngine } from './node.ts';
 import { dockerSocketPath, machinePaths } from './paths.ts';
@@ -23,6 +24,7 @@ export async function startEngineOnly(
   );
   const engine = stack.use(await startEngine(config, { network: noPods, images }, options), 'engine');
   const { ociRuntime } = await engine.version();
+  stack.use(await startDocker(config, { engine, images }, options), 'docker');
   return {
     kubeconfig: undefined,
     status: () => ({

@@ -7,6 +7,7 @@ import type { PodStreams } from '@wherry/runtime';
 import { checkDns, dnsServiceAddress, ensureDnsService } from './cluster-dns.ts';
 import type { ClusterConfig } from './config.ts';
 import { listen, openState, readerUser, type Surroundings, startApiServer } from './control-plane.ts';
+import { startDocker } from './docker.ts';
 import { startEngineOnly } from './engine-only.ts';
 import { startControllers, startScheduler } from './loops.ts';
 import type { Machine, Phase } from './machine.ts';
@@ -116,6 +117,9 @@ async function startLoops({ config, options, stack, nodeIp, dnsAddress }: Start,
   loops.run('informers', informers);
   onPhase('engine');
   const engine = stack.use(await startEngine(config, { network, images }, options), 'engine');
+  const docker = startDocker(config, { engine, images }, options).then((side) => stack.use(side, 'docker'));
+  // Whoever waits for readiness sees a failure; until then it is not unhandled.
+  docker.catch(() => undefined);
   // The loops end before the engine that they use.
   stack.defer(() => loops.end(), 'control loops');
   onPhase('node');
@@ -125,14 +129,18 @@ async function startLoops({ config, options, stack, nodeIp, dnsAddress }: Start,
   loops.run('scheduler', startScheduler(config, server, informers, options));
   loops.run('controllers', startControllers(config, server, informers, pki.ca.certificate, options));
   loops.run('kube-proxy', proxy);
-  return { loops, informers, kubelet, proxy };
+  stack.use(
+    images.onEvent(() => void kubelet.imagesChanged()),
+    'image events',
+  );
+  return { loops, informers, kubelet, proxy, docker };
 }
 
 /** Resolves when the node is Ready, services have their rules and DNS answers; names what is missing after a while. */
 async function whenReady(
   { config, options, stack, gateway, dnsAddress }: Start,
   server: ApiServer,
-  { loops, informers, proxy }: Awaited<ReturnType<typeof startLoops>>,
+  { loops, informers, proxy, docker }: Awaited<ReturnType<typeof startLoops>>,
   board: StatusBoard,
 ): Promise<void> {
   const bounded = AbortSignal.timeout(startTimeout);
@@ -148,6 +156,7 @@ async function whenReady(
     within('the node did not become Ready', board.nodeReady),
     within('the service proxy did not write its rules', proxy.synced),
     within('DNS did not answer', answering()),
+    within('the docker API did not answer', docker),
   ]);
 }
 

@@ -4,6 +4,7 @@ import { type Informer, type InformerFactory, resources } from '@wherry/client';
 import { wherryVersion } from '../version.ts';
 import type { ClusterConfig } from './config.ts';
 import type { ComponentStatus, MachineStatus } from './machine.ts';
+import { dockerSocketPath } from './paths.ts';
 
 export interface StatusBoardOptions {
   readonly config: ClusterConfig;
@@ -62,6 +63,7 @@ export class StatusBoard implements Disposable {
       { name: 'node', ready: node.ready, message: `${config.nodeName}, ${nodeIp}: ${node.message}` },
       loop('kube-proxy', 'services', `${config.serviceCidr} by nftables`),
       { name: 'DNS', ready: this.dnsReady, message: config.clusterDomain },
+      { name: 'docker API', ready: true, message: `unix://${dockerSocketPath(config)}` },
       { name: 'pods', ready: true, message: `${running} of ${pods.length} running, ${config.clusterCidr}` },
     ];
     return {

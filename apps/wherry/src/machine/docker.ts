@@ -1,0 +1,152 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DisposalStack } from '@wherry/base';
+import { createBuilder, createEngineRunner, type StepNetwork } from '@wherry/builder';
+import { createDnsServer, type RecordSource, startOfAuthority } from '@wherry/dns';
+import { createContainerFiles, createDockerContainers, createEventLog, systemNanoClock } from '@wherry/docker';
+import type { Engine } from '@wherry/engine';
+import { createEngineApi } from '@wherry/engine-api';
+import type { ImageStore } from '@wherry/images';
+import { type ContainerNetworks, openContainerNetworks, type StartNameServer } from '@wherry/network';
+import { openNamedVolumes } from '@wherry/volumes';
+import { type ClusterConfig, dockerBridgeOf, slotOf } from './config.ts';
+import type { Surroundings } from './control-plane.ts';
+import { createSystemFacts, runtimeNames } from './docker-facts.ts';
+import { dockerSocketPath, machinePaths } from './paths.ts';
+
+/** Docker's networks of this machine, made or taken over. */
+export function openDockerNetworks(
+  config: ClusterConfig,
+  { log, clock, random }: Surroundings,
+): Promise<ContainerNetworks> {
+  const slot = slotOf(config.bridge);
+  return openContainerNetworks({
+    stateDirectory: machinePaths(config).dockerNetworks,
+    table: `wherry-docker-${config.bridge}`,
+    defaultBridges: [dockerBridgeOf(config), `wdocker${slot}`],
+    bridgePrefix: slot === 0 ? 'br-' : `br${slot}-`,
+    walls: config.engineOnly ? [] : [config.bridge],
+    startNameServer,
+    log: log.with({ part: 'docker networks' }),
+    clock,
+    random,
+  });
+}
+
+/** The embedded DNS of user networks is the cluster's server with other sources. */
+const startNameServer: StartNameServer = ({ sources, upstream, ...options }) =>
+  createDnsServer({
+    ...options,
+    ...(upstream && { upstream }),
+    sources: sources.map((source): RecordSource => ({ soa, resolve: (name, type) => source.resolve(name, type) })),
+  });
+
+const soa = startOfAuthority('.', 600);
+
+/** What docker's side of a machine is made of. */
+export interface DockerParts {
+  readonly engine: Engine;
+  readonly images: ImageStore;
+}
+
+/** Serves the Docker Engine API on the machine's socket. Disposing it leaves the containers running. */
+export async function startDocker(
+  config: ClusterConfig,
+  { engine, images }: DockerParts,
+  surroundings: Surroundings,
+): Promise<AsyncDisposable> {
+  const { clock, random } = surroundings;
+  const log = surroundings.log.with({ part: 'docker' });
+  const stack = new DisposalStack(log);
+  const paths = machinePaths(config);
+  try {
+    const temporaryDirectory = join(paths.docker, 'tmp');
+    await mkdir(temporaryDirectory, { recursive: true, mode: 0o700 });
+    const [networks, volumes] = await Promise.all([
+      openDockerNetworks(config, surroundings),
+      openNamedVolumes({ root: config.rootDirectory, clock, random, log }),
+    ]);
+    stack.use(networks, 'docker networks');
+    stack.use(volumes, 'volumes');
+    const now = systemNanoClock();
+    const events = createEventLog({ clock, now });
+    const containers = stack.use(
+      await createDockerContainers({
+        rootDirectory: join(paths.docker, 'containers'),
+        engine,
+        networks,
+        volumes,
+        images,
+        events,
+        files: createContainerFiles,
+        runtimes: runtimeNames,
+        clock,
+        now,
+        random,
+        log,
+      }),
+      'containers',
+    );
+    const builder = await createBuilder({
+      directory: paths.builder,
+      runDirectory: join(paths.dockerRun, 'builder'),
+      images,
+      runner: createEngineRunner({
+        engine,
+        network: stepNetwork(networks),
+        runDirectory: join(paths.dockerRun, 'steps'),
+        log,
+      }),
+      clock,
+      random,
+      log,
+    });
+    const facts = createSystemFacts(config, engine);
+    const api = stack.use(
+      await createEngineApi({
+        containers,
+        events,
+        networks,
+        volumes,
+        images,
+        builder,
+        facts,
+        temporaryDirectory,
+        log,
+        clock,
+        random,
+      }),
+      'docker API',
+    );
+    await api.listen(dockerSocketPath(config));
+    return stack;
+  } catch (error) {
+    await stack[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Those of the machine's resolv.conf that a container can reach, too. */
+function hostNameServers(): readonly string[] {
+  const text = existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '';
+  const servers = [...text.matchAll(/^nameserver\s+(\S+)/gm)].map((match) => match[1]!);
+  return servers.filter((server) => !server.startsWith('127.') && server !== '::1');
+}
+
+/** Steps of a build join docker's networks as containers do, without names. */
+function stepNetwork(networks: ContainerNetworks): StepNetwork {
+  const nameOf = (network: string): string => (network === 'default' ? 'bridge' : network);
+  return {
+    dns: () => ({ servers: hostNameServers(), searches: [], options: [] }),
+    async connect(network, { id, namespace }) {
+      const endpoint = await networks.connect(nameOf(network), {
+        containerId: id,
+        containerName: id.slice(0, 12),
+        netns: namespace,
+      });
+      return { address: endpoint.ipv4?.address };
+    },
+    disconnect: (network, id) => networks.disconnect(nameOf(network), id),
+  };
+}
