@@ -40,7 +40,8 @@ export function attachToBridge(host: HostSide, network: LiveNetwork, record: End
   }
   const port = {
     hairpin: host.filtersBridged ? true : undefined,
-    isolated: network.options.interContainer ? undefined : true,
+    // Where rules see bridged frames they keep containers apart, and let through what goes by a published port.
+    isolated: network.options.interContainer || host.filtersBridged ? undefined : true,
   };
   if (port.hairpin || port.isolated) host.socket.execute(bridgePortRequest(name, port));
   configureInside(record, netns);

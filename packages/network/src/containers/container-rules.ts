@@ -69,7 +69,7 @@ ${chains.map(({ name, rules }) => `  chain ${name} {\n    ${rules.join('\n    ')
     dnat ip to ip daddr . meta l4proto . th dport map @address-ports4
     dnat ip6 to ip6 daddr . meta l4proto . th dport map @address-ports6
     meta nfproto ipv4 fib daddr type local dnat ip to meta l4proto . th dport map @ports4
-    meta nfproto ipv6 fib daddr type local dnat ip6 to meta l4proto . th dport map @ports6
+    ip6 daddr != ::1 fib daddr type local dnat ip6 to meta l4proto . th dport map @ports6
   }
   chain early {
     type filter hook prerouting priority -300; policy accept;

@@ -65,13 +65,9 @@ export class Endpoints {
       this.#remember(containerId, network);
       await records.write('endpoints', record.id, { record, netns });
       if (netns !== undefined) {
-        if (network.record.driver === 'bridge') {
-          await this.#parts.raise(network);
-          this.#attach(network, record, netns);
-        } else if (network.record.driver === 'macvlan' || network.record.driver === 'ipvlan') {
-          attachToParent(host, network, record, netns);
-        }
-        this.#routes(containerId);
+        if (network.record.driver === 'bridge') await this.#attach(network, record, netns);
+        else if (record.interfaceName !== '') attachToParent(host, network, record, netns);
+        this.#lead(containerId, true);
       }
     } catch (error) {
       await this.disconnect(network, containerId, netns).catch((again: unknown) =>
@@ -88,23 +84,28 @@ export class Endpoints {
     if (endpoint === undefined) return;
     this.#forget(containerId, network);
     const { record } = endpoint;
-    if (netns !== undefined && endpoint.netns !== undefined && record.interfaceName !== '' && existsSync(netns)) {
-      removeInside(netns, record.interfaceName);
-      this.#routes(containerId);
-    } else if (this.#networksOf.has(containerId)) {
-      this.#parts.published.retarget(containerId, this.reach(containerId));
+    try {
+      const lives = netns !== undefined && endpoint.netns !== undefined && existsSync(netns);
+      if (lives) this.#removeInterface(network, record, netns);
+      this.#lead(containerId, lives);
+    } finally {
+      await this.#parts.records.remove('endpoints', record.id);
     }
-    await this.#parts.records.remove('endpoints', record.id);
+  }
+
+  /** Only what was made for the endpoint, never another interface of the same name inside. */
+  #removeInterface({ record: { driver } }: LiveNetwork, record: EndpointRecord, netns: string): void {
+    const { host } = this.#parts;
+    if (driver === 'bridge') host.deleteLinkNamed(host.linkName(record.id));
+    else if (driver === 'macvlan' || driver === 'ipvlan') removeInside(netns, record.interfaceName);
   }
 
   /** Puts a missing interface of a running container back; drops the endpoint when that fails. */
   async repair(network: LiveNetwork, { record, netns }: EndpointFile): Promise<void> {
     try {
       if (netns === undefined) return;
-      await this.#parts.raise(network);
-      removeInside(netns, record.interfaceName);
-      this.#attach(network, record, netns);
-      this.#routes(record.containerId);
+      await this.#attach(network, record, netns);
+      this.#lead(record.containerId, true);
     } catch (error) {
       this.#parts.log.warn('a container lost its connection to a network', {
         container: record.containerName,
@@ -131,11 +132,15 @@ export class Endpoints {
   }
 
   /** The bridge may have been deleted by somebody: then it is made anew, once. */
-  #attach(network: LiveNetwork, record: EndpointRecord, netns: string): void {
-    attachToBridge(this.#parts.host, network, record, netns);
+  async #attach(network: LiveNetwork, record: EndpointRecord, netns: string): Promise<void> {
+    const { host, raise } = this.#parts;
+    if (network.device !== undefined && !host.isRaised(network)) network.device = undefined;
+    await raise(network);
+    attachToBridge(host, network, record, netns);
   }
 
-  #routes(containerId: string): void {
+  /** Leads a container's default routes, when its namespace lives, and its published ports where they belong now. */
+  #lead(containerId: string, lives: boolean): void {
     const connections = this.of(containerId).filter(({ netns }) => netns !== undefined);
     const through = (family: 4 | 6) => {
       const first = connections.find(({ network }) => network.gateway(family) !== undefined);
@@ -143,7 +148,7 @@ export class Endpoints {
     };
     const routes: DefaultRoutes = { ipv4: through(4), ipv6: through(6) };
     const netns = connections[0]?.netns;
-    if (netns !== undefined && (routes.ipv4 ?? routes.ipv6) !== undefined) setDefaultRoutes(netns, routes);
+    if (lives && netns !== undefined && (routes.ipv4 ?? routes.ipv6) !== undefined) setDefaultRoutes(netns, routes);
     this.#parts.published.retarget(containerId, this.reach(containerId));
   }
 
@@ -161,18 +166,7 @@ export class Endpoints {
 
   #newRecord(network: LiveNetwork, request: ConnectRequest, reserved: EndpointRecord | undefined): EndpointRecord {
     const { containerId, aliases = [], hostname, gatewayPriority = 0, driverOptions = {} } = request;
-    // What was set aside is given back first, so that it can be had again.
-    if (reserved !== undefined) network.release(reserved);
-    const take = (family: 4 | 6, wanted: string | undefined, before: string | undefined): string | undefined =>
-      network.take(family, wanted ?? before);
-    const ipv4 = take(4, plain(request.ipv4), reserved?.ipv4?.address);
-    let ipv6: string | undefined;
-    try {
-      ipv6 = take(6, plain(request.ipv6), reserved?.ipv6?.address);
-    } catch (error) {
-      if (ipv4 !== undefined) network.pool4?.release(ipv4);
-      throw error;
-    }
+    const { ipv4, ipv6 } = this.#takeAddresses(network, request, reserved);
     const containerName = nameOf(request.containerName);
     const isUsers = !network.record.predefined;
     const names = [containerName, ...aliases, containerId.slice(0, 12), ...(hostname ? [hostname] : [])];
@@ -191,6 +185,21 @@ export class Endpoints {
       gatewayPriority,
       driverOptions,
     };
+  }
+
+  #takeAddresses(network: LiveNetwork, request: ConnectRequest, reserved: EndpointRecord | undefined) {
+    // What was set aside is given back first, so that it can be had again.
+    if (reserved !== undefined) network.release(reserved);
+    let ipv4: string | undefined;
+    try {
+      ipv4 = network.take(4, plain(request.ipv4) ?? reserved?.ipv4?.address);
+      return { ipv4, ipv6: network.take(6, plain(request.ipv6) ?? reserved?.ipv6?.address) };
+    } catch (error) {
+      if (ipv4 !== undefined) network.pool4?.release(ipv4);
+      if (reserved?.ipv4 !== undefined) network.take(4, reserved.ipv4.address);
+      if (reserved?.ipv6 !== undefined) network.take(6, reserved.ipv6.address);
+      throw error;
+    }
   }
 
   /** The first `ethN` that the container does not have. */

@@ -5,10 +5,13 @@ import {
   bridgeRequest,
   deleteLinkRequest,
   findLink,
+  forgetConnection,
   type Link,
+  listConnections,
   listLinks,
   listRoutes,
   NetlinkSocket,
+  netlinkFamily,
   readNetworkSysctl,
   setLinkRequest,
   WatchedTable,
@@ -43,6 +46,8 @@ export interface Present {
 
 const defaultMtu = 1500;
 const linkPrefix = 'wc';
+/** Protocol number. */
+const udp = 17;
 
 /** Bridges, routes, rules and settings of the container networks on the machine itself. */
 export class HostSide implements Disposable {
@@ -66,6 +71,11 @@ export class HostSide implements Disposable {
   [Symbol.dispose](): void {
     this.socket[Symbol.dispose]();
     this.#table?.[Symbol.dispose]();
+  }
+
+  /** Path of the machine's network namespace. */
+  get netns(): string {
+    return this.#options.netns ?? '/proc/self/ns/net';
   }
 
   /** The ranges that something on this machine uses, besides those given. */
@@ -127,13 +137,27 @@ export class HostSide implements Disposable {
   }
 
   addPorts(ports: readonly PortRule[]): void {
-    if (ports.length > 0) this.#openTable().run(portRules(this.#options.table, ports));
+    if (ports.length === 0) return;
+    this.#openTable().run(portRules(this.#options.table, ports));
+    this.#forgetConnections(ports);
   }
 
   /** Replaces ports in one transaction. */
   changePorts(before: readonly PortRule[], after: readonly PortRule[]): void {
     const commands = [withoutPorts(this.#options.table, before), portRules(this.#options.table, after)];
-    if (before.length + after.length > 0) this.#openTable().run(commands.join('\n'));
+    if (before.length + after.length === 0) return;
+    this.#openTable().run(commands.join('\n'));
+    this.#forgetConnections([...before, ...after]);
+  }
+
+  /** Datagrams of a conversation that began before go on to where its first went, unless the kernel forgets it. */
+  #forgetConnections(ports: readonly PortRule[]): void {
+    const changed = new Set(ports.flatMap(({ protocol, hostPort }) => (protocol === 'UDP' ? [hostPort] : [])));
+    if (changed.size === 0) return;
+    using socket = NetlinkSocket.open({ netns: this.#options.netns, family: netlinkFamily.netfilter });
+    for (const connection of listConnections(socket)) {
+      if (connection.protocol === udp && changed.has(connection.destinationPort)) forgetConnection(socket, connection);
+    }
   }
 
   deleteLink(index: number): void {
@@ -142,6 +166,17 @@ export class HostSide implements Disposable {
     } catch (error) {
       if (codeOf(error) !== 'notFound') throw error; // its namespace went meanwhile
     }
+  }
+
+  /** A link that is not there is no error. */
+  deleteLinkNamed(name: string): void {
+    const link = findLink(this.socket, name);
+    if (link !== undefined) this.deleteLink(link.index);
+  }
+
+  /** Whether a network's bridge is still the one that was raised. */
+  isRaised(network: LiveNetwork): boolean {
+    return findLink(this.socket, network.bridge)?.index === network.device;
   }
 
   /** The ends of endpoints in a bridge. */
@@ -174,11 +209,6 @@ export class HostSide implements Disposable {
     table[Symbol.dispose]();
     this.#table = undefined;
     this.#forwarding.clear();
-  }
-
-  /** Whether the table is in use by this process. */
-  get hasTable(): boolean {
-    return this.#table !== undefined;
   }
 
   #openTable(): WatchedTable {

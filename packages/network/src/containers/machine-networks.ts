@@ -29,7 +29,7 @@ import { planNetwork } from './plan-network.ts';
 import { defaultBridgeOptions } from './predefined-networks.ts';
 import type { PublishedPorts } from './published-ports.ts';
 import type { NetworkRecords, PortsFile } from './records.ts';
-import { lowerParent } from './shared-links.ts';
+import { lowerParent, raiseParent } from './shared-links.ts';
 
 /** What `MachineNetworks` needs to know. */
 export interface MachineNetworksOptions {
@@ -113,6 +113,7 @@ export class MachineNetworks implements ContainerNetworks {
       live.set(record.id, network);
       try {
         if (record.driver === 'bridge') await host.raise(network);
+        else raiseParent(host, network);
       } catch (error) {
         await this.#forget(network);
         throw error;

@@ -258,6 +258,7 @@ function addressesOf(hostIp: string | undefined, { hostBinding }: Reach): readon
 function rulesOf(ports: readonly PublishedPort[], { ipv4, ipv6 }: Reach): PortRule[] {
   return ports.flatMap((port) => {
     const target = port.hostIp.includes(':') ? ipv6 : ipv4;
-    return target === undefined ? [] : [{ ...port, target }];
+    // The kernel takes nothing back from the outside for ::1, as it does for 127.0.0.1 where it is told to.
+    return target === undefined || port.hostIp === '::1' ? [] : [{ ...port, target }];
   });
 }

@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { WherryError } from '@wherry/base';
-import { createChildLink, dummyRequest, findLink, type SharedLink, vlanRequest } from '@wherry/linux';
+import { createChildLink, createVeth, findLink, type SharedLink, setLinkRequest, vlanRequest } from '@wherry/linux';
 import type { EndpointRecord } from '../container-networks.ts';
 import { configureInside, setDeviceRoutes } from './attach.ts';
 import type { HostSide } from './host-side.ts';
@@ -29,20 +28,22 @@ export function attachToParent(host: HostSide, network: LiveNetwork, record: End
   }
 }
 
-/** Name of the interface that stands in for a parent that was not given. */
+/** Name of the interface that stands in for a parent that was not given: one end of a pair, with nobody at the other. */
 function standInName(networkId: string): string {
   return `dm-${networkId.slice(0, 12)}`;
 }
 
 /** Index of the parent; `eth0.10` is made when it is missing, and so is what stands in for none. */
-function raiseParent({ socket }: HostSide, network: LiveNetwork): number {
+export function raiseParent(host: HostSide, network: LiveNetwork): number {
+  const { socket } = host;
   const { driver, id } = network.record;
   const name = network.options.parent ?? standInName(id);
   const known = findLink(socket, name);
   if (known !== undefined) return known.index;
   if (network.options.parent === undefined) {
-    const mac = `02:42:${createHash('sha256').update(id).digest('hex').slice(0, 8).match(/../g)!.join(':')}`;
-    socket.execute(dummyRequest(name, { up: true, mac }));
+    const peer = { name: name.replace('dm-', 'dp-'), netns: host.netns };
+    createVeth(socket, { name, settings: { up: true }, peer });
+    socket.execute(setLinkRequest(findLink(socket, peer.name)!.index, { up: true }));
   } else {
     const [, base, number] = /^(.+)\.(\d{1,4})$/.exec(name) ?? [];
     const vlan = Number(number);
