@@ -13,9 +13,8 @@ export async function routesOf(
   options: EngineApiOptions,
 ): Promise<{ readonly routes: readonly Route[]; readonly dispose: () => Promise<void> }> {
   const { images, events } = options;
-  const announced = images.onEvent(({ action, id, name }) =>
-    // A prune is announced by who asked for it: it has a sum, and no image.
-    action === 'prune' ? undefined : events.emit('image', action, id, name === undefined ? {} : { name }),
+  const announced = images.onEvent(({ action, id, name, attributes }) =>
+    events.emit('image', action, id, { ...(name === undefined ? {} : { name }), ...attributes }),
   );
   const routes = [
     ...systemRoutes(options),

@@ -108,6 +108,21 @@ export class Exchange {
   }
 }
 
+/** The same stream, whose first piece is here: what fails before it can still have its status. */
+export async function primed<T>(source: AsyncIterable<T>): Promise<AsyncIterable<T>> {
+  const iterator = source[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  return (async function* () {
+    try {
+      if (first.done === true) return;
+      yield first.value;
+      yield* { [Symbol.asyncIterator]: () => iterator };
+    } finally {
+      await iterator.return?.();
+    }
+  })();
+}
+
 /** As Go writes it in dockerd: `undefined` members are left out, bigints are numbers, `<` and `&` stay. */
 export function encodeJson(value: unknown): string {
   return hasBigint(value) ? encodeExactly(value) : JSON.stringify(value);

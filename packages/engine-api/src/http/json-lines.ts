@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { messageOf } from '@wherry/base';
 import { drained, encodeJson } from './exchange.ts';
 
 /** An answer of JSON values, one a line. The first one sends the headers (200), so a failure before it has its status. */
@@ -40,6 +41,14 @@ export class JsonLines {
       this.write(value);
       if (this.congested) await drained(this.#response);
     }
+  }
+
+  /** Ends with a failure as progress tells it. Before the first line, throws it instead: it has a status then. */
+  fail(error: unknown): void {
+    if (!this.begun) throw error;
+    const message = messageOf(error);
+    this.write({ errorDetail: { message }, error: message });
+    this.end();
   }
 
   end(): void {

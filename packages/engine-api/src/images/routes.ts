@@ -1,16 +1,20 @@
 import { type Clock, systemClock } from '@wherry/base';
 import type { Exchange } from '../http/exchange.ts';
+import { booleanFilter, checkFilters, matchesPruneLabels, untilFilter } from '../http/filters.ts';
 import type { Route } from '../http/router.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { historyOf } from './history.ts';
 import { imageInspection } from './inspect-image.ts';
 import { listImages } from './list-images.ts';
 import { joinName } from './names.ts';
+import { transferRoutes } from './transfer-routes.ts';
 
 /** `/images`. */
 export function imageRoutes(options: EngineApiOptions): readonly Route[] {
   const { images, clock = systemClock } = options;
   return [
+    ...transferRoutes(options),
+    { method: 'POST', path: '/images/prune', handle: (exchange) => prune(options, clock, exchange) },
     { method: 'GET', path: '/images/json', handle: (exchange) => sendImages(options, clock, exchange) },
     {
       method: 'GET',
@@ -81,4 +85,16 @@ async function sendImages({ images }: EngineApiOptions, clock: Clock, exchange: 
       ...(exchange.speaks(44) ? {} : { VirtualSize: image.sizeBytes }),
     })),
   );
+}
+
+async function prune(options: EngineApiOptions, clock: Clock, exchange: Exchange): Promise<void> {
+  const filters = exchange.query.filters();
+  checkFilters(filters, ['dangling', 'label', 'label!', 'until']);
+  const until = untilFilter(filters, clock.now());
+  const { removed, bytes } = await options.images.prune({
+    all: !(booleanFilter(filters, 'dangling') ?? true),
+    filter: (image) => matchesPruneLabels(image.labels, filters) && (until === undefined || image.createdAt < until),
+    inUse: (id) => options.containers.userOfImage(id),
+  });
+  exchange.send(200, { ImagesDeleted: removed.length === 0 ? null : removed.map(removedPart), SpaceReclaimed: bytes });
 }

@@ -1,0 +1,43 @@
+import { Readable } from 'node:stream';
+import { WherryError } from '@wherry/base';
+import type { JsonObject } from '@wherry/docker';
+import type { ImageConfig } from '@wherry/oci';
+import { unpacked } from '../containers/archive-routes.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { fetchContent } from '../http/fetch-content.ts';
+import type { EngineApiOptions } from '../options.ts';
+import { joinName } from './names.ts';
+import { parsePlatform } from './platforms.ts';
+
+/** `docker import`: an image of one layer from a tar in the body (`fromSrc=-`) or at an address. */
+export async function importImage(options: EngineApiOptions, exchange: Exchange): Promise<void> {
+  const { images } = options;
+  const { query } = exchange;
+  const source = query.text('fromSrc');
+  if (source === '') throw new WherryError('invalid', 'neither fromImage nor fromSrc is given');
+  const repository = query.text('repo');
+  const reference = repository === '' ? undefined : joinName(repository, query.text('tag'));
+  const config = changed(options, query.all('changes'));
+  const platform = exchange.speaks(32) ? parsePlatform(query.text('platform')) : undefined;
+  const tar = source === '-' ? exchange.body : await fetchContent(source, exchange.signal);
+  const lines = exchange.lines('\r\n');
+  if (source !== '-') lines.write({ status: `Downloading from ${source}` });
+  try {
+    const { id } = await images.importImage(await unpacked(Readable.from(tar)), {
+      references: reference === undefined ? [] : [reference],
+      config: { config: config as NonNullable<ImageConfig['config']> },
+      message: query.text('message') || `Imported from ${source}`,
+      ...(platform === undefined ? {} : { platform }),
+    });
+    lines.write({ status: id });
+    lines.end();
+  } catch (error) {
+    lines.fail(error);
+  }
+}
+
+function changed({ changeConfig }: EngineApiOptions, changes: readonly string[]): JsonObject {
+  if (changes.length === 0) return {};
+  if (changeConfig === undefined) throw new WherryError('unsupported', 'changes of an import are not supported here');
+  return changeConfig({}, changes);
+}

@@ -1,0 +1,35 @@
+import { WherryError } from '@wherry/base';
+import type { Platform } from '@wherry/oci';
+
+/**
+ * A platform as clients write it, `linux/arm64/v8`, or as JSON since 1.48 (`{"os":"linux","architecture":"arm64"}`);
+ * `undefined` for none. Throws `invalid`.
+ */
+export function parsePlatform(text: string): Platform | undefined {
+  if (text === '') return undefined;
+  if (text.startsWith('{')) return fromJson(text);
+  const [os = '', architecture, variant, ...more] = text.toLowerCase().split('/');
+  if (more.length > 0 || !text.split('/').every((part) => /^[A-Za-z0-9_.-]+$/.test(part))) throw invalid(text);
+  if (architecture === undefined) {
+    // One word is an architecture, or the system alone.
+    if (os === 'linux') return undefined;
+    return { os: 'linux', architecture: os };
+  }
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+function fromJson(text: string): Platform {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalid(text);
+  }
+  const { os, architecture, variant } = value as Record<string, unknown>;
+  if (typeof os !== 'string' || typeof architecture !== 'string') throw invalid(text);
+  return { os, architecture, ...(typeof variant === 'string' && variant !== '' ? { variant } : {}) };
+}
+
+function invalid(text: string): WherryError {
+  return new WherryError('invalid', `${JSON.stringify(text)}: invalid platform`);
+}

@@ -1,0 +1,137 @@
+import { type Clock, codeOf, messageOf, WherryError } from '@wherry/base';
+import { formatReference, type Platform, parseReference, repositoryOf } from '@wherry/oci';
+import type { PullProgress, RegistryAuth } from '@wherry/runtime';
+import type { JsonLines } from '../http/json-lines.ts';
+import { Progress } from '../http/progress.ts';
+import type { EngineImages } from '../options.ts';
+import { familiar, familiarRepositoryOf } from './names.ts';
+
+export interface PullRequest {
+  /** With tag or digest; without one, every tag of the repository. */
+  readonly name: string;
+  readonly allTags: boolean;
+  readonly platform: Platform | undefined;
+  readonly auth: RegistryAuth | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Pulls with dockerd's lines. Fails before the first one with a status, and after it on the stream. */
+export async function pullImage(
+  images: EngineImages,
+  request: PullRequest,
+  lines: JsonLines,
+  clock: Clock,
+): Promise<void> {
+  const { name, allTags } = request;
+  try {
+    let changed = false;
+    for (const one of allTags ? await tagsOf(images, request) : [name]) {
+      changed = (await pullOne(images, { ...request, name: one }, lines, clock)) || changed;
+    }
+    const status = changed ? 'Downloaded newer image for' : 'Image is up to date for';
+    const shown = allTags ? familiarRepositoryOf(name) : familiar(formatReference(parseReference(name)));
+    lines.write({ status: `Status: ${status} ${shown}` });
+    lines.end();
+  } catch (error) {
+    lines.fail(asServerError(error));
+  }
+}
+
+async function tagsOf(images: EngineImages, { name, auth, signal }: PullRequest): Promise<readonly string[]> {
+  const tags = await images.remoteTags(name, { auth, signal });
+  return tags.map((tag) => `${name}:${tag}`);
+}
+
+/** Whether the name means another image than before. */
+async function pullOne(images: EngineImages, request: PullRequest, lines: JsonLines, clock: Clock): Promise<boolean> {
+  const { auth, platform, signal } = request;
+  const reference = parseReference(request.name);
+  const name = formatReference(reference);
+  const before = await images.find(name);
+  const known = new Set((await images.summaries()).map(({ id }) => id as string));
+  const report = new PullReport(new Progress(lines, clock), reference.path, reference.tag ?? familiar(name));
+  const id = await images.pullImage(name, {
+    auth,
+    signal,
+    ...(platform === undefined ? {} : { platform }),
+    onProgress: (progress) => report.add(progress),
+  });
+  const digest = reference.digest ?? (await digestOf(images, name, repositoryOf(reference)));
+  report.finish(known.has(id), digest);
+  return before?.id !== id;
+}
+
+async function digestOf(images: EngineImages, name: string, repository: string): Promise<string | undefined> {
+  const { digests } = await images.details(name);
+  return digests.findLast((digest) => digest.startsWith(`${repository}@`))?.slice(repository.length + 1);
+}
+
+const steps = {
+  waiting: 'Waiting',
+  verifying: 'Verifying Checksum',
+  downloaded: 'Download complete',
+  complete: 'Pull complete',
+  exists: 'Already exists',
+} as const;
+
+/**
+ * One pull's lines. dockerd looks at no layer of an image whose config it has: layers that are here are told of only
+ * once another one is not, or at the end for an image that is new.
+ */
+class PullReport {
+  readonly #progress: Progress;
+  readonly #path: string;
+  readonly #id: string;
+  #begun = false;
+  readonly #seen = new Set<string>();
+  #present: string[] = [];
+
+  constructor(progress: Progress, path: string, id: string) {
+    this.#progress = progress;
+    this.#path = path;
+    this.#id = id;
+  }
+
+  add({ digest, phase, current, total }: PullProgress): void {
+    const layer = digest.slice(digest.indexOf(':') + 1).slice(0, 12);
+    if (phase === 'exists' && !this.#begun) {
+      this.#present.push(layer);
+      return;
+    }
+    this.#begin();
+    this.#tellPresent();
+    if (!this.#seen.has(layer)) {
+      this.#seen.add(layer);
+      if (phase !== 'exists') this.#progress.step(layer, 'Pulling fs layer');
+    }
+    if (phase === 'downloading') this.#progress.bar(layer, 'Downloading', current ?? 0, total);
+    else if (phase === 'extracting') this.#progress.bar(layer, 'Extracting', current ?? 0, total);
+    else this.#progress.step(layer, steps[phase]);
+  }
+
+  finish(imageWasKnown: boolean, digest: string | undefined): void {
+    this.#begin();
+    if (!imageWasKnown) this.#tellPresent();
+    if (digest !== undefined) this.#progress.say(`Digest: ${digest}`);
+  }
+
+  #begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#progress.say(`Pulling from ${this.#path}`, this.#id);
+  }
+
+  #tellPresent(): void {
+    for (const layer of this.#present.splice(0)) {
+      this.#seen.add(layer);
+      this.#progress.step(layer, steps.exists);
+    }
+  }
+}
+
+/** dockerd has one status for whatever goes wrong between it and a registry, but for what is not there. */
+export function asServerError(error: unknown): unknown {
+  const code = codeOf(error);
+  if (code !== 'unavailable' && code !== 'unauthorized' && code !== 'forbidden' && code !== 'timeout') return error;
+  return new WherryError('internal', messageOf(error), { cause: error });
+}

@@ -1,0 +1,143 @@
+import { systemClock, WherryError } from '@wherry/base';
+import { parseReference } from '@wherry/oci';
+import { unpacked } from '../containers/archive-routes.ts';
+import { BodyFields } from '../http/body-fields.ts';
+import { type Exchange, primed } from '../http/exchange.ts';
+import { Progress } from '../http/progress.ts';
+import type { Route } from '../http/router.ts';
+import type { EngineApiOptions } from '../options.ts';
+import { importImage } from './import-image.ts';
+import { familiar, isBare, joinName } from './names.ts';
+import { parsePlatform } from './platforms.ts';
+import { asServerError, pullImage } from './pull-image.ts';
+import { pushImage } from './push-image.ts';
+import { authOf, registryAuth } from './registry-auth.ts';
+
+/** Images that come and go: pull, push, import, load, save, search, login. */
+export function transferRoutes(options: EngineApiOptions): readonly Route[] {
+  const { images, clock = systemClock } = options;
+  return [
+    {
+      method: 'POST',
+      path: '/images/create',
+      async handle(exchange) {
+        if (exchange.query.text('fromImage') === '') await importImage(options, exchange);
+        else await pull(options, exchange);
+      },
+    },
+    {
+      method: 'POST',
+      path: '/images/{name:.*}/push',
+      async handle(exchange) {
+        const tag = exchange.query.text('tag');
+        const name = tag === '' ? exchange.parameter('name') : joinName(exchange.parameter('name'), tag);
+        const auth = registryAuth(exchange.request.headers['x-registry-auth']);
+        await pushImage(images, { name, auth, signal: exchange.signal }, exchange.lines('\r\n'), clock);
+      },
+    },
+    { method: 'POST', path: '/images/load', handle: (exchange) => load(options, exchange) },
+    { method: 'GET', path: '/images/get', handle: (exchange) => save(options, exchange, exchange.query.all('names')) },
+    {
+      method: 'GET',
+      path: '/images/{name:.*}/get',
+      handle: (exchange) => save(options, exchange, [exchange.parameter('name')]),
+    },
+    { method: 'GET', path: '/images/search', handle: (exchange) => search(options, exchange) },
+    { method: 'POST', path: '/auth', handle: (exchange) => login(options, exchange) },
+  ];
+}
+
+async function pull({ images, clock = systemClock }: EngineApiOptions, exchange: Exchange): Promise<void> {
+  const { query, request, signal } = exchange;
+  const name = joinName(query.text('fromImage').replace(/:+$/, ''), query.text('tag'));
+  parseReference(name);
+  const platform = exchange.speaks(32) ? parsePlatform(query.text('platform')) : undefined;
+  const auth = registryAuth(request.headers['x-registry-auth']);
+  await pullImage(images, { name, allTags: isBare(name), platform, auth, signal }, exchange.lines('\r\n'), clock);
+}
+
+/** What goes wrong comes on the stream: a broken archive shows only after some of it. */
+async function load({ images, clock = systemClock }: EngineApiOptions, exchange: Exchange): Promise<void> {
+  const quiet = exchange.query.flag('quiet', true);
+  const lines = exchange.lines('\r\n');
+  const progress = new Progress(lines, clock);
+  lines.begin();
+  try {
+    const loaded = await images.load(await unpacked(exchange.body), {
+      signal: exchange.signal,
+      ...(quiet
+        ? {}
+        : {
+            onLayer: ({ diffId, size }, phase) => {
+              if (phase === 'complete') progress.bar(diffId.slice(7, 19), 'Loading layer', size, size);
+            },
+          }),
+    });
+    for (const { id, names, replaced = [] } of loaded) {
+      for (const old of replaced) {
+        lines.write({
+          stream: `The image ${old.name} already exists, renaming the old one with ID ${old.id} to empty string\n`,
+        });
+      }
+      if (names.length === 0) lines.write({ stream: `Loaded image ID: ${id}\n` });
+      for (const name of names) lines.write({ stream: `Loaded image: ${familiar(name)}\n` });
+    }
+    lines.end();
+  } catch (error) {
+    lines.fail(error);
+  }
+}
+
+async function save({ images }: EngineApiOptions, exchange: Exchange, names: readonly string[]): Promise<void> {
+  if (names.length === 0) throw new WherryError('invalid', 'no images to save');
+  const platform = exchange.speaks(48) ? parsePlatform(exchange.query.text('platform')) : undefined;
+  await exchange.stream('application/x-tar', await primed(images.save(names, { platform })));
+}
+
+async function search({ images }: EngineApiOptions, exchange: Exchange): Promise<void> {
+  const { query, request } = exchange;
+  const limit = query.integer('limit');
+  if (limit !== undefined && (limit < 1 || limit > 100)) {
+    throw new WherryError('invalid', `limit ${limit} is outside the range of [1, 100]`);
+  }
+  const filters = query.filters();
+  const auth = registryAuth(request.headers['x-registry-auth']);
+  const flag = (name: string): boolean | undefined => {
+    const value = filters.get(name)?.[0];
+    return value === undefined ? undefined : value === 'true' || value === '1';
+  };
+  const stars = Math.max(0, ...(filters.get('stars') ?? []).map(Number));
+  try {
+    const found = await images.search(query.text('term'), { auth, ...(limit === undefined ? {} : { limit }) });
+    exchange.send(
+      200,
+      found
+        .filter(
+          (result) =>
+            (flag('is-official') ?? result.official) === result.official &&
+            (flag('is-automated') ?? result.automated) === result.automated &&
+            result.stars >= stars,
+        )
+        .map((result) => ({
+          star_count: result.stars,
+          is_official: result.official,
+          name: result.name,
+          is_automated: result.automated,
+          description: result.description,
+        })),
+    );
+  } catch (error) {
+    throw asServerError(error);
+  }
+}
+
+async function login({ images }: EngineApiOptions, exchange: Exchange): Promise<void> {
+  const body = await exchange.json();
+  const server = new BodyFields(body, 'AuthConfig').text('serveraddress');
+  try {
+    const { status, identityToken } = await images.login(server, authOf(body) ?? { username: '', password: '' });
+    exchange.send(200, { IdentityToken: identityToken, Status: status });
+  } catch (error) {
+    throw asServerError(error);
+  }
+}
