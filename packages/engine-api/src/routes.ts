@@ -1,3 +1,4 @@
+import { buildRoutes } from './build/routes.ts';
 import { containerRoutes } from './containers/routes.ts';
 import { eventRoutes } from './events/routes.ts';
 import type { Route } from './http/router.ts';
@@ -24,6 +25,7 @@ export async function routesOf(
     ...imageRoutes(options),
     ...networkRoutes(options),
     ...volumeRoutes(options),
+    ...(await buildRoutes(options)),
   ];
   return { routes, dispose: async () => announced[Symbol.dispose]() };
 }

@@ -78,7 +78,7 @@ const steps = {
  * One pull's lines. dockerd looks at no layer of an image whose config it has: layers that are here are told of only
  * once another one is not, or at the end for an image that is new.
  */
-class PullReport {
+export class PullReport {
   readonly #progress: Progress;
   readonly #path: string;
   readonly #id: string;

@@ -1,0 +1,86 @@
+import type { Clock } from '@wherry/base';
+import type { BuildEvent } from '@wherry/builder';
+import { parseReference } from '@wherry/oci';
+import type { PullProgress } from '@wherry/runtime';
+import type { JsonLines } from '../http/json-lines.ts';
+import { Progress } from '../http/progress.ts';
+import { PullReport } from '../images/pull-image.ts';
+
+/** The classic builder's lines. */
+export class BuildLines {
+  readonly #lines: JsonLines;
+  readonly #clock: Clock;
+  readonly #pulls = new Map<string, PullReport>();
+
+  constructor(lines: JsonLines, clock: Clock) {
+    this.#lines = lines;
+    this.#clock = clock;
+  }
+
+  add(event: BuildEvent): void {
+    switch (event.type) {
+      case 'step':
+        this.#say(`Step ${event.number}/${event.total} : ${event.instruction}`);
+        this.#say('\n');
+        break;
+      case 'triggers':
+        this.#say(`# Executing ${event.count} build trigger${event.count === 1 ? '' : 's'}\n`);
+        break;
+      case 'cached':
+        this.#say(' ---> Using cache\n');
+        break;
+      case 'running':
+        this.#say(` ---> Running in ${shortId(event.containerId)}\n`);
+        break;
+      case 'removed':
+        this.#say(` ---> Removed intermediate container ${shortId(event.containerId)}\n`);
+        break;
+      case 'output':
+        this.#output(event.stream, event.content.toString());
+        break;
+      case 'done':
+        this.#say(` ---> ${shortId(event.imageId)}\n`);
+        break;
+      case 'stage':
+        this.#lines.write({ aux: { ID: event.imageId } });
+        break;
+      case 'warning':
+        this.#say(`[Warning] ${event.message}\n`);
+        break;
+      case 'pull':
+        this.#pullOf(event.reference).add(event as unknown as PullProgress);
+        break;
+      case 'miss':
+        break;
+    }
+  }
+
+  finish(imageId: string, tags: readonly string[]): void {
+    this.#say(`Successfully built ${shortId(imageId)}\n`);
+    for (const tag of tags) this.#say(`Successfully tagged ${tag}\n`);
+  }
+
+  #say(stream: string): void {
+    this.#lines.write({ stream });
+  }
+
+  /** What a command says of failures is red, as the classic builder has it. */
+  #output(stream: 'stdout' | 'stderr', text: string): void {
+    this.#say(stream === 'stdout' ? text : `\u001b[91m${text}\u001b[0m`);
+  }
+
+  #pullOf(reference: string): PullReport {
+    let report = this.#pulls.get(reference);
+    if (report === undefined) {
+      const { path, tag, digest } = parseReference(reference);
+      report = new PullReport(new Progress(this.#lines, this.#clock), path, tag ?? digest ?? '');
+      this.#pulls.set(reference, report);
+    }
+    return report;
+  }
+}
+
+/** Twelve digits of an id or digest. */
+export function shortId(id: string): string {
+  return id.slice(id.indexOf(':') + 1).slice(0, 12);
+}

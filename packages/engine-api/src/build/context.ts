@@ -1,0 +1,133 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { type Logger, messageOf, type Random, WherryError } from '@wherry/base';
+import { readFileBeneath } from '@wherry/linux';
+import { unpacked } from '../containers/archive-routes.ts';
+import { readText } from '../http/body.ts';
+import { fetchContent } from '../http/fetch-content.ts';
+import { unpackContext } from './unpack-context.ts';
+
+/** A build's context on disk, removed when it is disposed. */
+export interface BuildContext extends AsyncDisposable {
+  readonly folder: string;
+  readonly dockerfile: string;
+  /** Its path in the context. */
+  readonly dockerfileName: string;
+}
+
+export interface ContextSource {
+  /** An archive, gzipped or not. */
+  readonly body: Readable;
+  /** An address instead of the body: of an archive, or of a Dockerfile alone. */
+  readonly remote: string;
+  readonly dockerfile: string;
+  readonly signal: AbortSignal;
+}
+
+const largestDockerfile = 4 * 1024 * 1024;
+const defaultName = 'Dockerfile';
+const prefix = 'build-';
+
+/** Build contexts in folders of one's own. */
+export class BuildContexts {
+  readonly #directory: string;
+  readonly #random: Random;
+  readonly #log: Logger;
+
+  constructor(directory: string, random: Random, log: Logger) {
+    this.#directory = directory;
+    this.#random = random;
+    this.#log = log;
+  }
+
+  /** Removes what builds of a process that was killed left. */
+  async cleanUp(): Promise<void> {
+    const names = await readdir(this.#directory).catch(() => []);
+    for (const name of names.filter((other) => other.startsWith(prefix)))
+      await this.#remove(join(this.#directory, name));
+  }
+
+  /** Throws `invalid`, `unsupported`, `tooLarge`, `internal` (no such Dockerfile, in dockerd's words). */
+  async open(source: ContextSource): Promise<BuildContext> {
+    const folder = join(this.#directory, prefix + this.#random.hex(16));
+    await mkdir(folder, { mode: 0o700, recursive: true });
+    try {
+      const { name, text } = await this.#fill(folder, source);
+      if (text === '') throw new WherryError('invalid', `the Dockerfile (${name}) cannot be empty`);
+      return {
+        folder,
+        dockerfile: text,
+        dockerfileName: name,
+        [Symbol.asyncDispose]: () => this.#remove(folder),
+      };
+    } catch (error) {
+      await this.#remove(folder);
+      throw error;
+    }
+  }
+
+  async #fill(
+    folder: string,
+    { body, remote, dockerfile, signal }: ContextSource,
+  ): Promise<{ name: string; text: string }> {
+    if (remote === '') {
+      await unpackContext(await unpacked(body), folder, { signal });
+      return await readDockerfile(folder, dockerfile || defaultName);
+    }
+    if (/^(git:\/\/|git@|github\.com\/)|\.git(#|$)/.test(remote)) {
+      throw new WherryError(
+        'unsupported',
+        'build contexts from git repositories are not supported: clone it and build the folder',
+      );
+    }
+    const content = await unpacked(Readable.from(await fetchContent(remote, signal), { objectMode: false }));
+    const first = await firstPiece(content);
+    if (!isTar(first.piece)) return { name: defaultName, text: await readText(first.whole, largestDockerfile) };
+    await unpackContext(first.whole, folder, { signal });
+    return await readDockerfile(folder, dockerfile || defaultName);
+  }
+
+  async #remove(folder: string): Promise<void> {
+    try {
+      await rm(folder, { recursive: true, force: true });
+    } catch (error) {
+      this.#log.warn('a build context could not be removed', { folder, error: messageOf(error) });
+    }
+  }
+}
+
+/** `dockerfile` is taken for `Dockerfile` where that is not there. */
+async function readDockerfile(folder: string, name: string): Promise<{ name: string; text: string }> {
+  for (const candidate of name === defaultName ? [name, name.toLowerCase()] : [name]) {
+    const content = readFileBeneath(folder, candidate, largestDockerfile);
+    if (content !== undefined) return { name: candidate, text: content.toString('utf8') };
+  }
+  throw new WherryError('internal', `Cannot locate specified Dockerfile: ${name}`);
+}
+
+async function firstPiece(stream: Readable): Promise<{ piece: Buffer; whole: Readable }> {
+  const iterator = (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  while (length < 512) {
+    const next = await iterator.next();
+    if (next.done) break;
+    chunks.push(next.value);
+    length += next.value.length;
+  }
+  const piece = Buffer.concat(chunks);
+  const whole = Readable.from(
+    (async function* () {
+      yield piece;
+      yield* { [Symbol.asyncIterator]: () => iterator };
+    })(),
+    { objectMode: false },
+  );
+  return { piece, whole };
+}
+
+/** POSIX and GNU archives say so at byte 257. */
+function isTar(piece: Buffer): boolean {
+  return piece.length >= 512 && piece.toString('latin1', 257, 262) === 'ustar';
+}
