@@ -1,0 +1,294 @@
+import { mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
+import { WherryError } from '@wherry/base';
+import type { Builder, BuildRequest } from '@wherry/builder';
+import { type TarInput, writeTar } from '@wherry/images';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { fakeImage, fakeImages, fakeOptions } from './fake-parts.ts';
+import { serve } from './serving.ts';
+
+const digest = `sha256:${'d'.repeat(64)}` as const;
+
+function linesOf(text: string): unknown[] {
+  return text
+    .split('\r\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as unknown);
+}
+
+describe('pull', () => {
+  it('tells of layers as dockerd does', async () => {
+    const asked: unknown[] = [];
+    const images = fakeImages([fakeImage('busybox', { digests: [`docker.io/library/busybox@${digest}`] })], {
+      find: async () => undefined,
+      pullImage: async (name, { onProgress, auth, platform } = {}) => {
+        asked.push([name, auth, platform]);
+        onProgress?.({ digest: `sha256:${'1'.repeat(64)}`, phase: 'exists' });
+        onProgress?.({ digest, phase: 'waiting' });
+        onProgress?.({ digest, phase: 'downloading', current: 0, total: 2_000_000 });
+        onProgress?.({ digest, phase: 'downloading', current: 1_000, total: 2_000_000 });
+        onProgress?.({ digest, phase: 'downloading', current: 2_000_000, total: 2_000_000 });
+        onProgress?.({ digest, phase: 'verifying' });
+        onProgress?.({ digest, phase: 'downloaded' });
+        onProgress?.({ digest, phase: 'complete' });
+        return fakeImage('busybox').id;
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const auth = Buffer.from('{"username":"u","password":"p"}').toString('base64url');
+    const { status, text } = await api.call(
+      'POST',
+      '/images/create?fromImage=busybox&tag=latest&platform=linux/arm64/v8',
+      { headers: { 'X-Registry-Auth': auth } },
+    );
+    expect(status).toBe(200);
+    const id = 'd'.repeat(12);
+    expect(linesOf(text)).toEqual([
+      { status: 'Pulling from library/busybox', id: 'latest' },
+      { status: 'Already exists', progressDetail: {}, id: '1'.repeat(12) },
+      { status: 'Pulling fs layer', progressDetail: {}, id },
+      { status: 'Waiting', progressDetail: {}, id },
+      {
+        status: 'Downloading',
+        progressDetail: { current: 0, total: 2_000_000 },
+        progress: `[>${' '.repeat(50)}]       0B/2MB`,
+        id,
+      },
+      {
+        status: 'Downloading',
+        progressDetail: { current: 2_000_000, total: 2_000_000 },
+        progress: `[${'='.repeat(50)}>]      2MB/2MB`,
+        id,
+      },
+      { status: 'Verifying Checksum', progressDetail: {}, id },
+      { status: 'Download complete', progressDetail: {}, id },
+      { status: 'Pull complete', progressDetail: {}, id },
+      { status: `Digest: ${digest}` },
+      { status: 'Status: Downloaded newer image for busybox:latest' },
+    ]);
+    expect(asked).toEqual([
+      [
+        'docker.io/library/busybox:latest',
+        { username: 'u', password: 'p' },
+        { os: 'linux', architecture: 'arm64', variant: 'v8' },
+      ],
+    ]);
+  });
+
+  it.each([
+    ['notFound', 404],
+    ['unavailable', 500],
+    ['unauthorized', 500],
+  ] as const)('fails with a status before it has begun: %s', async (code, status) => {
+    const images = fakeImages([], {
+      find: async () => undefined,
+      pullImage: async () => {
+        throw new WherryError(code, 'words');
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const answer = await api.call('POST', '/images/create?fromImage=x&tag=1');
+    expect([answer.status, answer.text]).toEqual([status, '{"message":"words"}\n']);
+  });
+
+  it('fails on the stream once it has begun, and ends with its client', async () => {
+    const images = fakeImages([], {
+      find: async () => undefined,
+      pullImage: async (_name, { onProgress } = {}) => {
+        onProgress?.({ digest, phase: 'waiting' });
+        throw new WherryError('corrupt', 'words');
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const { text } = await api.call('POST', '/images/create?fromImage=x&tag=1');
+    expect(linesOf(text).at(-1)).toEqual({ errorDetail: { message: 'words' }, error: 'words' });
+  });
+});
+
+describe('push, load and save', () => {
+  it('pushes every tag of a repository', async () => {
+    const names = ['127.0.0.1:5000/a:2', '127.0.0.1:5000/a:1', '127.0.0.1:5000/ab:1'];
+    const images = fakeImages([fakeImage('a', { names })], {
+      push: async (name, { onProgress } = {}) => {
+        onProgress?.({ digest, phase: 'exists' });
+        return [{ tag: name.slice(-1), digest, size: 528 }];
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const pushed = await api.call('POST', '/images/127.0.0.1:5000/a/push');
+    const ofTag = (Tag: string): unknown[] => [
+      { status: 'Layer already exists', progressDetail: {}, id: 'd'.repeat(12) },
+      { status: `${Tag}: digest: ${digest} size: 528` },
+      { progressDetail: {}, aux: { Tag, Digest: digest, Size: 528 } },
+    ];
+    const first = { status: 'The push refers to repository [127.0.0.1:5000/a]' };
+    expect(linesOf(pushed.text)).toEqual([first, ...ofTag('1'), ...ofTag('2')]);
+    const missing = await api.call('POST', '/images/127.0.0.1:5000/none/push');
+    const error = 'An image does not exist locally with the tag: 127.0.0.1:5000/none';
+    expect([missing.status, linesOf(missing.text).at(-1)]).toEqual([200, { errorDetail: { message: error }, error }]);
+  });
+
+  it('loads gzipped archives and refuses to save what is not here', async () => {
+    let got = '';
+    const missing = new WherryError('notFound', 'No such image: none');
+    const refuse = (): AsyncIterable<Uint8Array> => ({
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(missing) }),
+    });
+    const images = fakeImages([], {
+      load: async (source) => {
+        got = (await buffer(source as AsyncIterable<Uint8Array>)).toString();
+        return [
+          { id: digest, names: ['docker.io/library/a:1'] },
+          { id: digest, names: [] },
+        ];
+      },
+      save: refuse,
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const loaded = await api.call('POST', '/images/load?quiet=1', { body: gzipSync('archive') });
+    expect(got).toBe('archive');
+    expect(linesOf(loaded.text)).toEqual([
+      { stream: 'Loaded image: a:1\n' },
+      { stream: `Loaded image ID: ${digest}\n` },
+    ]);
+    const saved = await api.call('GET', '/images/get?names=none');
+    expect([saved.status, saved.text]).toEqual([404, '{"message":"No such image: none"}\n']);
+  });
+});
+
+describe('build', () => {
+  let temporaryDirectory: string;
+  beforeEach(async () => {
+    temporaryDirectory = await mkdtemp(join(tmpdir(), 'engine-api-'));
+  });
+  afterEach(async () => {
+    expect(await readdir(temporaryDirectory)).toEqual([]);
+    await rm(temporaryDirectory, { recursive: true });
+  });
+
+  function tarOf(entries: readonly TarInput[]): Promise<Buffer> {
+    return buffer(writeTar(entries));
+  }
+
+  const file = (name: string, text: string): TarInput => ({
+    name,
+    type: 'file',
+    mode: 0o644,
+    content: Buffer.from(text),
+  });
+
+  function builderOf(build: (request: BuildRequest) => Promise<{ imageId: string }>): Builder {
+    return { build, prune: async () => ({ deleted: [], bytes: 0 }), usage: async () => [] };
+  }
+
+  it('unpacks the context, asks the builder and says what the classic builder says', async () => {
+    let seen: unknown;
+    const builder = builderOf(async (request) => {
+      seen = {
+        text: await readFile(join(request.context, 'sub/a.txt'), 'utf8'),
+        dockerfile: request.dockerfile,
+        name: request.dockerfileName,
+        tags: request.tags,
+        buildArguments: request.buildArguments,
+        labels: request.labels,
+        auth: request.auth('127.0.0.1:5000'),
+      };
+      const { onProgress } = request;
+      onProgress({ type: 'step', number: 1, total: 2, instruction: 'FROM scratch', stage: 0 });
+      onProgress({ type: 'done', number: 1, imageId: '' });
+      onProgress({ type: 'step', number: 2, total: 2, instruction: 'RUN x', stage: 0 });
+      onProgress({ type: 'running', number: 2, containerId: 'c'.repeat(64) });
+      onProgress({ type: 'output', number: 2, stream: 'stderr', content: Buffer.from('hm\n') });
+      onProgress({ type: 'removed', number: 2, containerId: 'c'.repeat(64) });
+      onProgress({ type: 'done', number: 2, imageId: digest });
+      onProgress({ type: 'stage', stage: 0, imageId: digest });
+      onProgress({ type: 'warning', message: 'hm' });
+      return { imageId: digest };
+    });
+    await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
+    const body = gzipSync(await tarOf([file('dockerfile', 'FROM x'), file('sub/a.txt', 'content')]));
+    const config = Buffer.from('{"127.0.0.1:5000":{"username":"u","password":"p"}}').toString('base64');
+    const query = `t=a&t=a:latest&t=b:1&buildargs=${encodeURIComponent('{"X":"1","Y":null}')}&labels=${encodeURIComponent('{"l":"v"}')}`;
+    const { text } = await api.call('POST', `/build?${query}`, { body, headers: { 'X-Registry-Config': config } });
+    expect(seen).toEqual({
+      text: 'content',
+      dockerfile: 'FROM x',
+      name: 'dockerfile',
+      tags: ['a:latest', 'b:1'],
+      buildArguments: { X: '1', Y: null },
+      labels: { l: 'v' },
+      auth: { username: 'u', password: 'p' },
+    });
+    expect(
+      linesOf(text)
+        .map((line) => (line as { stream?: string }).stream ?? JSON.stringify(line))
+        .join(''),
+    ).toBe(
+      [
+        'Step 1/2 : FROM scratch\n ---> \nStep 2/2 : RUN x\n ---> Running in cccccccccccc\n',
+        '\u001b[91mhm\n\u001b[0m ---> Removed intermediate container cccccccccccc\n ---> dddddddddddd\n',
+        `{"aux":{"ID":"${digest}"}}[Warning] hm\nSuccessfully built dddddddddddd\n`,
+        'Successfully tagged a:latest\nSuccessfully tagged b:1\n',
+      ].join(''),
+    );
+  });
+
+  it('gives a quiet build its id alone, and a failed one its lines and exit code', async () => {
+    const builder = builderOf(async ({ onProgress, noCache }) => {
+      onProgress({ type: 'warning', message: 'w' });
+      if (!noCache) return { imageId: digest };
+      throw new WherryError('invalid', 'words', { details: { exitCode: 3 } });
+    });
+    await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
+    const body = await tarOf([file('Dockerfile', 'FROM x')]);
+    const good = await api.call('POST', '/build?q=1', { body });
+    expect(linesOf(good.text)).toEqual([{ stream: `${digest}\n` }]);
+    const bad = await api.call('POST', '/build?q=1&nocache=1', { body });
+    expect(linesOf(bad.text)).toEqual([
+      { stream: '[Warning] w\n' },
+      { errorDetail: { code: 3, message: 'words' }, error: 'words' },
+    ]);
+  });
+
+  it.each([
+    ['', [file('x', 'y')], 500, 'Cannot locate specified Dockerfile: Dockerfile'],
+    ['', [file('Dockerfile', '')], 400, 'the Dockerfile (Dockerfile) cannot be empty'],
+    ['dockerfile=../../x', [file('Dockerfile', 'F')], 500, 'Cannot locate specified Dockerfile: ../../x'],
+    ['', [file('../x', 'y')], 400, '"../x" leads out of the build context'],
+    ['t=BAD', [file('Dockerfile', 'F')], 400, 'invalid reference format: repository name must be lowercase'],
+    ['version=2', [], 501, 'BuildKit is not supported by this endpoint: build with DOCKER_BUILDKIT=0'],
+    [
+      'remote=git://x/y.git',
+      [],
+      501,
+      'build contexts from git repositories are not supported: clone it and build the folder',
+    ],
+  ])('refuses %j with %j', async (query, entries, status, message) => {
+    const builder = builderOf(async () => ({ imageId: digest }));
+    await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
+    const answer = await api.call('POST', `/build?${query}`, { body: await tarOf(entries) });
+    expect([answer.status, JSON.parse(answer.text)]).toEqual([status, { message }]);
+  });
+
+  it('writes through no link of the context', async () => {
+    const link: TarInput = { name: 'out', type: 'symlink', mode: 0o777, linkName: '/tmp' };
+    let target = '';
+    const builder = builderOf(async ({ context }) => {
+      target = await readlink(join(context, 'out'));
+      return { imageId: digest };
+    });
+    await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
+    const kept = await tarOf([link, file('Dockerfile', 'F')]);
+    expect((await api.call('POST', '/build', { body: kept })).status).toBe(200);
+    expect(target).toBe('/tmp');
+    const through = await tarOf([link, file('out/engine-api-escaped', 'x'), file('Dockerfile', 'F')]);
+    const refused = await api.call('POST', '/build', { body: through });
+    expect([refused.status, JSON.parse(refused.text)]).toEqual([
+      400,
+      { message: 'out/engine-api-escaped: out is no folder of the build context' },
+    ]);
+  });
+});
