@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Clock, KeyedMutex, type Logger, systemClock } from '@wherry/base';
+import { type Clock, KeyedMutex, type Logger, messageOf, systemClock } from '@wherry/base';
 import { type Digest, hostPlatform, type ImageConfig, type Platform, parseReference } from '@wherry/oci';
 import type { ImageService, ImageStatus, PullOptions, RegistryAuth } from '@wherry/runtime';
 import { saveArchive } from './archive/save-archive.ts';
@@ -46,6 +46,7 @@ import type { Dialect } from './registry/registry-failure.ts';
 import { remoteTags } from './registry/remote-tags.ts';
 import { search } from './registry/search.ts';
 import type { Rootfs, RootfsSource } from './rootfs.ts';
+import { RunningMark } from './running-mark.ts';
 import type { StoreParts } from './store-parts.ts';
 import { LayerThreads } from './threads/layer-threads.ts';
 
@@ -135,14 +136,24 @@ function makeParts({
 class LocalImageStore implements ImageStore {
   readonly #parts: StoreParts;
   readonly #closing = new AbortController();
+  readonly #running: RunningMark;
+  #sweeping: Promise<void> | undefined;
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
+    this.#running = new RunningMark(parts.directory);
   }
 
+  /** After a crash, what it left is collected beside other work: until then there is more than needed, never less. */
   async cleanUp(): Promise<void> {
-    await this.#parts.content.cleanUp();
-    await this.#parts.layers.cleanUp();
+    const { content, layers, garbage, log } = this.#parts;
+    await content.cleanUp();
+    await layers.cleanUp();
+    if (await this.#running.begin()) {
+      this.#sweeping = garbage.collect().catch((error: unknown) => {
+        log.warn('what a crash left was not collected', { error: messageOf(error) });
+      });
+    }
   }
 
   async imageStatus(reference: string): Promise<ImageStatus | undefined> {
@@ -331,8 +342,10 @@ class LocalImageStore implements ImageStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
+    await this.#sweeping;
     await this.#parts.threads[Symbol.asyncDispose]();
     await this.#parts.metadata[Symbol.asyncDispose]();
+    await this.#running.end();
   }
 
   async #pull(reference: string, options: PullOptions, dialect: Dialect): Promise<PulledImage> {

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { silentLogger } from '@wherry/base';
+import { type Clock, silentLogger } from '@wherry/base';
 import { hash } from 'bcryptjs';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
@@ -13,6 +14,7 @@ import {
   type RegistrySettings,
   type TarInput,
 } from '../src/index.ts';
+import { FaultyProxy } from './faulty-proxy.ts';
 import { RealRegistry } from './real-registry.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'wherry-push-'));
@@ -21,6 +23,15 @@ let count = 0;
 const fresh = (): string => join(root, `${count++}`);
 const open = (registries?: RegistrySettings): Promise<ImageStore> =>
   openImageStore({ directory: fresh(), log: silentLogger, registries });
+
+/** Back-offs end at once. */
+const hastyClock: Clock = {
+  now: () => 0,
+  after(_ms, callback) {
+    const timer = setImmediate(callback);
+    return { [Symbol.dispose]: () => clearImmediate(timer) };
+  },
+};
 
 const file = (name: string, content: Buffer): TarInput => ({ name, type: 'file', mode: 0o644, content });
 const nobody = { inUse: () => undefined };
@@ -162,5 +173,121 @@ describe('pushing to docker-registry', () => {
     await using other = await open({ mirrors: { 'docker.io': ['http://127.0.0.1:1', `http://${registry.host}`] } });
     expect((await other.pull('mirrored:1')).id).toBe(id);
     expect((await other.summaries())[0]!.names).toEqual(['docker.io/library/mirrored:1']);
+  });
+});
+
+describe('a push through a bad line', () => {
+  it('goes on with a large blob where it was cut off', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using proxy = await FaultyProxy.start(registry.host);
+    await using store = await openImageStore({ directory: fresh(), log: silentLogger, clock: hastyClock });
+    const name = `${proxy.host}/large:1`;
+    const content = randomBytes(100 * 1024 * 1024);
+    await store.createImage({
+      config: {},
+      layers: [{ entries: [file('large', content)] }],
+      compression: 'gzip',
+      references: [name],
+    });
+    let refused = 0;
+    proxy.rule = ({ method, headers }, outgoing) => {
+      const isSecond = method === 'PATCH' && String(headers['content-range']).startsWith('67108864-');
+      if (!isSecond || refused++ > 0) return false;
+      outgoing.writeHead(503, { Connection: 'close' }).end();
+      return true;
+    };
+    await store.push(name, {});
+    const parts = (): number[] =>
+      proxy.seen.filter(({ method }) => method === 'PATCH').map(({ range }) => Number(range!.split('-')[0]));
+    expect(parts()).toEqual([0, 67_108_864, 67_108_864]);
+    // A registry that has lost what it was sent gets it from the beginning.
+    let cuts = 0;
+    proxy.seen.length = 0;
+    await store.tag(name, `${proxy.host}/again:1`);
+    proxy.rule = (incoming, outgoing) => {
+      if (incoming.url!.includes('mount=') || (incoming.method === 'HEAD' && incoming.url!.includes('/blobs/'))) {
+        if (incoming.method === 'HEAD') outgoing.writeHead(404).end();
+        incoming.url = incoming.url!.replace(/\?mount=.*/, '');
+        return incoming.method === 'HEAD';
+      }
+      return incoming.method === 'PATCH' && cuts++ === 0 ? { cutAfter: 1_000_000 } : false;
+    };
+    await store.push(`${proxy.host}/again:1`, {});
+    expect(cuts).toBeGreaterThan(1);
+    proxy.rule = () => false;
+    await using other = await open();
+    const { id } = await other.pull(`${proxy.host}/again:1`);
+    const { lowerDirectories } = await other.rootfs(id, 'o');
+    expect(readFileSync(join(lowerDirectories[0]!, 'large')).equals(content)).toBe(true);
+  });
+
+  it('tries again what a registry is too busy for, and gives up in the end', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using proxy = await FaultyProxy.start(registry.host);
+    await using store = await openImageStore({ directory: fresh(), log: silentLogger, clock: hastyClock });
+    const name = `${proxy.host}/busy:1`;
+    await make(store, [name], 'gzip');
+    const failures = new Map<string, number>();
+    const busy = (most: number) => (incoming: IncomingMessage, outgoing: ServerResponse) => {
+      const key = `${incoming.method}`;
+      if (incoming.url === '/v2/' || (failures.get(key) ?? 0) >= most) return false;
+      failures.set(key, (failures.get(key) ?? 0) + 1);
+      outgoing.writeHead(503).end();
+      return true;
+    };
+    proxy.rule = busy(3);
+    expect(await store.push(name, {})).toHaveLength(1);
+    failures.clear();
+    proxy.rule = busy(1000);
+    await expect(store.push(name, {})).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  it('asks for a token with the scopes that it needs', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using proxy = await FaultyProxy.start(registry.host);
+    await using store = await open();
+    const [from, to] = [`${proxy.host}/one:1`, `${proxy.host}/two:1`];
+    await make(store, [from, to], 'gzip');
+    const scopes: string[][] = [];
+    proxy.rule = (incoming, outgoing) => {
+      const url = new URL(incoming.url!, `http://${proxy.host}`);
+      if (url.pathname === '/token') {
+        const right = incoming.headers.authorization === `Basic ${Buffer.from('bob:secret').toString('base64')}`;
+        scopes.push(url.searchParams.getAll('scope'));
+        outgoing.writeHead(right ? 200 : 401, { 'Content-Type': 'application/json' });
+        const scope = url.searchParams.getAll('scope').join(' ');
+        const answer = right
+          ? { token: Buffer.from(scope).toString('base64url') || 'none', refresh_token: 'identity' }
+          : { details: 'incorrect username or password' };
+        outgoing.end(JSON.stringify(answer));
+        return true;
+      }
+      const [, repository, kind] = /^\/v2\/([a-z]+)\/(.*)/.exec(url.pathname) ?? [];
+      const needs =
+        repository &&
+        `repository:${repository}:${/GET|HEAD/.test(incoming.method!) && !kind!.startsWith('blobs/uploads') ? 'pull' : 'pull,push'}`;
+      const granted = Buffer.from(
+        String(incoming.headers.authorization ?? '').replace('Bearer ', ''),
+        'base64url',
+      ).toString();
+      if (granted.includes(needs ?? '') && incoming.headers.authorization) return false;
+      const challenge = `Bearer realm="http://${proxy.host}/token",service="test"${needs ? `,scope="${needs}"` : ''}`;
+      outgoing
+        .writeHead(401, { 'WWW-Authenticate': challenge })
+        .end('{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}');
+      return true;
+    };
+    const auth = { username: 'bob', password: 'secret' };
+    await store.push(from, { auth });
+    expect(scopes.at(-1)).toEqual(['repository:one:pull,push']);
+    await store.push(to, { auth });
+    expect(scopes.flat()).toContain('repository:one:pull');
+    expect(await store.login(proxy.host, auth)).toEqual({ status: 'Login Succeeded', identityToken: 'identity' });
+    await expect(store.login(proxy.host, { ...auth, password: 'x' })).rejects.toThrow(
+      `Get "http://${proxy.host}/v2/": unauthorized: incorrect username or password`,
+    );
+    await expect(store.push(from, { auth: { ...auth, password: 'x' } })).rejects.toThrow(
+      'unauthorized: incorrect username or password',
+    );
   });
 });

@@ -56,7 +56,9 @@ describe('references', () => {
 
   it('uses the words of upstream', () => {
     expect(() => parseReference('a:b:c')).toThrow('invalid reference format');
-    expect(() => parseReference('BusyBox')).toThrow('invalid reference format: repository name must be lowercase');
+    expect(() => parseReference('BusyBox')).toThrow(
+      'invalid reference format: repository name (library/BusyBox) must be lowercase',
+    );
   });
 });
 

@@ -41,7 +41,7 @@ export function parseReference(text: string): Reference {
   if (!hostPattern.test(host)) throw invalid();
   if (!pathPattern.test(path)) {
     if (pathPattern.test(path.toLowerCase())) {
-      throw new WherryError('invalid', 'invalid reference format: repository name must be lowercase');
+      throw new WherryError('invalid', `invalid reference format: repository name (${path}) must be lowercase`);
     }
     throw invalid();
   }

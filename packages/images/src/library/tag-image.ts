@@ -1,4 +1,5 @@
 import type { Digest } from '@wherry/oci';
+import { noSuchImage } from '../image-finder.ts';
 import { familiarName, nameOf } from '../image-names.ts';
 import type { StoreParts } from '../store-parts.ts';
 
@@ -7,8 +8,8 @@ export async function tagImage(parts: StoreParts, reference: string, name: strin
   const { image } = await parts.finder.require(reference);
   const full = nameOf(name);
   await parts.metadata.update((state) => {
-    const current = state.byId(image.id);
-    if (current === undefined) return [];
+    // Removed since it was found.
+    if (!state.images.has(image.manifest)) throw noSuchImage(reference);
     return [
       { name: full, to: { manifest: image.manifest, target: image.manifest } },
       { tagged: image.id, at: parts.clock.now() },

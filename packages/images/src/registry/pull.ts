@@ -98,8 +98,9 @@ async function fetchAll(
   if (reference.tag !== undefined && reference.digest === undefined) {
     names.unshift([formatReference(reference), targetDigest]);
   }
-  const known = await presentImage(context, id);
-  if (known) {
+  const known = (await metadata.state()).byId(id);
+  using _known = await pins.pin(known ? known.layers.flatMap(({ digest, chainId }) => [digest, chainId]) : []);
+  if (known && (await isPresent(context, known))) {
     await metadata.add(known, names);
     return known;
   }
@@ -115,12 +116,10 @@ async function fetchAll(
   return await registrar.register(manifestDigest, names, { signal: context.signal });
 }
 
-/** An image that is here whole, whatever manifest brought it: nothing needs to be fetched. */
-async function presentImage({ parts }: PullContext, id: Digest): Promise<ImageRecord | undefined> {
-  const image = (await parts.metadata.state()).byId(id);
-  if (image === undefined) return undefined;
-  for (const { chainId } of image.layers) if (!(await parts.layers.has(chainId))) return undefined;
-  return image;
+/** Whether an image is here whole, whatever manifest brought it: then nothing needs to be fetched. */
+async function isPresent({ parts }: PullContext, image: ImageRecord): Promise<boolean> {
+  for (const { chainId } of image.layers) if (!(await parts.layers.has(chainId))) return false;
+  return (await parts.metadata.image(image.manifest)) !== undefined;
 }
 
 /** Downloads layers side by side, and unpacks each as soon as it and those below are there. */

@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { silentLogger } from '@wherry/base';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type ImageStore, openImageStore } from '../src/index.ts';
+import { RealRegistry } from './real-registry.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'wherry-crash-'));
+afterAll(() => rmSync(root, { recursive: true }));
+let count = 0;
+const fresh = (): string => {
+  const directory = join(root, `${count++}`, 'store');
+  mkdirSync(directory, { recursive: true });
+  return directory;
+};
+const open = (directory: string): Promise<ImageStore> => openImageStore({ directory, log: silentLogger });
+
+const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
+
+/** Runs the program until it has said `lines` lines, kills it there, and gives what it said. */
+async function killedAfter(lines: number, ...args: string[]): Promise<string[]> {
+  const program = new URL('crash-program.ts', import.meta.url).pathname;
+  const run = new URL('../../../tools/run.mjs', import.meta.url).pathname;
+  const child = spawn(process.execPath, [run, program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const said: string[] = [];
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  for await (const line of createInterface({ input: child.stdout })) {
+    said.push(line);
+    if (said.length === lines) child.kill('SIGKILL');
+  }
+  await ended;
+  return said;
+}
+
+/** Whatever a store shows is whole, and nothing is stored that nothing needs. */
+async function checkWhole(directory: string): Promise<string[]> {
+  await using store = await open(directory);
+  const summaries = await store.summaries();
+  const needed = new Set<string>();
+  for (const { id, names, layers, digests } of summaries) {
+    const { lowerDirectories } = await store.rootfs(id, 'check');
+    await store.release('check');
+    const n = names[0]?.replace(/.*made:/, '');
+    for (const folder of names[0]?.includes('made:') ? lowerDirectories : []) {
+      expect(readdirSync(folder)).toHaveLength(50);
+      for (let file = 0; file < 50; file++) {
+        expect(readFileSync(join(folder, `f${file}`), 'utf8')).toBe(`${n}-${file} `.repeat(1000));
+      }
+    }
+    // Every blob is there and is what its digest says.
+    for await (const _ of store.save([id]));
+    for (const digest of [id, (await store.find(id))!.manifest, ...digests.map((name) => name.split('@')[1]!)])
+      needed.add(digest);
+    for (const layer of layers) needed.add(layer.digest);
+  }
+  await store.collectGarbage();
+  const blobs = namesIn(join(directory, 'blobs', 'sha256')).map((hex) => `sha256:${hex}`);
+  expect(blobs.filter((digest) => !needed.has(digest))).toEqual([]);
+  const chains = new Set(summaries.flatMap(({ layers }) => layers.map(({ chainId }) => chainId)));
+  expect(namesIn(join(directory, 'layers')).filter((name) => !name.startsWith('.'))).toHaveLength(chains.size);
+  expect(namesIn(join(directory, 'layers')).filter((name) => name.startsWith('.unpack'))).toEqual([]);
+  return summaries.flatMap(({ names }) => names);
+}
+
+describe('a store whose process is killed', () => {
+  it('keeps every image that was acknowledged while layers are committed', async () => {
+    for (const lines of [1, 3, 8]) {
+      const directory = fresh();
+      const said = await killedAfter(lines, 'commit', directory);
+      const names = await checkWhole(directory);
+      for (const name of said.slice(1)) expect(names).toContain(`docker.io/library/${name}`);
+    }
+  });
+
+  it('has no half-removed image', async () => {
+    for (const lines of [6, 7, 12]) {
+      const directory = fresh();
+      const said = await killedAfter(lines, 'remove', directory);
+      const names = await checkWhole(directory);
+      for (const line of said.filter((text) => text.startsWith('removed '))) {
+        expect(names).not.toContain(`docker.io/library/${line.slice(8)}`);
+      }
+    }
+  });
+
+  it('goes on with the download where it was', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using store = await open(fresh());
+    const name = `${registry.host}/large:1`;
+    const content = Array.from({ length: 3 }, () => randomBytes(8_000_000));
+    const layers = content.map((bytes, n) => ({
+      entries: [{ name: `f${n}`, type: 'file' as const, mode: 0o644, content: bytes }],
+    }));
+    await store.createImage({ config: {}, layers, references: [name] });
+    await store.push(name, {});
+    const kept: number[] = [];
+    for (const lines of [1, 5, 12, 40]) {
+      const directory = fresh();
+      await killedAfter(lines, 'pull', directory, name);
+      await checkWhole(directory);
+      await using again = await open(directory);
+      const before = namesIn(join(directory, 'partial')).map(
+        (partial) => statSync(join(directory, 'partial', partial)).size,
+      );
+      kept.push(...before);
+      const first = new Map<string, number>();
+      await again.pull(name, {
+        onProgress: ({ digest, phase, current }) => {
+          if (phase === 'downloading' && !first.has(digest)) first.set(digest, current!);
+        },
+      });
+      // What was there is not fetched again: the first news of a layer begins behind it.
+      for (const size of before)
+        expect([...first.values()].some((at) => at > size && at <= size + 1_000_000)).toBe(true);
+      const { lowerDirectories } = await again.rootfs(name, 'o');
+      expect(readFileSync(join(lowerDirectories[2]!, 'f0')).equals(content[0]!)).toBe(true);
+      expect(namesIn(join(directory, 'partial'))).toEqual([]);
+    }
+    expect(kept.filter((size) => size > 0).length).toBeGreaterThan(0);
+  });
+});
