@@ -1,8 +1,9 @@
-// npm run bench [-- --only start-up,idle,pods,api,growth,engine,images] [--json FILE]; the last two only when they are named
+// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images] [--json FILE]; the last two only when they are named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
 import { measureContainerFloor } from './container-floor.ts';
+import { measureContainers } from './containers.ts';
 import { measureEngine } from './engine.ts';
 import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
@@ -21,6 +22,7 @@ const say = (section: string): boolean => process.stderr.write(`bench: ${section
 
 if (only?.includes('engine') && say('engine')) measures.push(...(await measureEngine()));
 if (only?.includes('images') && say('images')) measures.push(...(await measureImages()));
+if (wanted('containers') && say('containers')) measures.push(...(await measureContainers()));
 if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));
 if (['idle', 'pods', 'api', 'growth'].some(wanted)) {
   const cluster = await createTestCluster();

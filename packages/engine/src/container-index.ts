@@ -17,12 +17,12 @@ export class ContainerIndex {
     this.#context = context;
   }
 
-  /** By id or by a prefix that is of one container only. */
+  /** By id or by a prefix that is of one container only. One that is being removed is not there any more. */
   find(id: string): ContainerRecord | undefined {
     const { containers } = this.#context;
     const exact = containers.get(id);
-    if (exact !== undefined || id.length < 4) return exact;
-    const matches = containers.all().filter((record) => record.id.startsWith(id));
+    if (exact !== undefined || id.length < 4) return exact?.phase === 'removing' ? undefined : exact;
+    const matches = containers.all().filter((record) => record.id.startsWith(id) && record.phase !== 'removing');
     return matches.length === 1 ? matches[0] : undefined;
   }
 
@@ -33,7 +33,9 @@ export class ContainerIndex {
   }
 
   of(sandboxId: string): ContainerRecord[] {
-    return this.#context.containers.all().filter((record) => record.sandboxId === sandboxId);
+    return this.#context.containers
+      .all()
+      .filter((record) => record.sandboxId === sandboxId && record.phase !== 'removing');
   }
 
   /** Number of a running container's first process, in the host's process namespace. Throws `conflict`. */

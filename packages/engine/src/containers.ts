@@ -1,6 +1,7 @@
 import { KeyedMutex, messageOf, Semaphore, sleep, WherryError } from '@wherry/base';
 import type { RuntimeSpec } from '@wherry/oci';
 import type { AttachOptions, ContainerConfig, OpenRootfs, StreamSession } from '@wherry/runtime';
+import { BackgroundWork } from './background-work.ts';
 import { killAndRemoveCgroup } from './cgroup-cleanup.ts';
 import { ContainerExits, type ExitReport } from './container-exits.ts';
 import { ContainerIndex } from './container-index.ts';
@@ -17,7 +18,7 @@ import { releaseRelays } from './relay-mounts.ts';
 import { startFailure } from './runtime/messages.ts';
 import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
-import { signalNumber } from './signals.ts';
+import { checkedSignal, signalNumber } from './signals.ts';
 import type { ContainerRecord } from './state/records.ts';
 import { attachTo, reopenLog } from './streams/attach.ts';
 import { EarlyAttachments } from './streams/early-attachments.ts';
@@ -45,11 +46,13 @@ export class Containers {
   readonly #starts: Semaphore;
   readonly #live = new Map<string, LiveContainer>();
   readonly #early = new EarlyAttachments();
+  readonly #background: BackgroundWork;
   #sandboxes!: Sandboxes;
   #launcher!: ContainerLauncher;
 
   constructor(context: EngineContext, parallelStarts: number) {
     this.#context = context;
+    this.#background = new BackgroundWork(context.log);
     this.#exits = new ContainerExits(context.paths.exits);
     this.#starts = new Semaphore(parallelStarts);
     this.index = new ContainerIndex(context);
@@ -214,10 +217,11 @@ export class Containers {
 
   /** Behind the report of the end: nobody but the next start and the removal waits for it. */
   async #cleanUp(record: ContainerRecord): Promise<void> {
-    await this.index.runtimeOf(record).delete(record.id);
     // In a shared process namespace its other processes outlive the first one.
     await killAndRemoveCgroup(this.#context, this.index.cgroup(record));
-    await this.roots.release(record.id, lifeHold);
+    await this.index.runtimeOf(record).forget(record.id);
+    // The next start waits for it by itself.
+    this.#background.add(record.id, this.roots.release(record.id, lifeHold));
   }
 
   async #ended(record: ContainerRecord, end: Partial<ContainerRecord>): Promise<void> {
@@ -287,10 +291,11 @@ export class Containers {
     await this.stop(found.id, 0);
     await this.#locks.run(found.id, async () => {
       const record = this.#context.containers.get(found.id);
-      if (record === undefined) return;
+      if (record === undefined || record.phase === 'removing') return;
       await this.#context.containers.note({ ...record, phase: 'removing' });
-      await this.#discard(record);
+      await this.#end(record);
       this.#emit('containerDeleted', record);
+      this.#background.add(record.id, this.#erase(record));
     });
   }
 
@@ -299,14 +304,23 @@ export class Containers {
   }
 
   async #discard(record: ContainerRecord): Promise<void> {
-    const { containers, images } = this.#context;
+    await this.#end(record);
+    await this.#erase(record);
+  }
+
+  async #end(record: ContainerRecord): Promise<void> {
     if (record.phase === 'starting' || record.phase === 'running') await this.index.runtimeOf(record).delete(record.id);
-    await killAndRemoveCgroup(this.#context, this.index.cgroup(record));
-    await this.roots.remove(record.id);
+    const cgroup = this.index.cgroup(record);
+    if (this.#context.cgroups.exists(cgroup)) await killAndRemoveCgroup(this.#context, cgroup);
     this.#exits.forget(record.id);
-    await images.release(record.id);
-    await containers.delete(record.id);
+    await this.#context.images.release(record.id);
     this.#early.fail(record.id, new WherryError('notFound', `the container ${record.id} was removed`));
+  }
+
+  /** The record goes last: what a kill cut off is taken up by the next engine. */
+  async #erase(record: ContainerRecord): Promise<void> {
+    await this.roots.remove(record.id);
+    await this.#context.containers.delete(record.id);
   }
 
   async openRootfs(id: string): Promise<OpenRootfs> {
@@ -367,13 +381,15 @@ export class Containers {
   /** Resolves when what was under way is done, clean-ups after an end too. */
   async settle(): Promise<void> {
     await Promise.all(this.#context.containers.all().map(({ id }) => this.#locks.run(id, async () => undefined)));
+    await this.#background.settled();
   }
 
   /** Lets go of everything; the containers run on. */
-  [Symbol.dispose](): void {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#exits[Symbol.dispose]();
     for (const live of this.#live.values()) live[Symbol.dispose]();
     this.#live.clear();
+    await this.#background.settled();
   }
 
   /** The running container, or `conflict`. */
@@ -403,9 +419,3 @@ const unended = {
   message: undefined,
   oomKilled: undefined,
 } as const;
-
-function checkedSignal(wanted: string | undefined): string {
-  if (wanted === undefined || wanted === '') return 'SIGTERM';
-  signalNumber(wanted);
-  return wanted;
-}

@@ -374,7 +374,7 @@ class EmbeddedEngine implements Engine {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#containers[Symbol.dispose]();
+    await this.#containers[Symbol.asyncDispose]();
     this.#context.events.end();
   }
 }

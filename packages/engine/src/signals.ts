@@ -24,3 +24,10 @@ function namedSignal(name: string): number | undefined {
   const number = (end === 'MIN' ? firstRealTime : lastRealTime) + (sign === '+' ? 1 : -1) * Number(distance);
   return number >= firstRealTime && number <= lastRealTime ? number : undefined;
 }
+
+/** A stop signal as it was written, checked; SIGTERM for none. */
+export function checkedSignal(wanted: string | undefined): string {
+  if (wanted === undefined || wanted === '') return 'SIGTERM';
+  signalNumber(wanted);
+  return wanted;
+}

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { WherryError } from '@wherry/base';
 import { findProgram, type RunResult, runProgram } from '@wherry/linux';
 import type { RuntimeState } from '@wherry/oci';
@@ -63,6 +64,15 @@ export class OciRuntime {
   async state(id: string): Promise<RuntimeState | undefined> {
     const result = await this.#run('state', id);
     return result.exitCode === 0 ? (JSON.parse(result.stdout.toString()) as RuntimeState) : undefined;
+  }
+
+  /**
+   * Removes the state of a container all of whose processes have ended; its cgroup is the caller's. crun keeps nothing
+   * besides its folder, so no process need be started for that.
+   */
+  async forget(id: string): Promise<void> {
+    if (basename(this.#path) === 'crun') await rm(join(this.#stateDirectory, id), { recursive: true, force: true });
+    else await this.delete(id);
   }
 
   /** Kills the container if need be and removes its state and cgroup. Idempotent. */
