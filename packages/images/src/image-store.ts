@@ -167,7 +167,7 @@ class LocalImageStore implements ImageStore {
   }
 
   async pullImage(reference: string, options: PullOptions = {}): Promise<string> {
-    return (await this.#pull(reference, options, 'containerd')).id;
+    return (await this.#pull(reference, options, options.dialect ?? 'containerd')).id;
   }
 
   async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {

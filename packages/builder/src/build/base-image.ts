@@ -20,6 +20,7 @@ export async function resolveImage(
   }
   const auth = request.auth(parseReference(reference).host);
   const id = await images.pullImage(reference, {
+    dialect: 'docker',
     ...(auth && { auth }),
     ...(platform && { platform }),
     signal: request.signal,

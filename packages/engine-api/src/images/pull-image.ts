@@ -50,13 +50,18 @@ async function pullOne(images: EngineImages, request: PullRequest, lines: JsonLi
   const before = await images.find(name);
   const known = new Set((await images.summaries()).map(({ id }) => id as string));
   const report = new PullReport(new Progress(lines, clock), reference.path, reference.tag ?? familiar(name));
+  let resolved: string | undefined;
   const id = await images.pullImage(name, {
+    dialect: 'docker',
+    onResolved: (found) => {
+      resolved = found;
+    },
     auth,
     signal,
     ...(platform === undefined ? {} : { platform }),
     onProgress: (progress) => report.add(progress),
   });
-  const digest = reference.digest ?? (await digestOf(images, name, repositoryOf(reference)));
+  const digest = reference.digest ?? resolved ?? (await digestOf(images, name, repositoryOf(reference)));
   report.finish(known.has(id), digest);
   return before?.id !== id;
 }
