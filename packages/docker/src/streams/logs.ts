@@ -25,7 +25,7 @@ export function containerLogs(
     throw new WherryError('unsupported', 'configured logging driver does not support reading');
   if (container.phase === 'dead' || container.phase === 'removing')
     throw new WherryError('conflict', 'can not get logs from container which is dead or marked for removal');
-  const { stdout, stderr, since, until, tail } = request;
+  const { stdout, stderr, since, until, tail, signal } = request;
   const follow = request.follow && (container.alive || container.phase === 'restarting');
   const batches = readLog(logFileOf(context, container), {
     stdout,
@@ -34,6 +34,7 @@ export function containerLogs(
     until,
     tail,
     follow,
+    signal,
     ...(follow ? { ended: ended(container) } : {}),
     clock: context.clock,
   });
