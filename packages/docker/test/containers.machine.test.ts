@@ -67,3 +67,193 @@ test('says in the words of runc what cannot run', async () => {
   expect((await containers.inspect(id, { size: false })).State).toMatchObject({ Status: 'created', ExitCode: 127 });
   await containers.remove('cannot', { force: false, volumes: false, link: false });
 });
+
+const state = async (reference: string): Promise<JsonObject> =>
+  (await machine.containers.inspect(reference, { size: false })).State as JsonObject;
+
+async function started(
+  name: string,
+  command: readonly string[],
+  host: JsonObject = {},
+  config: JsonObject = {},
+): Promise<string> {
+  const { Id } = await machine.containers.create(body(command, host, config), { name });
+  await machine.containers.start(name);
+  return Id;
+}
+
+/** Waits for a text in its log. */
+async function saying(name: string, text: string): Promise<void> {
+  const options = { follow: true, stdout: true, stderr: true, timestamps: false, details: false };
+  const { output } = await machine.containers.logs(name, options);
+  let said = '';
+  for await (const piece of output) {
+    said += piece.toString('latin1');
+    if (said.includes(text)) return;
+  }
+}
+
+const remove = (name: string, volumes = false): Promise<void> =>
+  machine.containers.remove(name, { force: true, volumes, link: false });
+
+test('stops, starts again with the same files, restarts, pauses, kills', async () => {
+  const { containers } = machine;
+  await started('life', [
+    'sh',
+    '-c',
+    'echo run >> /runs; trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done',
+  ]);
+  await saying('life', 'ready');
+  expect(await containers.start('life')).toBe(false);
+  await expect(containers.remove('life', { force: false, volumes: false, link: false })).rejects.toThrow(
+    'cannot remove container "/life": container is running: stop the container before removing or force remove',
+  );
+  expect(await containers.stop('life', { timeout: 5 })).toBe(true);
+  expect(await state('life')).toMatchObject({ Status: 'exited', ExitCode: 9, Pid: 0 });
+  expect(await containers.stop('life', {})).toBe(false);
+  await containers.start('life');
+  await containers.restart('life', { timeout: 0 });
+  expect(await state('life')).toMatchObject({ Status: 'running', Running: true });
+  await containers.pause('life');
+  await expect(containers.pause('life')).rejects.toMatchObject({ code: 'conflict' });
+  expect(await state('life')).toMatchObject({ Status: 'paused', Running: true, Paused: true });
+  await expect(containers.createExec('life', { Cmd: ['true'] })).rejects.toThrow(
+    'Container life is paused, unpause the container before exec',
+  );
+  await containers.unpause('life');
+  const { Id: exec } = await containers.createExec('life', { Cmd: ['head', '-n1', '/runs'], AttachStdout: true });
+  const streams = await containers.startExec(exec, { detach: false, tty: false });
+  let text = '';
+  for await (const chunk of streams?.session.stdout ?? []) text += String(chunk);
+  expect(text).toBe('run\n');
+  expect(await streams?.session.exit).toBe(0);
+  expect(await containers.inspectExec(exec)).toMatchObject({ Running: false, ExitCode: 0 });
+  await containers.kill('life', 'KILL');
+  expect(await state('life')).toMatchObject({ Status: 'exited', ExitCode: 137 });
+  await expect(containers.kill('life', 'KILL')).rejects.toThrow(
+    /^cannot kill container: life: container .* is not running$/,
+  );
+  await remove('life');
+});
+
+test('a policy starts it again until it has failed often enough', async () => {
+  const { containers } = machine;
+  await started('again', ['sh', '-c', 'exit 7'], { RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 2 } });
+  for (;;) {
+    const { result } = await containers.wait('again', 'not-running', never);
+    await result;
+    const { Status } = await state('again');
+    if (Status === 'exited') break;
+  }
+  expect(await containers.inspect('again', { size: false })).toMatchObject({
+    RestartCount: 2,
+    State: { Status: 'exited', ExitCode: 7, Running: false, Restarting: false },
+  });
+  await remove('again');
+});
+
+test('what runs is taken over; what ended meanwhile is settled; what removes itself is gone', async () => {
+  const { containers } = machine;
+  await started('goes-on', ['sleep', '600']);
+  await started('ended', ['sh', '-c', 'sleep 0.3; exit 4']);
+  await started('cleaned', ['sh', '-c', 'sleep 0.3'], { AutoRemove: true });
+  const ends = ['ended', 'cleaned'].map(async (name) => {
+    const id = (await containers.inspect(name, { size: false })).Id as string;
+    return {
+      id,
+      exit: (await machine.engine.attach(id, { tty: false, stdin: false, stdout: true, stderr: true })).exit,
+    };
+  });
+  // The former one sees nothing of it.
+  await containers[Symbol.asyncDispose]();
+  for (const { exit } of await Promise.all(ends)) await exit;
+  await machine.reopen();
+  expect(await state('goes-on')).toMatchObject({ Status: 'running', ExitCode: 0 });
+  expect(await state('ended')).toMatchObject({ Status: 'exited', ExitCode: 4 });
+  await expect(machine.containers.inspect('cleaned', { size: false })).rejects.toMatchObject({ code: 'notFound' });
+  expect(await machine.containers.stop('goes-on', { timeout: 0 })).toBe(true);
+  await remove('goes-on');
+  await remove('ended');
+});
+
+test('volumes: named and anonymous, filled from the image, kept or dropped', async () => {
+  expect(
+    (
+      await run(['sh', '-c', 'cat /etc/passwd | head -1; echo x > /etc/new'], {
+        Binds: ['filled:/etc'],
+        AutoRemove: true,
+      })
+    ).out,
+  ).toMatch(/^root:/);
+  expect((await run(['cat', '/data/new'], { Binds: ['filled:/data:ro'], AutoRemove: true })).out).toBe('x\n');
+  const { id } = await run(['touch', '/anon/file'], {}, { Volumes: { '/anon': {} } });
+  expect((await run(['ls', '/anon'], { VolumesFrom: [id], AutoRemove: true })).out).toBe('file\n');
+  expect(machine.volumes.list().filter(({ anonymous }) => anonymous)).toHaveLength(1);
+  await remove(id, true);
+  expect(machine.volumes.list().map(({ name }) => name)).toEqual(['filled']);
+  await machine.volumes.remove('filled');
+});
+
+test('logs, top, stats and the list tell of it', async () => {
+  const { containers } = machine;
+  await started(
+    'told',
+    ['sh', '-c', 'echo one; echo two >&2; exec sleep 600'],
+    { LogConfig: { Type: '', Config: { labels: 'a' } } },
+    { Labels: { a: 'b' } },
+  );
+  const read = async (options: Partial<Parameters<typeof containers.logs>[1]>): Promise<string> => {
+    const { output } = await containers.logs('told', {
+      follow: false,
+      stdout: true,
+      stderr: true,
+      timestamps: false,
+      details: false,
+      ...options,
+    });
+    const pieces: Buffer[] = [];
+    for await (const piece of output) pieces.push(piece);
+    return Buffer.concat(pieces).toString('latin1');
+  };
+  await saying('told', 'two');
+  expect(await read({ tail: 1, details: true, stderr: false })).toBe('');
+  expect(await read({ details: true, stderr: false })).toBe('\x01\0\0\0\0\0\0\x08a=b one\n');
+  const { Titles, Processes } = await containers.top('told', '');
+  expect(Titles.slice(0, 3)).toEqual(['UID', 'PID', 'PPID']);
+  expect(Processes.map((row) => row.at(-1))).toEqual(['sleep 600']);
+  for await (const sample of await containers.stats('told', { stream: false, oneShot: false }, never))
+    expect(sample).toMatchObject({ name: '/told', pids_stats: { current: 1 } });
+  const list = await containers.list({ all: false, size: true, filters: new Map([['name', ['^/told$']]]) });
+  expect(list).toMatchObject([
+    { Names: ['/told'], State: 'running', Command: "sh -c 'echo one; echo two >&2; exec sleep 600'", SizeRw: 0 },
+  ]);
+  await remove('told');
+});
+
+test('a health check makes it healthy', async () => {
+  await started('well', ['sleep', '600'], {}, { Healthcheck: { Test: ['CMD-SHELL', 'exit 0'], Interval: 20_000_000 } });
+  const events = machine.events.read({}, AbortSignal.timeout(10_000));
+  for await (const { Action } of events) if (Action === 'health_status: healthy') break;
+  expect(await state('well')).toMatchObject({ Health: { Status: 'healthy', FailingStreak: 0 } });
+  await remove('well');
+});
+
+test('commits what a container has written, with changes of its config', async () => {
+  const { id } = await run(['sh', '-c', 'echo v > /written']);
+  const made = await machine.containers.commit({
+    container: id,
+    repo: 'committed',
+    tag: 'v1',
+    comment: 'why',
+    pause: true,
+    changes: ['CMD ["cat","/written"]', 'ENV K="a b"', 'EXPOSE 99'],
+  });
+  const image = await machine.images.details('committed:v1');
+  expect(image.id).toBe(made.Id);
+  expect(image.config.config).toMatchObject({ Cmd: ['cat', '/written'], ExposedPorts: { '99/tcp': {} } });
+  expect(image.config.config?.Env).toContain('K=a b');
+  expect(image.config.history?.at(-1)).toMatchObject({ created_by: 'sh -c echo v > /written', comment: 'why' });
+  expect((await run([], { AutoRemove: true }, { Image: 'committed:v1' })).out).toBe('v\n');
+  await remove(id);
+  await machine.images.remove('committed:v1', { inUse: () => undefined });
+});
