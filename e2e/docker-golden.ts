@@ -14,6 +14,7 @@ import {
   runProgram,
 } from '@wherry/testkit';
 import { hash } from 'bcryptjs';
+import { levelTranscripts } from './docker-transcripts.ts';
 
 const [golden, out, ...topics] = process.argv.slice(2) as [string, string, ...string[]];
 const wants = (...names: string[]): boolean => topics.length === 0 || names.some((name) => topics.includes(name));
@@ -68,7 +69,11 @@ try {
   const env = { OUT: resolve(out), DOCKER_HOST: dockerHost, ONLY: topics.join(' '), LABEL: '/dev/null' };
   const walk = await machine.run('bash', [await ownCopy()], { env, timeout: 1_800_000 });
   process.stderr.write(walk.stderr);
-  const compared = await runProgram(join(resolve(golden), '..', 'compare'), [resolve(golden), resolve(out), '-v']);
+  const level = (name: string): string => join(machine.directory, 'level', name);
+  await levelTranscripts(resolve(golden), level('golden'));
+  await levelTranscripts(resolve(out), level('got'));
+  const compare = join(resolve(golden), '..', 'compare');
+  const compared = await runProgram(compare, [level('golden'), level('got'), '-v']);
   process.stdout.write(compared.stdout);
   code = walk.code;
 } finally {
