@@ -88,6 +88,8 @@ async function sendExit(containers: DockerContainers, exchange: Exchange): Promi
   const { result } = await containers.wait(nameOf(exchange), condition, exchange.signal);
   const lines = exchange.lines();
   if (exchange.speaks(30)) lines.begin();
-  lines.write(await result);
+  // Clients would take an `Error` for one of waiting, and what a start failed with was told by the start.
+  const { StatusCode } = await result;
+  lines.write({ StatusCode });
   lines.end();
 }
