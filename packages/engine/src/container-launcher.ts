@@ -135,7 +135,7 @@ export class ContainerLauncher {
       stdin: config.stdin,
       keepStdin: config.stdin && !config.stdinOnce,
       runtime: this.#index.runtimeOf(record).command([]),
-      place: (pid) => cgroups.attach(monitors, pid),
+      place: (pid) => cgroups.attachChild(monitors, pid),
     });
   }
 

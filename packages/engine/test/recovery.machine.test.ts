@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onlineProcessors } from '@wherry/linux';
+import { codeOf } from '@wherry/base';
+import { mountsBelow, onlineProcessors, ProcessHandle, unmountAll } from '@wherry/linux';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createEngine } from '../src/index.ts';
-import { exitOf, type TestMachine, testMachine } from './machine.ts';
+import { containerConfig, exitOf, podConfig, type TestMachine, testMachine } from './machine.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 let bundle: string;
@@ -116,6 +117,73 @@ test('killed at any moment of a start: it runs once or can be started', async ()
     await engine.removePodSandbox(ids.sandbox);
     await engine[Symbol.asyncDispose]();
   }
+});
+
+test('one that runs again, killed at any moment of its rounds: it runs on, or can be started', async () => {
+  for (const delay of [0, 5, 12, 20, 30, 45, 60, 80, 100]) {
+    const ids = await startDaemon('cycling');
+    await new Promise((done) => setTimeout(done, delay));
+    await killDaemon();
+    const engine = await createEngine(machine.options);
+    if ((await engine.containerStatus(ids.long)).state === 'running') await exitOf(engine, ids.long);
+    await engine.stopPodSandbox(ids.sandbox);
+    const before = count(ids.long);
+    expect(before.replaceAll('once\n', '')).toBe('');
+    expect(mountsBelow(join(machine.folder, 'run/namespaces'))).toEqual([]);
+    await engine.startPodSandbox(ids.sandbox);
+    await engine.startContainer(ids.long);
+    expect(await exitOf(engine, ids.long)).toMatchObject({ exitCode: 0 });
+    expect(count(ids.long)).toBe(`${before}once\n`);
+    await engine.removePodSandbox(ids.sandbox);
+    await engine[Symbol.asyncDispose]();
+  }
+});
+
+test('killed while it removes: it is there whole or gone, and can be removed', async () => {
+  for (const delay of [0, 4, 8, 12, 20, 30]) {
+    const ids = await startDaemon('removing');
+    await new Promise((done) => setTimeout(done, delay));
+    await killDaemon();
+    const engine = await createEngine(machine.options);
+    const found = await engine.containerStatus(ids.long).catch(codeOf);
+    if (found !== 'notFound') expect(found).toMatchObject({ state: 'exited' });
+    await engine.removePodSandbox(ids.sandbox);
+    expect(await engine.listContainers()).toEqual([]);
+    expect(await engine.listPodSandboxes()).toEqual([]);
+    await engine[Symbol.asyncDispose]();
+    expect(readdirSync(join(machine.folder, 'root/layers'))).toEqual([]);
+  }
+});
+
+test('after a reboot: ended with a code that says so, and started again with what it had written', async () => {
+  const id = 'b'.repeat(64);
+  const first = await createEngine(machine.options);
+  const namespaces = { network: 'unmanaged', pid: 'container', ipc: 'pod' } as const;
+  await first.definePodSandbox(podConfig(machine, { id, namespaces }));
+  const command = ['sh', '-c', 'echo once >> /count; exec sleep 1000'];
+  await first.createContainer(id, containerConfig(command, { id, restartable: true }));
+  await first.startPodSandbox(id);
+  await first.startContainer(id);
+  const { pid } = await first.containerStatus(id);
+  while (count(id) === '') await new Promise((done) => setTimeout(done, 5));
+  await first[Symbol.asyncDispose]();
+  // Its processes end, and the run folder is empty.
+  const monitor = Number(readFileSync(join(machine.folder, 'run/containers', id, 'monitor.pid'), 'utf8'));
+  for (const each of [monitor, pid as number]) {
+    using handle = ProcessHandle.open(each);
+    handle?.kill('SIGKILL');
+    await handle?.ended;
+  }
+  for (const { mountPoint } of mountsBelow(join(machine.folder, 'run'))) unmountAll(mountPoint);
+  rmSync(join(machine.folder, 'run'), { recursive: true });
+  const engine = await createEngine(machine.options);
+  expect(await engine.containerStatus(id)).toMatchObject({ state: 'exited', exitCode: 255 });
+  expect((await engine.podSandboxStatus(id)).state).toBe('notReady');
+  await engine.startPodSandbox(id);
+  await engine.startContainer(id);
+  while (count(id) !== 'once\nonce\n') await new Promise((done) => setTimeout(done, 5));
+  await engine.removePodSandbox(id);
+  await engine[Symbol.asyncDispose]();
 });
 
 test('in a mount namespace of its own, whichever processor that was made on', async () => {

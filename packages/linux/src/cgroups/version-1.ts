@@ -123,6 +123,17 @@ export class CgroupsVersion1 implements Cgroups {
     for (const mount of this.#mounts) writeControl(join(mount, path, 'cgroup.procs'), String(pid));
   }
 
+  attachChild(path: string, pid: number): void {
+    const limited = new Set<string>();
+    for (const line of (readControl('/proc/self/cgroup') ?? '').split('\n')) {
+      const [, names = '', group = '/'] = line.split(':', 3);
+      if (group !== '/') for (const name of names.split(',')) limited.add(this.#controllers.get(name) ?? '');
+    }
+    const [first, ...others] = this.#mounts;
+    for (const mount of [first, ...others.filter((each) => limited.has(each))])
+      if (mount !== undefined) writeControl(join(mount, path, 'cgroup.procs'), String(pid));
+  }
+
   processes(path: string): number[] {
     return [...new Set(this.#mounts.flatMap((mount) => processesBelow(join(mount, path))))];
   }

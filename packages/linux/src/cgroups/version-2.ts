@@ -160,6 +160,10 @@ export class CgroupsVersion2 implements Cgroups {
     writeControl(this.#file(path, 'cgroup.procs'), String(pid));
   }
 
+  attachChild(path: string, pid: number): void {
+    this.attach(path, pid);
+  }
+
   processes(path: string): number[] {
     return processesBelow(join(this.#root, path));
   }
