@@ -21,7 +21,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  external: ['koffi', 'lmdb', '@aws-cdk/*'],
+  external: ['koffi', 'lmdb', '@aws-cdk/*', 'dockerode', 'testcontainers'],
   define: { 'import.meta.url': JSON.stringify(pathToFileURL(join(root, 'packages', 'testkit', 'src', 'run.ts')).href) },
   banner: {
     js: "import{createRequire as __wherryRequire}from'node:module';const require=__wherryRequire(import.meta.url);",

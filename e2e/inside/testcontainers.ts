@@ -4,6 +4,8 @@ import { text } from 'node:stream/consumers';
 import { GenericContainer, Network, Wait } from 'testcontainers';
 
 const seen: Record<string, unknown> = {};
+// Testcontainers lets the process end while it reads a log.
+const alive = setInterval(() => undefined, 1000);
 
 await using network = await new Network().start();
 
@@ -50,7 +52,7 @@ await new Promise<void>((resolve) => {
   });
 });
 logs.destroy();
-seen.logs = lines.join('|');
+seen.logs = lines.filter((line) => line !== '').join('|');
 
 const healthy = await new GenericContainer('busybox:1.35')
   .withCommand(['sh', '-c', 'sleep 0.3; touch /up; trap exit TERM; while :; do sleep 0.1; done'])
@@ -73,4 +75,5 @@ seen.failing = await new GenericContainer('busybox:1.35')
     (error: Error) => error.message.includes('9'),
   );
 await Promise.all([web, client, healthy, oneShot].map((container) => container.stop({ timeout: 2000 })));
+clearInterval(alive);
 process.stdout.write(JSON.stringify(seen));

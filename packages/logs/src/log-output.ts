@@ -12,7 +12,7 @@ export interface LogStyle {
 /** `[stream,0,0,0,len32]` before a content, as the Docker Engine API multiplexes two streams. */
 const frameHeader = 8;
 
-/** A log in docker's frames, one for each entry, many of them in a buffer. Takes the batches' memory over. */
+/** A log in docker's frames, one for each line, many of them in a buffer. Takes the batches' memory over. */
 export async function* framedLog(
   batches: AsyncIterable<LogBatch>,
   style: LogStyle = {},
@@ -43,13 +43,20 @@ function writer(style: LogStyle, header: 0 | 8): (batch: LogBatch) => Buffer {
  */
 function compact({ data, count, index }: LogBatch, header: 0 | 8, timestamps: boolean, details: Buffer): Buffer {
   let out = 0;
+  let frame = 0;
+  let before = 0;
   for (let at = 0; at < count * logFields; at += logFields) {
     const marks = index[at + 3]!;
     const content = index[at + 1]!;
     const end = index[at + 2]!;
-    const frame = out;
-    out += header;
-    if ((marks & logMarks.continues) === 0) {
+    const continues = (marks & logMarks.continues) !== 0;
+    // Pieces of a line that follow each other are one frame, as docker has them.
+    if (!continues || at === 0 || ((marks ^ before) & logMarks.stderr) !== 0) {
+      frame = out;
+      out += header;
+    }
+    before = marks;
+    if (!continues) {
       if (timestamps) {
         out += writeTime(data, index[at]!, content, out);
         data[out++] = 0x20;
@@ -61,19 +68,20 @@ function compact({ data, count, index }: LogBatch, header: 0 | 8, timestamps: bo
     }
     if (out !== content) data.copyWithin(out, content, end);
     out += end - content;
-    if (header !== 0) {
-      const length = out - frame - header;
-      data[frame] = (marks & logMarks.stderr) === 0 ? 1 : 2;
-      data[frame + 1] = 0;
-      data[frame + 2] = 0;
-      data[frame + 3] = 0;
-      data[frame + 4] = length >>> 24;
-      data[frame + 5] = length >>> 16;
-      data[frame + 6] = length >>> 8;
-      data[frame + 7] = length;
-    }
+    if (header !== 0) writeFrameHeader(data, frame, marks, out - frame - header);
   }
   return data.subarray(0, out);
+}
+
+function writeFrameHeader(data: Buffer, frame: number, marks: number, length: number): void {
+  data[frame] = (marks & logMarks.stderr) === 0 ? 1 : 2;
+  data[frame + 1] = 0;
+  data[frame + 2] = 0;
+  data[frame + 3] = 0;
+  data[frame + 4] = length >>> 24;
+  data[frame + 5] = length >>> 16;
+  data[frame + 6] = length >>> 8;
+  data[frame + 7] = length;
 }
 
 /** The same batch with `room` bytes more before each line. */

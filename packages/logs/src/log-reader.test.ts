@@ -46,12 +46,11 @@ describe('a log', () => {
     ),
   );
 
-  it('is given in frames, one for each entry', async () => {
+  it('is given in frames, one for each line', async () => {
     expect(await frames()).toEqual([
       [1, 'one\n'],
       [2, 'two\n'],
-      [1, 'thr'],
-      [1, 'ee\n'],
+      [1, 'three\n'],
       [1, '\n'],
     ]);
     expect(await frames({ stdout: false })).toEqual([[2, 'two\n']]);
@@ -61,8 +60,7 @@ describe('a log', () => {
   it('has a time and details where a line begins', async () => {
     const stamp = (second: number): string => `${time(second)}.123456789Z `;
     expect(await frames({ tail: 2 }, { timestamps: true, details: 'a=b,ä ' })).toEqual([
-      [1, `${stamp(3)}a=b,ä thr`],
-      [1, 'ee\n'],
+      [1, `${stamp(3)}a=b,ä three\n`],
       [1, `${stamp(4)}a=b,ä \n`],
     ]);
     expect(await plain({ tail: 1 }, { timestamps: true })).toBe(`${stamp(4)}\n`);
@@ -162,7 +160,7 @@ it('is empty when there is none', async () => {
 });
 
 describe('a log of many blocks', () => {
-  const count = 60_000;
+  const count = 15_000;
   const text = (number: number): string => `line ${number} ${'x'.repeat(number % 100)}`;
   const from = (first: number): string =>
     Array.from({ length: count - first }, (_, at) => `${text(first + at)}\n`).join('');
@@ -170,10 +168,10 @@ describe('a log of many blocks', () => {
     writeFile(name, Array.from({ length: last - first }, (_, at) => line(first + at, text(first + at))).join(''));
   beforeEach(async () => {
     await write(0, 1, `${path}.4`);
-    await write(1, 20_000, `${path}.3`);
-    await write(20_000, 50_000, `${path}.2`);
+    await write(1, 5_000, `${path}.3`);
+    await write(5_000, 12_000, `${path}.2`);
     await writeFile(`${path}.1`, '');
-    await write(50_000, count, path);
+    await write(12_000, count, path);
   });
 
   it('is read whole', async () => {
@@ -182,12 +180,12 @@ describe('a log of many blocks', () => {
   });
 
   it('is tailed across its files', async () => {
-    for (const tail of [1, 9_999, 10_000, 10_001, 45_000, 59_999])
+    for (const tail of [1, 2_999, 3_000, 3_001, 11_000, 14_999])
       expect(await plain({ tail })).toBe(from(count - tail));
   });
 
   it('is entered at a time by halves', async () => {
-    for (const first of [0, 1, 2, 777, 19_999, 20_000, 20_001, 49_999, 50_000, 55_555, 59_999])
+    for (const first of [0, 1, 2, 777, 4_999, 5_000, 5_001, 11_999, 12_000, 13_333, 14_999])
       expect(await plain({ since: at(first) })).toBe(from(first));
     expect(await plain({ since: at(count) })).toBe('');
   });
