@@ -180,8 +180,7 @@ describe('a log of many blocks', () => {
   });
 
   it('is tailed across its files', async () => {
-    for (const tail of [1, 2_999, 3_000, 3_001, 11_000, 14_999])
-      expect(await plain({ tail })).toBe(from(count - tail));
+    for (const tail of [1, 2_999, 3_000, 3_001, 11_000, 14_999]) expect(await plain({ tail })).toBe(from(count - tail));
   });
 
   it('is entered at a time by halves', async () => {

@@ -1,4 +1,5 @@
 export * from './cluster.ts';
+export * from './compose-plugin.ts';
 export * from './docker-client.ts';
 export * from './docker-images.ts';
 export * from './images.ts';
