@@ -1,4 +1,4 @@
-// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images] [--json FILE]; the last two only when they are named
+// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,networks] [--json FILE]; the last three only when they are named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
@@ -8,6 +8,7 @@ import { measureEngine } from './engine.ts';
 import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
 import { measureImages } from './images.ts';
+import { measureNetworks } from './networks.ts';
 import { disposed, formatReport, type Measure } from './report.ts';
 import { measureStartUp } from './start-up.ts';
 
@@ -23,6 +24,7 @@ const say = (section: string): boolean => process.stderr.write(`bench: ${section
 if (only?.includes('engine') && say('engine')) measures.push(...(await measureEngine()));
 if (only?.includes('images') && say('images')) measures.push(...(await measureImages()));
 if (wanted('containers') && say('containers')) measures.push(...(await measureContainers()));
+if (only?.includes('networks') && say('networks')) measures.push(...(await measureNetworks()));
 if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));
 if (['idle', 'pods', 'api', 'growth'].some(wanted)) {
   const cluster = await createTestCluster();
