@@ -46,17 +46,26 @@ export async function measureNetworks(): Promise<Measure[]> {
       const connect: number[] = [];
       const both: number[] = [];
       const names: number[] = [];
+      const processor: number[] = [];
       for (let round = 0; round < times; round++) {
         const netns = makeNamespace();
+        const before = process.cpuUsage();
         const began = performance.now();
         const { containerId, connected } = await start(netns);
         connect.push(connected - began);
         both.push(performance.now() - began);
+        const { user, system } = process.cpuUsage(before);
+        processor.push((user + system) / 1000);
         const service = await timed(() => networks.serveNames({ containerId, netns, upstream: [] }));
         names.push(service.milliseconds);
         await service.result[Symbol.asyncDispose]();
       }
-      return { connect: median(connect), both: median(both), names: median(names) };
+      return {
+        connect: median(connect),
+        both: median(both),
+        note: `${median(processor).toFixed(2)} ms of a processor`,
+        names: median(names),
+      };
     };
     await start(makeNamespace());
     const few = await measure();
@@ -78,10 +87,10 @@ export async function measureNetworks(): Promise<Measure[]> {
       line('open, first time', firstOpen.milliseconds),
       line(`open again, ${many} containers`, reopened.milliseconds),
       line('connect', few.connect, { against }),
-      line('connect + publish', few.both, { target: 3 }),
+      line('connect + publish', few.both, { target: 3, note: few.note }),
       line('serve names', few.names),
       line(`connect, ${many} containers`, crowd.connect, { against }),
-      line(`connect + publish, ${many} containers`, crowd.both, { target: 3 }),
+      line(`connect + publish, ${many} containers`, crowd.both, { target: 3, note: crowd.note }),
       line(`serve names, ${many} containers`, crowd.names),
     ];
   } finally {

@@ -129,12 +129,19 @@ export interface VethPair {
   readonly peer: Omit<LinkSettings, 'up'> & { readonly name: string; readonly netns: string };
 }
 
-/** Makes a veth pair in one message, the peer straight inside its namespace (veth(4)). */
-export function createVeth(socket: NetlinkSocket, { name, settings, peer }: VethPair): void {
+/**
+ * Makes a veth pair in one message, the peer straight inside its namespace (veth(4)), and does what follows with
+ * the same system call.
+ */
+export function createVeth(
+  socket: NetlinkSocket,
+  { name, settings, peer }: VethPair,
+  following: readonly NetlinkRequest[] = [],
+): void {
   const netns = openSync(peer.netns, 'r');
   try {
     const peerBody = linkBody(0, undefined, [...settingsOf(peer), [attribute.netnsFd, netns]]);
-    socket.execute(createLinkRequest('veth', name, settings, [[vethPeer, peerBody]]));
+    socket.batch([createLinkRequest('veth', name, settings, [[vethPeer, peerBody]]), ...following]);
   } finally {
     closeSync(netns);
   }

@@ -1,4 +1,4 @@
-import { codeOf, WherryError } from '@wherry/base';
+import { codeOf, parseIp, WherryError } from '@wherry/base';
 import {
   addAddressRequest,
   addRouteRequest,
@@ -6,13 +6,14 @@ import {
   createVeth,
   deleteLinkRequest,
   findLink,
+  type NetlinkRequest,
   NetlinkSocket,
   replaceRouteRequest,
   setLinkRequest,
   writeNetworkSysctl,
 } from '@wherry/linux';
 import type { EndpointRecord } from '../container-networks.ts';
-import type { HostSide } from './host-side.ts';
+import { defaultMtu, type HostSide } from './host-side.ts';
 import type { LiveNetwork } from './live-network.ts';
 
 /** The interface that a namespace's default routes lead through. */
@@ -21,39 +22,49 @@ export interface DefaultRoutes {
   readonly ipv6: { readonly device: string; readonly via: string } | undefined;
 }
 
-/** Makes an endpoint's interface in a namespace, ready to use but for default routes. */
-export function attachToBridge(host: HostSide, network: LiveNetwork, record: EndpointRecord, netns: string): void {
+/** Makes an endpoint's interface in a namespace, ready to use. */
+export function attachToBridge(
+  host: HostSide,
+  network: LiveNetwork,
+  {
+    record,
+    netns,
+    routes,
+  }: { readonly record: EndpointRecord; readonly netns: string; readonly routes: DefaultRoutes },
+): void {
   const name = host.linkName(record.id);
-  const mtu = network.options.mtu ?? 1500;
+  const mtu = network.options.mtu ?? defaultMtu;
   const pair = {
     name,
     settings: { up: true, master: network.device!, mtu },
     peer: { netns, name: record.interfaceName, mac: record.mac, mtu },
   };
-  try {
-    createVeth(host.socket, pair);
-  } catch (error) {
-    const stale = codeOf(error) === 'alreadyExists' ? findLink(host.socket, name) : undefined;
-    if (stale === undefined) throw error;
-    host.deleteLink(stale.index);
-    createVeth(host.socket, pair);
-  }
   const port = {
     hairpin: host.filtersBridged ? true : undefined,
     // Where rules see bridged frames they keep containers apart, and let through what goes by a published port.
     isolated: network.options.interContainer || host.filtersBridged ? undefined : true,
   };
-  if (port.hairpin || port.isolated) host.socket.execute(bridgePortRequest(name, port));
-  configureInside(record, netns);
+  const following = port.hairpin || port.isolated ? [bridgePortRequest(name, port)] : [];
+  try {
+    createVeth(host.socket, pair, following);
+  } catch (error) {
+    const stale = codeOf(error) === 'alreadyExists' ? findLink(host.socket, name) : undefined;
+    if (stale === undefined) throw error;
+    host.deleteLink(stale.index);
+    createVeth(host.socket, pair, following);
+  }
+  configureInside(record, netns, routes);
 }
 
-/** Gives an interface in its namespace its addresses, and sets it up; that tells the neighbours its address. */
-export function configureInside(record: EndpointRecord, netns: string): void {
-  const { interfaceName, ipv4, ipv6 } = record;
-  setSettings(netns, interfaceName, [
-    ['ipv4', 'arp_notify', '1'],
+/** Gives an interface in its namespace its addresses and routes, and sets it up. */
+export function configureInside(record: EndpointRecord, netns: string, routes: DefaultRoutes): void {
+  const { interfaceName, ipv4, ipv6, mac } = record;
+  const settings: [family: 'ipv4' | 'ipv6', name: string, value: string][] = [
     ['ipv6', 'disable_ipv6', ipv6 === undefined ? '1' : '0'],
-  ]);
+  ];
+  // Neighbours that knew the address by another MAC address are told; one made of the address is always the same.
+  if (ipv4 !== undefined && mac !== macOf(ipv4.address)) settings.push(['ipv4', 'arp_notify', '1']);
+  setSettings(netns, interfaceName, settings);
   using inside = NetlinkSocket.open({ netns });
   const device = deviceOf(inside, interfaceName, netns);
   const addresses = [ipv4, ipv6].filter((address) => address !== undefined);
@@ -62,22 +73,29 @@ export function configureInside(record: EndpointRecord, netns: string): void {
       addAddressRequest(device, `${address}/${prefix}`, { broadcast: true, unique: true }),
     ),
     setLinkRequest(device, { up: true }),
+    ...routeRequests(routes, (name) => (name === interfaceName ? device : deviceOf(inside, name, netns))),
   ]);
 }
 
+/** As docker makes it: out of the IPv4 address. */
+export function macOf(ipv4: string): string {
+  const bytes = Array.from(parseIp(ipv4)!, (byte) => byte.toString(16).padStart(2, '0'));
+  return `02:42:${bytes.join(':')}`;
+}
+
 /** Leads a namespace's default routes through other interfaces. */
-export function setDefaultRoutes(netns: string, { ipv4, ipv6 }: DefaultRoutes): void {
+export function setDefaultRoutes(netns: string, routes: DefaultRoutes): void {
   using inside = NetlinkSocket.open({ netns });
-  const routes = [
-    { route: ipv4, destination: '0.0.0.0/0' },
-    { route: ipv6, destination: '::/0' },
+  inside.batch(routeRequests(routes, (name) => deviceOf(inside, name, netns)));
+}
+
+function routeRequests({ ipv4, ipv6 }: DefaultRoutes, indexOf: (name: string) => number): NetlinkRequest[] {
+  const ways = [
+    { way: ipv4, destination: '0.0.0.0/0' },
+    { way: ipv6, destination: '::/0' },
   ];
-  inside.batch(
-    routes.flatMap(({ route, destination }) =>
-      route === undefined
-        ? []
-        : [replaceRouteRequest({ destination, via: route.via, device: deviceOf(inside, route.device, netns) })],
-    ),
+  return ways.flatMap(({ way, destination }) =>
+    way === undefined ? [] : [replaceRouteRequest({ destination, via: way.via, device: indexOf(way.device) })],
   );
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { formatIp, type Logger, messageOf, parseIp, type Random, WherryError } from '@wherry/base';
 import type { ConnectRequest, EndpointRecord } from '../container-networks.ts';
-import { attachToBridge, type DefaultRoutes, removeInside, setDefaultRoutes } from './attach.ts';
+import { attachToBridge, type DefaultRoutes, macOf, removeInside, setDefaultRoutes } from './attach.ts';
 import { checkConnect } from './connect-validation.ts';
 import type { HostSide } from './host-side.ts';
 import type { LiveNetwork } from './live-network.ts';
@@ -54,7 +54,7 @@ export class Endpoints {
   }
 
   async connect(network: LiveNetwork, request: ConnectRequest): Promise<EndpointRecord> {
-    const { host, records, log } = this.#parts;
+    const { records, log } = this.#parts;
     const reserved = this.#reservation(network, request);
     checkConnect(network.record, request, addressesOf(network));
     const record = this.#newRecord(network, request, reserved?.record);
@@ -63,13 +63,10 @@ export class Endpoints {
       if (network.removed) throw new WherryError('notFound', `network ${network.record.name} not found`);
       network.put({ record, netns });
       this.#remember(containerId, network);
-      await records.write('endpoints', record.id, { record, netns });
-      if (netns !== undefined) {
-        if (network.record.driver === 'bridge') await this.#attach(network, record, netns);
-        else if (record.interfaceName !== '') attachToParent(host, network, record, netns);
-        this.#lead(containerId, true);
-      }
+      records.writeNow('endpoints', record.id, { record, netns });
+      if (netns !== undefined) await this.#attach(network, record, netns);
     } catch (error) {
+      if (network.endpointOf(containerId)?.record !== record) network.release(record);
       await this.disconnect(network, containerId, netns).catch((again: unknown) =>
         log.error('taking back a failed connection failed too', { containerId, error: messageOf(again) }),
       );
@@ -105,7 +102,6 @@ export class Endpoints {
     try {
       if (netns === undefined) return;
       await this.#attach(network, record, netns);
-      this.#lead(record.containerId, true);
     } catch (error) {
       this.#parts.log.warn('a container lost its connection to a network', {
         container: record.containerName,
@@ -131,25 +127,43 @@ export class Endpoints {
     };
   }
 
-  /** The bridge may have been deleted by somebody: then it is made anew, once. */
   async #attach(network: LiveNetwork, record: EndpointRecord, netns: string): Promise<void> {
-    const { host, raise } = this.#parts;
-    if (network.device !== undefined && !host.isRaised(network)) network.device = undefined;
-    await raise(network);
-    attachToBridge(host, network, record, netns);
+    const { host, raise, published } = this.#parts;
+    const { containerId, interfaceName } = record;
+    if (interfaceName !== '') {
+      const { routes } = this.#routesOf(containerId);
+      if (network.record.driver !== 'bridge') {
+        attachToParent(host, network, { record, netns, routes });
+      } else {
+        await raise(network);
+        try {
+          attachToBridge(host, network, { record, netns, routes });
+        } catch (error) {
+          if (host.isRaised(network)) throw error;
+          // Somebody deleted the bridge.
+          network.device = undefined;
+          await raise(network);
+          attachToBridge(host, network, { record, netns, routes });
+        }
+      }
+    }
+    published.retarget(containerId, this.reach(containerId));
   }
 
   /** Leads a container's default routes, when its namespace lives, and its published ports where they belong now. */
   #lead(containerId: string, lives: boolean): void {
+    const { routes, netns } = this.#routesOf(containerId);
+    if (lives && netns !== undefined && (routes.ipv4 ?? routes.ipv6) !== undefined) setDefaultRoutes(netns, routes);
+    this.#parts.published.retarget(containerId, this.reach(containerId));
+  }
+
+  #routesOf(containerId: string): { readonly routes: DefaultRoutes; readonly netns: string | undefined } {
     const connections = this.of(containerId).filter(({ netns }) => netns !== undefined);
     const through = (family: 4 | 6) => {
       const first = connections.find(({ network }) => network.gateway(family) !== undefined);
       return first && { device: first.record.interfaceName, via: first.network.gateway(family)! };
     };
-    const routes: DefaultRoutes = { ipv4: through(4), ipv6: through(6) };
-    const netns = connections[0]?.netns;
-    if (lives && netns !== undefined && (routes.ipv4 ?? routes.ipv6) !== undefined) setDefaultRoutes(netns, routes);
-    this.#parts.published.retarget(containerId, this.reach(containerId));
+    return { routes: { ipv4: through(4), ipv6: through(6) }, netns: connections[0]?.netns };
   }
 
   /** The address that was set aside for a container; throws when it is connected or its name is taken. */
@@ -179,7 +193,7 @@ export class Endpoints {
       interfaceName: hasInterface ? (request.interfaceName ?? this.#freeName(containerId, network, driverOptions)) : '',
       ipv4: ipv4 === undefined ? undefined : addressIn(network, 4, ipv4),
       ipv6: ipv6 === undefined ? undefined : addressIn(network, 6, ipv6),
-      mac: hasInterface ? (request.mac?.replaceAll('-', ':').toLowerCase() ?? this.#macOf(ipv4)) : '',
+      mac: hasInterface ? (request.mac?.replaceAll('-', ':').toLowerCase() ?? this.#newMac(ipv4)) : '',
       aliases,
       dnsNames: isUsers ? [...new Set(names.filter((name) => name !== ''))] : [],
       gatewayPriority,
@@ -218,11 +232,8 @@ export class Endpoints {
     }
   }
 
-  /** As docker makes it: out of the IPv4 address. */
-  #macOf(ipv4: string | undefined): string {
-    const bytes = ipv4 === undefined ? undefined : parseIp(ipv4);
-    const tail = bytes === undefined ? this.#parts.random.hex(8) : Buffer.from(bytes).toString('hex');
-    return `02:42:${tail.match(/../g)!.join(':')}`;
+  #newMac(ipv4: string | undefined): string {
+    return ipv4 === undefined ? `02:42:${this.#parts.random.hex(8).match(/../g)!.join(':')}` : macOf(ipv4);
   }
 
   #remember(containerId: string, network: LiveNetwork): void {

@@ -44,7 +44,8 @@ export interface Present {
   ports(): readonly PortRule[];
 }
 
-const defaultMtu = 1500;
+/** Of bridges and of the interfaces in them, in bytes. */
+export const defaultMtu = 1500;
 const linkPrefix = 'wc';
 /** Protocol number. */
 const udp = 17;
@@ -174,7 +175,7 @@ export class HostSide implements Disposable {
     if (link !== undefined) this.deleteLink(link.index);
   }
 
-  /** Whether a network's bridge is still the one that was raised. */
+  /** Whether a network's bridge is the one that this process raised, and still there. */
   isRaised(network: LiveNetwork): boolean {
     return findLink(this.socket, network.bridge)?.index === network.device;
   }

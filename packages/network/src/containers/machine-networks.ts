@@ -109,7 +109,7 @@ export class MachineNetworks implements ContainerNetworks {
         random,
       });
       const network = new LiveNetwork(record);
-      await records.write('networks', record.id, record);
+      await records.write(record.id, record);
       live.set(record.id, network);
       try {
         if (record.driver === 'bridge') await host.raise(network);
@@ -269,7 +269,7 @@ export class MachineNetworks implements ContainerNetworks {
       const bridge = this.#options.defaultBridges.find((name) => host.isFree(name, record));
       if (bridge === undefined) throw new WherryError('conflict', `all names for the default bridge are taken`);
       network.record = { ...record, bridge, options: defaultBridgeOptions(bridge) };
-      await records.write('networks', record.id, network.record);
+      await records.write(record.id, network.record);
     }
     await host.raise(network);
   }

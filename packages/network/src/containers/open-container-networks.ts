@@ -61,7 +61,7 @@ export async function openContainerNetworks(options: ContainerNetworksOptions): 
   try {
     for (const record of networks) live.set(record.id, new LiveNetwork(record));
     const missing = predefinedNetworks(host, { live, clock, random, pools, bridges: options.defaultBridges });
-    await Promise.all(missing.map((record) => records.write('networks', record.id, record)));
+    await Promise.all(missing.map((record) => records.write(record.id, record)));
     for (const record of missing) live.set(record.id, new LiveNetwork(record));
     for (const endpoint of endpoints) {
       const network = live.get(endpoint.record.networkId);

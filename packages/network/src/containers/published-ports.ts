@@ -87,7 +87,7 @@ export class PublishedPorts {
     const { host, records } = this.#options;
     if (published.ports.length === 0) return;
     this.#byContainer.set(containerId, published);
-    await records.write('ports', containerId, { containerId, ports: published.ports });
+    records.writeNow('ports', containerId, { containerId, ports: published.ports });
     try {
       host.addPorts(published.rules);
     } catch (error) {

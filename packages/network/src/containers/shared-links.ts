@@ -1,12 +1,20 @@
 import { WherryError } from '@wherry/base';
 import { createChildLink, createVeth, findLink, type SharedLink, setLinkRequest, vlanRequest } from '@wherry/linux';
 import type { EndpointRecord } from '../container-networks.ts';
-import { configureInside, setDeviceRoutes } from './attach.ts';
+import { configureInside, type DefaultRoutes, setDeviceRoutes } from './attach.ts';
 import type { HostSide } from './host-side.ts';
 import type { LiveNetwork } from './live-network.ts';
 
 /** Makes an endpoint's interface on its network's parent, ready to use. Throws `invalid`, `unsupported`. */
-export function attachToParent(host: HostSide, network: LiveNetwork, record: EndpointRecord, netns: string): void {
+export function attachToParent(
+  host: HostSide,
+  network: LiveNetwork,
+  {
+    record,
+    netns,
+    routes,
+  }: { readonly record: EndpointRecord; readonly netns: string; readonly routes: DefaultRoutes },
+): void {
   const parent = raiseParent(host, network);
   const { options } = network;
   const link: SharedLink =
@@ -21,7 +29,7 @@ export function attachToParent(host: HostSide, network: LiveNetwork, record: End
     // An ipvlan interface has its parent's.
     settings: { mac: link.kind === 'macvlan' ? record.mac : undefined, mtu: options.mtu },
   });
-  configureInside(record, netns);
+  configureInside(record, netns, routes);
   if (link.kind === 'ipvlan' && link.mode !== 'l2') {
     const families = [record.ipv4 && '0.0.0.0/0', record.ipv6 && '::/0'].filter((route) => route !== undefined);
     setDeviceRoutes(netns, record.interfaceName, families);
