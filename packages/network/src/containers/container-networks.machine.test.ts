@@ -515,6 +515,8 @@ describe('published ports', () => {
     await expect(networks.publish(two.id, [tcp(80, 7000, '203.0.113.9')])).rejects.toThrow(
       'listen tcp4 203.0.113.9:7000: bind: cannot assign requested address',
     );
+    // Without going through all ports.
+    await expect(networks.publish(two.id, [tcp(80, 0, '203.0.113.9')])).rejects.toThrow('203.0.113.9:32768: bind');
     for (const wrong of [tcp(0, 1), tcp(80, 70_000), tcp(80, [9, 8]), tcp(80, 80, 'x')]) {
       await expect(networks.publish(two.id, [wrong])).rejects.toMatchObject({ code: 'invalid' });
     }

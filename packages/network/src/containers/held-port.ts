@@ -74,5 +74,5 @@ function refusal(error: unknown, protocol: string, hostIp: string, hostPort: num
   const reason = reasons[String(errno)];
   if (reason === undefined && codeOf(error) !== 'conflict') return error;
   const text = `listen ${protocol.toLowerCase()}${family} ${place}: bind: ${reason ?? 'address already in use'}`;
-  return new WherryError('conflict', text, { cause: error });
+  return new WherryError('conflict', text, { cause: error, details: { errno } });
 }

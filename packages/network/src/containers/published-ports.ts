@@ -166,7 +166,9 @@ export class PublishedPorts {
       } catch (error) {
         for (const port of taken) this.#give(port);
         await this.#close(held);
-        if (codeOf(error) !== 'conflict') throw error;
+        // An address that the machine lacks has no other port either.
+        const errno = (error as WherryError).details?.errno ?? 'EADDRINUSE';
+        if (codeOf(error) !== 'conflict' || errno !== 'EADDRINUSE') throw error;
         failure = error;
       }
     }
