@@ -236,6 +236,21 @@ describe('build', () => {
     );
   });
 
+  it('takes an archive that ends with the last content, as the CLI sends it', async () => {
+    const seen: string[] = [];
+    const builder = builderOf(async ({ dockerfile }) => {
+      seen.push(dockerfile);
+      return { imageId: digest };
+    });
+    await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
+    const whole = await tarOf([file('a', 'x'), file('.dockerfile.1', 'FROM x\n')]);
+    const end = whole.indexOf('FROM x\n') + 7;
+    const kept = await api.call('POST', '/build?dockerfile=.dockerfile.1', { body: whole.subarray(0, end) });
+    expect([kept.status, seen]).toEqual([200, ['FROM x\n']]);
+    const cut = await api.call('POST', '/build?dockerfile=.dockerfile.1', { body: whole.subarray(0, end - 1) });
+    expect([cut.status, cut.text]).toEqual([500, '{"message":"unexpected EOF"}\n']);
+  });
+
   it('gives a quiet build its id alone, and a failed one its lines and exit code', async () => {
     const builder = builderOf(async ({ onProgress, noCache }) => {
       onProgress({ type: 'warning', message: 'w' });
@@ -258,7 +273,12 @@ describe('build', () => {
     ['', [file('Dockerfile', '')], 400, 'the Dockerfile (Dockerfile) cannot be empty'],
     ['dockerfile=../../x', [file('Dockerfile', 'F')], 500, 'Cannot locate specified Dockerfile: ../../x'],
     ['', [file('../x', 'y')], 400, '"../x" leads out of the build context'],
-    ['t=BAD', [file('Dockerfile', 'F')], 400, 'invalid reference format: repository name must be lowercase'],
+    [
+      't=BAD',
+      [file('Dockerfile', 'F')],
+      400,
+      'invalid reference format: repository name (library/BAD) must be lowercase',
+    ],
     ['version=2', [], 501, 'BuildKit is not supported by this endpoint: build with DOCKER_BUILDKIT=0'],
     [
       'remote=git://x/y.git',
