@@ -5,6 +5,7 @@ import { transitions } from './record.ts';
 /** How a run ended, as `wait` says it. */
 export interface Ending {
   readonly exitCode: number;
+  /** Why a removal that was waited for failed. */
   readonly error: string;
 }
 
@@ -61,7 +62,7 @@ export class Container {
   }
 
   get ending(): Ending {
-    return { exitCode: this.record.state.exitCode, error: this.record.state.error };
+    return { exitCode: this.record.state.exitCode, error: '' };
   }
 
   change(change: Partial<ContainerRecord>): void {

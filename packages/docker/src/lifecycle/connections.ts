@@ -49,8 +49,9 @@ export class Connections {
   ): Promise<void> {
     const { networks, events } = this.#context;
     const { Hostname: hostname } = container.record.config;
-    const short = container.id.slice(0, 12);
-    const aliases = [...(settings.Aliases ?? []), ...(hostname === short || hostname === '' ? [] : [hostname])];
+    // Names are a matter of networks that users made.
+    const own = network.predefined || hostname === '' || hostname === container.id.slice(0, 12) ? [] : [hostname];
+    const aliases = [...(settings.Aliases ?? []), ...own];
     await networks.connect(network.id, {
       containerId: container.id,
       containerName: container.name,

@@ -25,16 +25,18 @@ export function startFailure(thrown: unknown): StartFailure {
   return { error: new WherryError(exitCode === 128 ? 'internal' : 'invalid', message, { cause: thrown }), exitCode };
 }
 
+/** Whatever keeps a command from running, as dockerd counts it. */
+const execFailed = 126;
+
 /** The same for a command in a running container. */
 export function execFailure(thrown: unknown): StartFailure {
   const reason = reasonOf(thrown);
   if (reason === undefined) {
     const error = thrown instanceof WherryError ? thrown : new WherryError('internal', messageOf(thrown));
-    return { error, exitCode: 126 };
+    return { error, exitCode: execFailed };
   }
   const message = `OCI runtime exec failed: exec failed: unable to start container process: ${reason}: unknown`;
-  const exitCode = missing.test(reason) && !reason.startsWith('chdir') ? 127 : 126;
-  return { error: new WherryError('invalid', message, { cause: thrown }), exitCode };
+  return { error: new WherryError('invalid', message, { cause: thrown }), exitCode: execFailed };
 }
 
 function reasonOf(thrown: unknown): string | undefined {
