@@ -21,6 +21,7 @@ import type {
   ExecOptions,
   ExecResult,
   ExecStreamSession,
+  ExtendedResources,
   LabelFilter,
   LinuxResources,
   OpenRootfs,
@@ -38,6 +39,7 @@ import type { Engine, EngineOptions } from './options.ts';
 import { OciRuntime } from './runtime/oci-runtime.ts';
 import { RuntimeNamespace } from './runtime/runtime-namespace.ts';
 import { Sandboxes } from './sandboxes.ts';
+import { supportedResources } from './spec/resources.ts';
 import { EventHub } from './state/event-hub.ts';
 import { enginePaths } from './state/paths.ts';
 import { type ContainerRecord, RecordStore, type SandboxRecord } from './state/records.ts';
@@ -331,9 +333,10 @@ class EmbeddedEngine implements Engine {
     return this.#matching(filter).flatMap((record) => (record.phase === 'running' ? [this.#stats(record)] : []));
   }
 
-  async updateContainerResources(id: string, resources: LinuxResources): Promise<void> {
+  async updateContainerResources(id: string, resources: ExtendedResources): Promise<void> {
     const { record } = this.#containers.running(id);
-    this.#context.cgroups.limit(this.#containers.index.cgroup(record), resources);
+    const supported = supportedResources(resources, this.cgroupFeatures());
+    this.#context.cgroups.limit(this.#containers.index.cgroup(record), supported);
     const merged = { ...record.config, resources: { ...record.config.resources, ...resources } };
     await this.#context.containers.put({ ...record, config: merged });
   }

@@ -39,7 +39,7 @@ export interface RuntimeService {
 
   containerStats(id: string): Promise<ContainerStats>;
   listContainerStats(filter?: LabelFilter & { sandboxId?: string }): Promise<readonly ContainerStats[]>;
-  updateContainerResources(id: string, resources: LinuxResources): Promise<void>;
+  updateContainerResources(id: string, resources: ExtendedResources): Promise<void>;
   /**
    * Sets limits of a cgroup that holds those of sandboxes (`kubepods/burstable`), named as in
    * `PodSandboxConfig.cgroupParent`; makes it where it is not there. CRI has no such call: there the

@@ -8,7 +8,8 @@ const resourceLimits =
  */
 export function startFailure(message: string, args: readonly string[]): string {
   const program = args[0] ?? '';
-  const text = message.trim();
+  // runc's own words come with what its callers put before them.
+  const text = message.trim().replace(/^((runc \w+|exec) failed: )?unable to start container process: /, '');
   const missing = /^executable file `(.*)` not found in \$PATH/.exec(text);
   if (missing) {
     const name = missing[1] ?? program;

@@ -10,19 +10,33 @@ import type { BlockDeviceValue, ExtendedResources } from '@wherry/runtime';
  * others.
  */
 export function resourcesSpec(
-  resources: ExtendedResources,
+  wanted: ExtendedResources,
   cgroupVersion: 1 | 2,
   features: CgroupFeatures,
 ): ResourcesSpec {
-  const parts = { memory: memorySpec(resources, features), cpu: cpuSpec(resources, features) };
+  const resources = supportedResources(wanted, features);
+  const parts = { memory: memorySpec(resources), cpu: cpuSpec(resources) };
   return {
     ...(Object.keys(parts.memory).length === 0 ? {} : { memory: parts.memory }),
     ...(Object.keys(parts.cpu).length === 0 ? {} : { cpu: parts.cpu }),
-    ...blockIoSpec(resources, features),
+    ...blockIoSpec(resources),
     ...(positive(resources.pidsLimit) === undefined ? {} : { pids: { limit: resources.pidsLimit as number } }),
     ...given('hugepageLimits', resources.hugepageLimits?.length ? resources.hugepageLimits : undefined),
     ...given('unified', cgroupVersion === 2 ? resources.unified : undefined),
   };
+}
+
+/** Without what the kernel has no setting for. */
+export function supportedResources(resources: ExtendedResources, features: CgroupFeatures): ExtendedResources {
+  const unsupported = {
+    ...(features.swapLimit ? {} : { memorySwapLimitBytes: undefined }),
+    ...(features.swappiness ? {} : { memorySwappiness: undefined }),
+    ...(features.oomKillDisable ? {} : { oomKillDisable: undefined }),
+    ...(features.cpuRealtime ? {} : { cpuRealtimePeriod: undefined, cpuRealtimeRuntime: undefined }),
+    ...(features.blockIoWeight ? {} : { blockIoWeight: undefined, blockIoWeightDevices: undefined }),
+    ...(features.blockIoThrottle ? {} : { throttle: undefined }),
+  };
+  return { ...resources, ...unsupported };
 }
 
 /**
@@ -37,38 +51,34 @@ export function ownLimits(
   return { blockIoWeight, blockIoWeightDevices };
 }
 
-function memorySpec(resources: ExtendedResources, features: CgroupFeatures): NonNullable<ResourcesSpec['memory']> {
+function memorySpec(resources: ExtendedResources): NonNullable<ResourcesSpec['memory']> {
   const { memorySwappiness: swappiness } = resources;
   return {
     ...given('limit', positive(resources.memoryLimitBytes)),
-    ...given('swap', features.swapLimit ? positive(resources.memorySwapLimitBytes) : undefined),
+    ...given('swap', positive(resources.memorySwapLimitBytes)),
     ...given('reservation', positive(resources.memoryReservationBytes)),
-    ...given('swappiness', features.swappiness && swappiness !== undefined && swappiness >= 0 ? swappiness : undefined),
-    ...given('disableOOMKiller', features.oomKillDisable && resources.oomKillDisable === true ? true : undefined),
+    ...given('swappiness', swappiness !== undefined && swappiness >= 0 ? swappiness : undefined),
+    ...given('disableOOMKiller', resources.oomKillDisable === true ? true : undefined),
   };
 }
 
-function cpuSpec(resources: ExtendedResources, features: CgroupFeatures): NonNullable<ResourcesSpec['cpu']> {
+function cpuSpec(resources: ExtendedResources): NonNullable<ResourcesSpec['cpu']> {
   const { cpuQuota } = resources;
-  const realtime = (value: number | undefined): number | undefined =>
-    features.cpuRealtime ? positive(value) : undefined;
   return {
     ...given('shares', positive(resources.cpuShares)),
     ...given('quota', cpuQuota === 0 ? undefined : cpuQuota),
     ...given('period', positive(resources.cpuPeriod)),
-    ...given('realtimePeriod', realtime(resources.cpuRealtimePeriod)),
-    ...given('realtimeRuntime', realtime(resources.cpuRealtimeRuntime)),
+    ...given('realtimePeriod', positive(resources.cpuRealtimePeriod)),
+    ...given('realtimeRuntime', positive(resources.cpuRealtimeRuntime)),
     ...given('cpus', resources.cpusetCpus || undefined),
     ...given('mems', resources.cpusetMems || undefined),
   };
 }
 
 /** Without the weights: see `ownLimits`. */
-function blockIoSpec({ throttle }: ExtendedResources, features: CgroupFeatures): { readonly blockIO?: BlockIoSpec } {
+function blockIoSpec({ throttle }: ExtendedResources): { readonly blockIO?: BlockIoSpec } {
   const rates = (values: readonly BlockDeviceValue[] | undefined) =>
-    values === undefined || values.length === 0 || !features.blockIoThrottle
-      ? undefined
-      : values.map(({ path, value }) => ({ ...blockDevice(path), rate: value }));
+    values?.length ? values.map(({ path, value }) => ({ ...blockDevice(path), rate: value })) : undefined;
   const blockIO: BlockIoSpec = {
     ...given('throttleReadBpsDevice', rates(throttle?.readBps)),
     ...given('throttleWriteBpsDevice', rates(throttle?.writeBps)),

@@ -215,5 +215,14 @@ test('a runtime’s words become those of runc', () => {
     'chdir to cwd ("/nope") set in config.json failed: no such file or directory',
   );
   expect(startFailure('something else', ['x'])).toBe('something else');
+  const ours = 'exec: "x": executable file not found in $PATH';
+  for (const before of [
+    'runc create failed: unable to start container process: ',
+    'exec failed: unable to start container process: ',
+  ])
+    expect(startFailure(before + ours, ['x'])).toBe(ours);
+  expect(startFailure('setrlimit `RLIMIT_NOFILE`: Operation not permitted', ['x'])).toMatch(
+    /error setting rlimit type 7: operation not permitted$/,
+  );
   expect(lastError('{"msg":"a","level":"error"}\n{"msg":"b","level":"warning"}\n')).toBe('a');
 });
