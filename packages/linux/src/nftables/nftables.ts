@@ -1,4 +1,4 @@
-import { type ErrorCode, WherryError } from '@wherry/base';
+import { type ErrorCode, messageOf, WherryError } from '@wherry/base';
 import koffi from 'koffi';
 import { inNetworkNamespace } from '../sockets/network-namespace.ts';
 
@@ -18,6 +18,7 @@ function load() {
 
 let library: ReturnType<typeof load> | undefined;
 
+const mostAttempts = 10;
 const outputFlag = { json: 1 << 4 } as const;
 
 /** The kernel's reasons, as libnftables words them (strerror(3) in the C locale). */
@@ -85,7 +86,18 @@ export class Nftables implements Disposable {
     this.#context = undefined;
   }
 
+  /** Somebody else changed the rules while the library read them, or a signal came: nothing was done, and it is tried again. */
   #call(commands: string, flags: number): string {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return this.#callOnce(commands, flags);
+      } catch (error) {
+        if (attempt >= mostAttempts || !/Interrupted system call/.test(messageOf(error))) throw error;
+      }
+    }
+  }
+
+  #callOnce(commands: string, flags: number): string {
     if (this.#context === undefined || library === undefined) throw new Error('this nftables context is disposed');
     const nft = library;
     const context = this.#context;
