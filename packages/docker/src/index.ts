@@ -1,3 +1,4 @@
+export { configOfChanges } from './commit/commit.ts';
 export * from './containers/containers.ts';
 export { createDockerContainers, type OpenDockerContainers } from './containers/docker-containers.ts';
 export type { DockerContainersOptions, HostView } from './containers/options.ts';

@@ -1,6 +1,6 @@
 import type { Clock, Logger, Random } from '@wherry/base';
 import type { Builder } from '@wherry/builder';
-import type { DockerContainers, EventLog, JsonObject } from '@wherry/docker';
+import type { DockerContainers, EventLog } from '@wherry/docker';
 import type { ImageLibrary, ImageStore } from '@wherry/images';
 import type { ContainerNetworks } from '@wherry/network';
 import type { NamedVolumes } from '@wherry/volumes';
@@ -15,8 +15,6 @@ export interface EngineApiOptions {
   readonly images: EngineImages;
   /** Without one `POST /build` says that there is none. */
   readonly builder?: Builder | undefined;
-  /** Applies Dockerfile instructions (`CMD ["sh"]`) to a container config, for imports. Throws `invalid`. */
-  readonly changeConfig?: ((config: JsonObject, changes: readonly string[]) => JsonObject) | undefined;
   /** Asked at each `/info` and `/version`. */
   readonly facts: () => Promise<SystemFacts>;
   /** An existing folder for build contexts; what a crash left in it is removed at start. */

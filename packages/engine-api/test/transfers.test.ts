@@ -159,6 +159,25 @@ describe('push, load and save', () => {
   });
 });
 
+describe('import', () => {
+  it('makes an image of an archive, with changes', async () => {
+    const asked: unknown[] = [];
+    const images = fakeImages([], {
+      importImage: async (tar, options) => {
+        asked.push((await buffer(tar)).toString(), options);
+        return { id: digest, names: [] };
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const query = `fromSrc=-&repo=a&tag=1&message=m&changes=${encodeURIComponent('CMD ["x"]')}`;
+    const { text } = await api.call('POST', `/images/create?${query}`, { body: 'archive' });
+    expect(linesOf(text)).toEqual([{ status: digest }]);
+    expect(asked).toMatchObject(['archive', { references: ['a:1'], message: 'm', config: { config: { Cmd: ['x'] } } }]);
+    const refused = await api.call('POST', '/images/create?fromSrc=-&changes=RUN+x', { body: 'archive' });
+    expect([refused.status, refused.text]).toEqual([400, '{"message":"RUN is not a valid change command"}\n']);
+  });
+});
+
 describe('build', () => {
   let temporaryDirectory: string;
   beforeEach(async () => {

@@ -32,6 +32,11 @@ export async function commitContainer(
   return { Id: id };
 }
 
+/** The config of an image made of Dockerfile instructions alone (`docker import -c`). Throws dockerd's words. */
+export function configOfChanges(changes: readonly string[]): NonNullable<AssembleImage['config']['config']> {
+  return imageConfig(applyChanges(decodeConfig(new BodyReader({}, 'ContainerConfig')), changes));
+}
+
 function referenceOf({ repo, tag }: CommitRequest): string | undefined {
   if (repo === undefined || repo === '') return undefined;
   const parsed = parseReference(tag === undefined || tag === '' ? repo : `${repo}:${tag}`);

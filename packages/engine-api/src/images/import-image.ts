@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
 import { WherryError } from '@wherry/base';
-import type { JsonObject } from '@wherry/docker';
-import type { ImageConfig } from '@wherry/oci';
+import { configOfChanges } from '@wherry/docker';
 import { unpacked } from '../containers/archive-routes.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { fetchContent } from '../http/fetch-content.ts';
@@ -17,7 +16,7 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
   if (source === '') throw new WherryError('invalid', 'neither fromImage nor fromSrc is given');
   const repository = query.text('repo');
   const reference = repository === '' ? undefined : joinName(repository, query.text('tag'));
-  const config = changed(options, query.all('changes'));
+  const config = configOfChanges(query.all('changes'));
   const platform = exchange.speaks(32) ? parsePlatform(query.text('platform')) : undefined;
   const tar = source === '-' ? exchange.body : await fetchContent(source, exchange.signal);
   const lines = exchange.lines('\r\n');
@@ -25,7 +24,7 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
   try {
     const { id } = await images.importImage(await unpacked(Readable.from(tar)), {
       references: reference === undefined ? [] : [reference],
-      config: { config: config as NonNullable<ImageConfig['config']> },
+      config: { config },
       message: query.text('message') || `Imported from ${source}`,
       ...(platform === undefined ? {} : { platform }),
     });
@@ -34,10 +33,4 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
   } catch (error) {
     lines.fail(error);
   }
-}
-
-function changed({ changeConfig }: EngineApiOptions, changes: readonly string[]): JsonObject {
-  if (changes.length === 0) return {};
-  if (changeConfig === undefined) throw new WherryError('unsupported', 'changes of an import are not supported here');
-  return changeConfig({}, changes);
 }
