@@ -34,14 +34,20 @@ export interface BuiltImage {
 }
 
 /** Writes an image's layers, config and manifest. The caller commits or disposes the blobs. */
-export async function buildImage(content: ContentStore, image: NewImage): Promise<BuiltImage> {
+export async function buildImage(content: ContentStore, image: NewImage, largestLayer: number): Promise<BuiltImage> {
   const blobs = new Map<Digest, Ingest>();
   try {
     const time = Date.parse(image.config.created ?? '') || 0;
     const diffIds: Digest[] = [];
     const layers: Descriptor[] = [];
     for (const source of image.layers) {
-      const { ingest, diffId } = await writeLayer(content, source, image.compression ?? 'none', time / 1000);
+      const { ingest, diffId } = await writeLayer(
+        content,
+        source,
+        image.compression ?? 'none',
+        time / 1000,
+        largestLayer,
+      );
       diffIds.push(diffId);
       const mediaType = image.compression === 'gzip' ? mediaTypes.ociLayerGzip : mediaTypes.ociLayer;
       layers.push(await keep(blobs, ingest, mediaType));
@@ -77,10 +83,15 @@ async function writeLayer(
   source: LayerSource,
   compression: 'none' | 'gzip',
   time: number,
+  largest: number,
 ): Promise<{ ingest: Ingest; diffId: Digest }> {
   const hash = createHash('sha256');
+  let size = 0;
   const plain = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of tarOf(source, time)) {
+      size += chunk.length;
+      // A small archive may unpack to any size.
+      if (size > largest) throw new WherryError('tooLarge', `a layer of more than ${largest} bytes`);
       hash.update(chunk);
       yield chunk;
     }

@@ -1,3 +1,4 @@
+import { type Logger, messageOf } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
 import type { ContentStore } from './content/content-store.ts';
 import type { Pins } from './content/pins.ts';
@@ -11,6 +12,7 @@ interface Parts {
   readonly metadata: Metadata;
   readonly holds: Holds;
   readonly pins: Pins;
+  readonly log: Logger;
 }
 
 /** What a removal may have left without use. */
@@ -26,8 +28,21 @@ export interface Candidates {
 export class GarbageCollector {
   readonly #parts: Parts;
 
+  readonly #late = new Set<Promise<unknown>>();
+
   constructor(parts: Parts) {
     this.#parts = parts;
+    parts.pins.onUnpinned = (digests) => {
+      const work: Promise<unknown> = this.collectOf({ blobs: digests, layers: digests })
+        .catch((error: unknown) => parts.log.warn('unused content was not collected', { error: messageOf(error) }))
+        .finally(() => this.#late.delete(work));
+      this.#late.add(work);
+    };
+  }
+
+  /** Resolves once what was let go of until now is collected. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#late);
   }
 
   /** Looks at everything that is stored. */
@@ -72,6 +87,6 @@ export class GarbageCollector {
     // The compressed form of a layer lives as long as the layer.
     const compressed = new Set<Digest>();
     for (const [plain, { digest }] of state.compressed) if (state.isUsed(plain)) compressed.add(digest);
-    return (digest) => isPinned(digest) || state.isUsed(digest) || held.has(digest) || compressed.has(digest);
+    return (digest) => state.isUsed(digest) || held.has(digest) || compressed.has(digest) || isPinned(digest);
   }
 }

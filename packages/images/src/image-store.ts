@@ -125,7 +125,7 @@ function makeParts({
     holds,
     pins,
     registrar: new ImageRegistrar(content, layers, metadata, pins, clock),
-    garbage: new GarbageCollector({ content, layers, metadata, holds, pins }),
+    garbage: new GarbageCollector({ content, layers, metadata, holds, pins, log }),
     events: new ImageEvents(log),
     finder: new ImageFinder(metadata, content),
     registries: options.registries ?? {},
@@ -245,8 +245,9 @@ class LocalImageStore implements ImageStore {
 
   async createImage({ references = [], platform, ...image }: CreateImageOptions): Promise<LoadedImage> {
     const names = references.map((reference) => nameOf(reference));
-    const { content, registrar } = this.#parts;
-    const built = await buildImage(content, { ...image, platform: platform ?? this.#parts.platform });
+    const { content, registrar, limits } = this.#parts;
+    const whole = { ...image, platform: platform ?? this.#parts.platform };
+    const built = await buildImage(content, whole, 2 * limits.bytes + limits.entries * 1024);
     try {
       const { id } = await registrar.registerWritten(built.manifest, built.blobs, names);
       return { id, names };
@@ -343,6 +344,7 @@ class LocalImageStore implements ImageStore {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await this.#sweeping;
+    await this.#parts.garbage.settled();
     await this.#parts.threads[Symbol.asyncDispose]();
     await this.#parts.metadata[Symbol.asyncDispose]();
     await this.#running.end();

@@ -19,12 +19,19 @@ export class ArchiveFiles implements AsyncDisposable {
   readonly #links = new Map<string, string>();
   readonly #disposal = new DisposalStack();
 
-  /** From a tar stream, compressed or not. */
-  static async fromTar(content: ContentStore, source: AsyncIterable<Uint8Array>): Promise<ArchiveFiles> {
+  /** From a tar stream, compressed or not, with files of at most `largest` bytes together. Throws `tooLarge`. */
+  static async fromTar(
+    content: ContentStore,
+    source: AsyncIterable<Uint8Array>,
+    largest: number,
+  ): Promise<ArchiveFiles> {
     const files = new ArchiveFiles();
+    let total = 0;
     try {
       for await (const { header, body } of readTar(decompressed(source))) {
         const name = LayerTree.parts(header.name).join('/');
+        total += header.size;
+        if (total > largest) throw new WherryError('tooLarge', `an archive of more than ${largest} bytes`);
         if (header.type === 'file') await files.#add(content, name, body);
         // `docker save` before 25 wrote equal layers as links to the first.
         else if (header.type === 'symlink') files.#links.set(name, posix.join(dirname(name), header.linkName));

@@ -198,12 +198,13 @@ function* members(
   { index, list, repositories }: { index: readonly Descriptor[]; list: readonly object[]; repositories: object },
   mtime: number,
 ): Generator<TarInput> {
-  const file = (name: string, value: unknown): TarInput => ({
+  // Two of them end with a line's end in docker's archives, as Go's encoder writes them.
+  const file = (name: string, value: unknown, end = ''): TarInput => ({
     name,
     type: 'file',
     mode: 0o644,
     mtime,
-    content: Buffer.from(JSON.stringify(value)),
+    content: Buffer.from(JSON.stringify(value) + end),
   });
   const paths = [...blobs].map(([digest, blob]) => [blobPath(digest), blob] as const);
   yield { name: 'blobs', type: 'directory', mode: 0o755, mtime };
@@ -215,7 +216,7 @@ function* members(
     yield { name, type: 'file', mode: 0o644, mtime, content };
   }
   yield file('index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: index });
-  yield file('manifest.json', list);
+  yield file('manifest.json', list, '\n');
   yield file('oci-layout', { imageLayoutVersion: '1.0.0' });
-  if (Object.keys(repositories).length > 0) yield file('repositories', repositories);
+  if (Object.keys(repositories).length > 0) yield file('repositories', repositories, '\n');
 }

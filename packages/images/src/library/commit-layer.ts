@@ -22,7 +22,7 @@ export async function commitLayer(parts: StoreParts, request: CommitLayer): Prom
     if (packed.inodes === 0) return undefined;
     const { digest, size, bytes, inodes } = packed;
     const chainId = chainIds([...base.map(({ diffId }) => diffId), digest]).at(-1)!;
-    const pin = await pins.pin([digest, chainId]);
+    const pin = await pins.pin([digest, chainId], { isNew: true });
     try {
       await content.adopt(tar, digest);
       const facts = { chainId, diffId: digest, bytes, inodes, tarBytes: size };

@@ -33,10 +33,15 @@ export async function loadArchive(
   options: LoadOptions,
 ): Promise<LoadedImage[]> {
   const { platform, registrar, content, metadata, events } = parts;
-  await using files = await openArchive(content, source);
+  await using files = await openArchive(content, source, parts.limits.bytes);
   if (!files.find('manifest.json') && !files.find('index.json')) {
     // dockerd looks for what archives had before 2016 when there is nothing else, and says where it looked.
-    const place = join(parts.directory, 'tmp', `docker-import-${systemRandom.hex(5)}`, 'repositories');
+    const place = join(
+      parts.directory,
+      'tmp',
+      `docker-import-${Number.parseInt(systemRandom.hex(8), 16)}`,
+      'repositories',
+    );
     throw new WherryError('corrupt', `open ${place}: no such file or directory`);
   }
   const loaded: LoadedImage[] = [];
@@ -56,10 +61,14 @@ function idOf(state: Awaited<ReturnType<StoreParts['metadata']['state']>>, name:
   return record && state.images.get(record.manifest)?.id;
 }
 
-async function openArchive(content: ContentStore, source: string | AsyncIterable<Uint8Array>): Promise<ArchiveFiles> {
-  if (typeof source !== 'string') return await ArchiveFiles.fromTar(content, source);
+async function openArchive(
+  content: ContentStore,
+  source: string | AsyncIterable<Uint8Array>,
+  largest: number,
+): Promise<ArchiveFiles> {
+  if (typeof source !== 'string') return await ArchiveFiles.fromTar(content, source, largest);
   const isFolder = (await stat(source)).isDirectory();
   return isFolder
     ? await ArchiveFiles.fromFolder(content, source)
-    : await ArchiveFiles.fromTar(content, createReadStream(source, { highWaterMark: 256 * 1024 }));
+    : await ArchiveFiles.fromTar(content, createReadStream(source, { highWaterMark: 256 * 1024 }), largest);
 }

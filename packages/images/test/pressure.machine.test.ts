@@ -1,0 +1,121 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { silentLogger } from '@wherry/base';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { type ImageStore, openImageStore, type TarInput, writeTar } from '../src/index.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'wherry-pressure-'));
+const mounts: string[] = [];
+afterEach(() => {
+  for (const mount of mounts.splice(0)) execFileSync('umount', [mount]);
+});
+afterAll(() => rmSync(root, { recursive: true }));
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+const nobody = { inUse: () => undefined };
+
+const file = (name: string, content: Buffer): TarInput => ({ name, type: 'file', mode: 0o644, content });
+const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
+
+async function commit(store: ImageStore, content: Buffer, adopt: boolean): ReturnType<ImageStore['commitLayer']> {
+  const upper = fresh();
+  mkdirSync(upper);
+  writeFileSync(join(upper, 'f'), content);
+  return await store.commitLayer({ upper, base: [], adopt });
+}
+
+describe('on a full disk', () => {
+  it('fails with the reason, leaves nothing of it, and goes on once there is room', async () => {
+    const directory = fresh();
+    mkdirSync(directory);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', directory]);
+    mounts.push(directory);
+    await using store = await openImageStore({ directory, log: silentLogger });
+    const small = [{ entries: [file('s', randomBytes(2_000_000))] }];
+    await store.createImage({ config: {}, layers: small, references: ['small:1'] });
+    const full = { code: 'exhausted' };
+    const large = [{ entries: [file('l', randomBytes(20_000_000))] }];
+    await expect(store.createImage({ config: {}, layers: large, references: ['large:1'] })).rejects.toMatchObject(full);
+    // The blob fits, its unpacked form does not.
+    const middle = [{ entries: [file('m', randomBytes(6_000_000))] }];
+    await expect(store.createImage({ config: {}, layers: middle, references: ['m:1'] })).rejects.toMatchObject(full);
+    await expect(commit(store, randomBytes(20_000_000), true)).rejects.toMatchObject(full);
+    await store.collectGarbage();
+    expect(namesIn(join(directory, 'ingest'))).toEqual([]);
+    expect(namesIn(join(directory, 'layers')).filter((name) => name.startsWith('.unpack'))).toEqual([]);
+    expect((await store.summaries()).flatMap(({ names }) => names)).toEqual(['docker.io/library/small:1']);
+    // Names are kept and given up even when not a byte is free.
+    writeFileSync(join(directory, 'small'), Buffer.alloc(1));
+    await store.remove('small:1', nobody);
+    await store.createImage({
+      config: {},
+      layers: [{ entries: [file('m', randomBytes(4_000_000))] }],
+      references: ['m:1'],
+    });
+    expect((await store.summaries()).flatMap(({ names }) => names)).toEqual(['docker.io/library/m:1']);
+  });
+});
+
+describe('what is larger than it says', () => {
+  it('is refused before it fills the disk', async () => {
+    const directory = fresh();
+    const largestLayer = { bytes: 1_000_000, entries: 1000 };
+    await using store = await openImageStore({ directory, log: silentLogger, largestLayer });
+    const chunks: Buffer[] = [];
+    for await (const chunk of writeTar([file('bomb', Buffer.alloc(50_000_000))])) chunks.push(chunk);
+    const bomb = gzipSync(Buffer.concat(chunks));
+    const stream = async function* (): AsyncGenerator<Buffer> {
+      yield bomb;
+    };
+    await expect(store.load(stream())).rejects.toMatchObject({ code: 'tooLarge' });
+    await expect(store.importImage(stream())).rejects.toMatchObject({ code: 'tooLarge' });
+    expect(namesIn(join(directory, 'ingest'))).toEqual([]);
+  });
+});
+
+describe('collections', () => {
+  it('take nothing that work under way needs', async () => {
+    const directory = fresh();
+    await using store = await openImageStore({ directory, log: silentLogger });
+    let busy = true;
+    const collecting = (async () => {
+      for (let n = 0; busy; n++) {
+        await store.collectGarbage();
+        if (n % 5 === 0) await store.prune({ all: false, filter: () => true, ...nobody });
+      }
+    })();
+    const shared = randomBytes(100_000);
+    const work = Array.from({ length: 4 }, async (_, worker) => {
+      for (let n = 0; n < 8; n++) {
+        const name = `w${worker}:${n}`;
+        // All of them commit and drop the same first layer.
+        using one = (await commit(store, shared, n % 2 === 0))!;
+        const own = Buffer.from(`${worker}-${n}`);
+        using two = (await commit(store, own, n % 2 === 1))!;
+        const config = { architecture: 'amd64', os: 'linux', author: name };
+        const second = { ...two, chainId: two.chainId };
+        const { id } = await store.assemble({ config, layers: [one], references: [name] });
+        await store.assemble({ config, layers: [second], references: [`${name}-second`] });
+        const { lowerDirectories } = await store.rootfs(id, `owner${worker}`);
+        await store.remove(name, { ...nobody, force: true });
+        // Held, though the image went.
+        expect(readFileSync(join(lowerDirectories[0]!, 'f')).equals(shared)).toBe(true);
+        await store.release(`owner${worker}`);
+        const kept = await store.rootfs(`${name}-second`, `kept${worker}`);
+        expect(readFileSync(join(kept.lowerDirectories[0]!, 'f')).equals(own)).toBe(true);
+      }
+    });
+    await Promise.all(work);
+    busy = false;
+    await collecting;
+    expect(await store.summaries()).toHaveLength(32);
+    for (let worker = 0; worker < 4; worker++) await store.release(`kept${worker}`);
+    await store.prune({ all: true, filter: () => true, ...nobody });
+    expect(namesIn(join(directory, 'layers')).filter((name) => name !== '.empty')).toEqual([]);
+    expect(namesIn(join(directory, 'blobs', 'sha256'))).toEqual([]);
+  });
+});
