@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMountPoint, mountOverlay, unmountInBackground } from '@wherry/linux';
+import type { OpenRootfs } from '@wherry/runtime';
 import type { EngineContext } from './context.ts';
 import { mountMappedOverlay } from './mapped-overlay.ts';
 import type { ContainerRecord } from './state/records.ts';
@@ -67,6 +68,23 @@ export class ContainerRoots {
     if (holders?.delete(holder) !== true || holders.size > 0) return;
     this.#holders.delete(id);
     await this.#unmount(id);
+  }
+
+  /** Mounts it for somebody who looks at it, until that is disposed. */
+  async open(record: ContainerRecord): Promise<OpenRootfs> {
+    const holder = Symbol(record.id);
+    const path = await this.hold(record, holder);
+    return {
+      path,
+      processRoot: record.process === undefined ? undefined : `/proc/${record.process.pid}/root`,
+      upperDirectory: this.layer(record.id).upperDirectory,
+      lowerDirectories: record.lowerDirectories,
+      [Symbol.dispose]: () => {
+        this.release(record.id, holder).catch((error: unknown) =>
+          this.#context.log.error('a root was not unmounted', { container: record.id, error }),
+        );
+      },
+    };
   }
 
   /** Holds what a former daemon had mounted. False when it is not mounted (any more). */

@@ -8,11 +8,11 @@ import { ContainerIndex } from './container-index.ts';
 import { ContainerLauncher } from './container-launcher.ts';
 import { recoverContainers, unknownCode } from './container-recovery.ts';
 import { ContainerRoots, lifeHold } from './container-roots.ts';
-import { containerStatus, logPathOf } from './container-status.ts';
+import { containerStatus } from './container-status.ts';
 import type { EngineContext } from './context.ts';
 import { checkedId } from './ids.ts';
 import { LiveContainer } from './live-container.ts';
-import { RotatedLog } from './log/rotated-log.ts';
+import { rotatedLogOf } from './log/rotated-log-of.ts';
 import { identityOf } from './process-identity.ts';
 import { releaseRelays } from './relay-mounts.ts';
 import { startFailure } from './runtime/messages.ts';
@@ -20,7 +20,7 @@ import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
 import { checkedSignal, signalNumber } from './signals.ts';
 import type { ContainerRecord } from './state/records.ts';
-import { attachTo, reopenLog } from './streams/attach.ts';
+import { attachTo } from './streams/attach.ts';
 import { EarlyAttachments } from './streams/early-attachments.ts';
 
 /** Exit code of what never ran; containerd's. */
@@ -163,7 +163,7 @@ export class Containers {
   /** Watches a running container; it may have ended already. */
   #hold(record: ContainerRecord, live = LiveContainer.open(record)): LiveContainer {
     this.#live.set(record.id, live);
-    live.log = this.#rotatedLog(record);
+    live.log = rotatedLogOf(this.#context, record, this.#sandboxes.get(record.sandboxId));
     const check = (monitorGone: boolean): void => {
       this.#checkExit(record.id, live, monitorGone).catch((error: unknown) =>
         this.#context.log.error('an exit was not recorded', { container: record.id, error }),
@@ -177,14 +177,6 @@ export class Containers {
       check(false);
     }
     return live;
-  }
-
-  #rotatedLog(record: ContainerRecord): RotatedLog | undefined {
-    const limits = record.config.logRotation;
-    const path = logPathOf(record, this.#sandboxes.get(record.sandboxId));
-    if (limits === undefined || limits.maxBytes <= 0 || path === '') return undefined;
-    const { paths, clock, log } = this.#context;
-    return new RotatedLog({ path, limits, clock, log, reopen: () => reopenLog(paths.container(record.id)) });
   }
 
   async #checkExit(id: string, live: LiveContainer | undefined, monitorGone: boolean): Promise<void> {
@@ -327,21 +319,7 @@ export class Containers {
     const record = this.index.get(id);
     if (record.phase === 'creating' || record.phase === 'removing')
       throw new WherryError('conflict', `container ${record.id} is being made or removed`);
-    const holder = Symbol(record.id);
-    const path = await this.roots.hold(record, holder);
-    return {
-      path,
-      processRoot: record.process === undefined ? undefined : `/proc/${record.process.pid}/root`,
-      upperDirectory: this.roots.layer(record.id).upperDirectory,
-      lowerDirectories: record.lowerDirectories,
-      [Symbol.dispose]: () => {
-        this.roots
-          .release(record.id, holder)
-          .catch((error: unknown) =>
-            this.#context.log.error('a root was not unmounted', { container: record.id, error }),
-          );
-      },
-    };
+    return await this.roots.open(record);
   }
 
   /** The specification of a container's last start. */

@@ -46,13 +46,13 @@ export class RotatedLog implements Disposable {
   async #check(watching: boolean): Promise<void> {
     if (this.#stopped) return;
     const { path, limits } = this.#options;
+    // Watched before it is looked at, so that no change falls between.
+    const watched = watching && this.#watch();
     const size = await fileSize(path);
+    if (watched && size !== undefined && size < limits.maxBytes) return;
+    this.#unwatch();
     if (size === undefined) await this.#mend();
     else if (size >= limits.maxBytes) await this.#rotate(size);
-    else if (watching) {
-      this.#watch();
-      return;
-    }
     this.#later();
   }
 
@@ -62,21 +62,25 @@ export class RotatedLog implements Disposable {
   }
 
   /** Until the first change only: what is written without a pause would wake us all the time. */
-  #watch(): void {
-    if (this.#stopped) return;
+  #watch(): boolean {
     try {
       this.#watcher = watch(this.#options.path, { persistent: false }, () => this.#changed());
       this.#watcher.on('error', () => this.#changed());
+      return true;
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
-      this.#later();
+      return false;
     }
+  }
+
+  #unwatch(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
   }
 
   #changed(): void {
     if (this.#watcher === undefined) return;
-    this.#watcher.close();
-    this.#watcher = undefined;
+    this.#unwatch();
     this.#look(false);
   }
 
@@ -116,8 +120,7 @@ export class RotatedLog implements Disposable {
 
   [Symbol.dispose](): void {
     this.#stopped = true;
-    this.#watcher?.close();
-    this.#watcher = undefined;
+    this.#unwatch();
     this.#timer?.[Symbol.dispose]();
   }
 }
