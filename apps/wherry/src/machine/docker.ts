@@ -3,12 +3,12 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DisposalStack } from '@wherry/base';
 import { createBuilder, createEngineRunner, type StepNetwork } from '@wherry/builder';
-import { createDnsServer, type RecordSource, startOfAuthority } from '@wherry/dns';
+import { createDnsServer } from '@wherry/dns';
 import { createContainerFiles, createDockerContainers, createEventLog, systemNanoClock } from '@wherry/docker';
 import type { Engine } from '@wherry/engine';
 import { createEngineApi } from '@wherry/engine-api';
 import type { ImageStore } from '@wherry/images';
-import { type ContainerNetworks, openContainerNetworks, type StartNameServer } from '@wherry/network';
+import { type ContainerNetworks, openContainerNetworks } from '@wherry/network';
 import { openNamedVolumes } from '@wherry/volumes';
 import { type ClusterConfig, dockerBridgeOf, slotOf } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
@@ -27,22 +27,13 @@ export function openDockerNetworks(
     defaultBridges: [dockerBridgeOf(config), `wdocker${slot}`],
     bridgePrefix: slot === 0 ? 'br-' : `br${slot}-`,
     walls: config.engineOnly ? [] : [config.bridge],
-    startNameServer,
+    // The embedded DNS of user networks is the cluster's server with other sources.
+    startNameServer: createDnsServer,
     log: log.with({ part: 'docker networks' }),
     clock,
     random,
   });
 }
-
-/** The embedded DNS of user networks is the cluster's server with other sources. */
-const startNameServer: StartNameServer = ({ sources, upstream, ...options }) =>
-  createDnsServer({
-    ...options,
-    ...(upstream && { upstream }),
-    sources: sources.map((source): RecordSource => ({ soa, resolve: (name, type) => source.resolve(name, type) })),
-  });
-
-const soa = startOfAuthority('.', 600);
 
 /** What docker's side of a machine is made of. */
 export interface DockerParts {

@@ -181,6 +181,18 @@ describe('the default bridge', () => {
     expect(await join_(one, 'other')).toBe('172.18.0.2');
   });
 
+  test('tells the neighbours who has an address now', async () => {
+    const [one, client] = [await run('one', 'bridge', { mac: '02:42:00:00:00:01' }), await run('client')];
+    await serve(one.netns, one.address, 80);
+    for (const from of [client.netns, machine.netns]) expect(await ask(from, one.address, 80)).not.toBe('');
+    await networks.disconnect('bridge', one.id, one.netns);
+    const two = await run('two', 'bridge', { mac: '02:42:00:00:00:02' });
+    expect(two.address).toBe(one.address);
+    await serve(two.netns, two.address, 80);
+    // Without being told they would ask the old one for seconds.
+    for (const from of [client.netns, machine.netns]) expect(await ask(from, two.address, 80, 900)).not.toBe('');
+  });
+
   test('takes another name and range when those are in use', async () => {
     const other = await open({ stateDirectory: join(machine.directory, 'other'), table: 'wherry-other' });
     try {
