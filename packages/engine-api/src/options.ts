@@ -26,4 +26,4 @@ export interface EngineApiOptions {
 
 /** The images as the API needs them: the store's own calls and those of the library. */
 export type EngineImages = Omit<ImageLibrary, 'commitLayer' | 'assemble' | 'holdLayers'> &
-  Pick<ImageStore, 'pullImage' | 'load' | 'importImage'>;
+  Pick<ImageStore, 'load' | 'importImage'>;

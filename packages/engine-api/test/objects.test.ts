@@ -309,6 +309,7 @@ describe('the system', () => {
     ['GET', '/plugins', 200],
     ['GET', '/plugins/a/b/json', 404],
     ['GET', '/containers/web/checkpoints', 501],
+    ['GET', '/distribution/a/b:1/json', 501],
     ['POST', '/session', 501],
     ['POST', '/grpc', 501],
     ['POST', '/build', 501],

@@ -22,9 +22,8 @@ function linesOf(text: string): unknown[] {
 describe('pull', () => {
   it('tells of layers as dockerd does', async () => {
     const asked: unknown[] = [];
-    const images = fakeImages([fakeImage('busybox', { digests: [`docker.io/library/busybox@${digest}`] })], {
-      find: async () => undefined,
-      pullImage: async (name, { onProgress, auth, platform } = {}) => {
+    const images = fakeImages([], {
+      pull: async (name, { onProgress, auth, platform } = {}) => {
         asked.push([name, auth, platform]);
         onProgress?.({ digest: `sha256:${'1'.repeat(64)}`, phase: 'exists' });
         onProgress?.({ digest, phase: 'waiting' });
@@ -34,7 +33,7 @@ describe('pull', () => {
         onProgress?.({ digest, phase: 'verifying' });
         onProgress?.({ digest, phase: 'downloaded' });
         onProgress?.({ digest, phase: 'complete' });
-        return fakeImage('busybox').id;
+        return { id: fakeImage('busybox').id, digest, isNew: true };
       },
     });
     await using api = await serve(fakeOptions({ images }));
@@ -84,8 +83,7 @@ describe('pull', () => {
     ['unauthorized', 500],
   ] as const)('fails with a status before it has begun: %s', async (code, status) => {
     const images = fakeImages([], {
-      find: async () => undefined,
-      pullImage: async () => {
+      pull: async () => {
         throw new WherryError(code, 'words');
       },
     });
@@ -96,8 +94,7 @@ describe('pull', () => {
 
   it('fails on the stream once it has begun, and ends with its client', async () => {
     const images = fakeImages([], {
-      find: async () => undefined,
-      pullImage: async (_name, { onProgress } = {}) => {
+      pull: async (_name, { onProgress } = {}) => {
         onProgress?.({ digest, phase: 'waiting' });
         throw new WherryError('corrupt', 'words');
       },

@@ -1,5 +1,5 @@
 import { type Clock, codeOf, messageOf, WherryError } from '@wherry/base';
-import { formatReference, type Platform, parseReference, repositoryOf } from '@wherry/oci';
+import { formatReference, type Platform, parseReference } from '@wherry/oci';
 import type { PullProgress, RegistryAuth } from '@wherry/runtime';
 import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
@@ -47,28 +47,16 @@ async function pullOne(images: EngineImages, request: PullRequest, lines: JsonLi
   const { auth, platform, signal } = request;
   const reference = parseReference(request.name);
   const name = formatReference(reference);
-  const before = await images.find(name);
-  const known = new Set((await images.summaries()).map(({ id }) => id as string));
+  const known = new Set((await images.summaries()).map(({ id }) => id));
   const report = new PullReport(new Progress(lines, clock), reference.path, reference.tag ?? familiar(name));
-  let resolved: string | undefined;
-  const id = await images.pullImage(name, {
-    dialect: 'docker',
-    onResolved: (found) => {
-      resolved = found;
-    },
+  const { id, digest, isNew } = await images.pull(name, {
     auth,
     signal,
     ...(platform === undefined ? {} : { platform }),
     onProgress: (progress) => report.add(progress),
   });
-  const digest = reference.digest ?? resolved ?? (await digestOf(images, name, repositoryOf(reference)));
-  report.finish(known.has(id), digest);
-  return before?.id !== id;
-}
-
-async function digestOf(images: EngineImages, name: string, repository: string): Promise<string | undefined> {
-  const { digests } = await images.details(name);
-  return digests.findLast((digest) => digest.startsWith(`${repository}@`))?.slice(repository.length + 1);
+  report.finish(known.has(id), reference.digest ?? digest);
+  return isNew;
 }
 
 const steps = {
@@ -114,10 +102,10 @@ export class PullReport {
     else this.#progress.step(layer, steps[phase]);
   }
 
-  finish(imageWasKnown: boolean, digest: string | undefined): void {
+  finish(imageWasKnown: boolean, digest: string): void {
     this.#begin();
     if (!imageWasKnown) this.#tellPresent();
-    if (digest !== undefined) this.#progress.say(`Digest: ${digest}`);
+    this.#progress.say(`Digest: ${digest}`);
   }
 
   #begin(): void {
