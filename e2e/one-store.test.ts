@@ -1,0 +1,57 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { useCluster } from './shared-cluster.ts';
+
+const cluster = useCluster();
+const classic = { env: { DOCKER_BUILDKIT: '0' } };
+
+it('runs as a pod at once what docker has built; nothing is loaded or pushed', async () => {
+  const k = cluster.it;
+  const context = join(k.machine.directory, 'context');
+  await mkdir(context);
+  await writeFile(join(context, 'greeting'), 'from the build\n');
+  const lines = [
+    'FROM busybox:1.35',
+    'COPY greeting /greeting',
+    'RUN wc -c < /greeting > /size',
+    'CMD cat /greeting /size',
+  ];
+  await writeFile(join(context, 'Dockerfile'), `${lines.join('\n')}\n`);
+  await k.mustDocker(['build', '-t', 'greeter:1', context], classic);
+  await k.mustKubectl(['run', 'greeter', '--image=greeter:1', '--restart=Never']);
+  await k.mustKubectl(['wait', 'pod/greeter', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=30s']);
+  expect(await k.mustKubectl(['logs', 'greeter'])).toBe('from the build\n15\n');
+  // The same image, by both.
+  const id = (await k.mustDocker(['inspect', '--format', '{{.Id}}', 'greeter:1'])).trim();
+  const used = ['get', 'pod', 'greeter', '-o', 'jsonpath={.status.containerStatuses[0].imageID}'];
+  expect(await k.mustKubectl(used)).toContain(id.slice('sha256:'.length));
+});
+
+it('starts a pod that waits for its image once docker has built it', async () => {
+  const k = cluster.it;
+  await k.mustKubectl(['run', 'waiting', '--image=later:1', '--image-pull-policy=Never', '--', 'sleep', '600']);
+  const waiting = '--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImageNeverPull';
+  await k.mustKubectl(['wait', 'pod/waiting', waiting, '--timeout=20s']);
+  await k.mustDocker(['build', '-t', 'later:1', '-'], { ...classic, input: 'FROM busybox:1.35\nENV A=1\n' });
+  await k.mustKubectl(['wait', 'pod/waiting', '--for=condition=Ready', '--timeout=20s']);
+});
+
+it('lists containers of pods only when asked, and runs docker containers beside them', async () => {
+  const k = cluster.it;
+  await k.mustDocker(['run', '-d', '--name', 'beside', 'busybox:1.35', 'sleep', '600']);
+  await k.mustKubectl(['run', 'listed', '--image=busybox:1.35', '--', 'sleep', '600']);
+  await k.mustKubectl(['wait', 'pod/listed', '--for=condition=Ready', '--timeout=20s']);
+  expect(await k.mustDocker(['ps', '--format', '{{.Names}}'])).toBe('beside\n');
+  const label = 'label=io.kubernetes.pod.name=listed';
+  expect(await k.mustDocker(['ps', '--filter', label, '--format', '{{.Image}} {{.State}}'])).toMatch(
+    /^\S*busybox\S* running\n$/,
+  );
+  const refused = await k.docker(['rmi', 'busybox:1.35']);
+  expect(refused).toMatchObject({ code: 1 });
+  await k.mustDocker(['rm', '-f', 'beside']);
+  // A pod's image cannot be taken from below it, either.
+  const used = await k.docker(['rmi', '-f', 'greeter:1']);
+  expect(used.code === 0 || /in use|being used|is using/.test(used.stderr)).toBe(true);
+  expect(await k.mustKubectl(['exec', 'listed', '--', 'echo', 'still here'])).toBe('still here\n');
+});
