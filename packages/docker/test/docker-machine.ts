@@ -9,7 +9,7 @@ import type { ContainerNetworks, PodNetwork } from '@wherry/network';
 import { makeBusyboxImage } from '@wherry/testkit';
 import { type NamedVolumes, openNamedVolumes } from '@wherry/volumes';
 import {
-  type ContainerFiles,
+  createContainerFiles,
   createDockerContainers,
   createEventLog,
   type DockerEvent,
@@ -40,8 +40,6 @@ const noPods = {
   reconcile: async () => undefined,
 } as unknown as PodNetwork;
 
-const noFiles = (): ContainerFiles => ({}) as ContainerFiles;
-
 export async function dockerMachine(): Promise<DockerMachine> {
   const folder = mkdtempSync(join(tmpdir(), 'wherry-docker-'));
   const cgroupParent = `/wt-${systemRandom.hex(8)}`;
@@ -61,7 +59,7 @@ export async function dockerMachine(): Promise<DockerMachine> {
   const open = (): Promise<OpenDockerContainers> =>
     createDockerContainers({
       ...{ rootDirectory, engine, networks, volumes, images, events, now, log },
-      files: noFiles,
+      files: createContainerFiles,
       runtimes: ['runc'],
     });
   let containers = await open();
