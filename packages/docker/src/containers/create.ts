@@ -100,10 +100,6 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
   exposePublished(config, host);
   if (config.Hostname === '' && containerOfMode(host.NetworkMode) === undefined)
     config.Hostname = host.NetworkMode === 'host' || host.UTSMode === 'host' ? context.host.hostname : id.slice(0, 12);
-  for (const mode of [host.NetworkMode, host.IpcMode, host.PidMode]) {
-    const other = containerOfMode(mode);
-    if (other !== undefined) context.registry.find(other);
-  }
   const nameOf = (network: string): string => context.networks.find(network)?.name ?? network;
   const endpoints = plannedEndpoints(config, host, planned.endpoints, nameOf);
   const points = plannedMounts(context, config, host);
@@ -113,7 +109,7 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
     await context.store.make(id);
     mounts = await makeVolumes(context, id, host, points);
     const container = new Container(newRecord(context, planned, endpoints, mounts));
-    await context.engine.definePodSandbox(sandboxConfig(context, container.record));
+    await context.engine.definePodSandbox(sandboxConfig(context, container.record, { starting: false }));
     await context.engine.createContainer(id, engineConfig(context, container.record, { mounts: [], groups: [] }));
     await copyUpVolumes(context, id, mounts);
     await save(context, container, !host.AutoRemove);

@@ -1,5 +1,6 @@
 import { equalJson, messageOf, WherryError } from '@wherry/base';
 import type { ContainerConfig as EngineConfig } from '@wherry/runtime';
+import { containerOfMode } from '../config/modes.ts';
 import type { Container } from '../containers/container.ts';
 import { type DockerContext, saveSoon, tell } from '../containers/context.ts';
 import { engineConfig } from '../mapping/engine-config.ts';
@@ -54,9 +55,10 @@ export class Starter {
   async #prepare(container: Container): Promise<void> {
     const { engine } = this.#context;
     const { record } = container;
+    this.#checkJoined(container);
     // What the modes `container:…` mean, and host names, may have changed since the last start.
     await engine.updatePodSandbox(container.id, (old) => {
-      const next = sandboxConfig(this.#context, record);
+      const next = sandboxConfig(this.#context, record, { starting: true });
       return equalJson(old, next) ? old : next;
     });
     const [mounts, sandbox] = await Promise.all([
@@ -72,6 +74,21 @@ export class Starter {
     if (equalJson(this.#configs.get(container), config)) return;
     await engine.updateContainer(container.id, () => config);
     this.#configs.set(container, config);
+  }
+
+  /** Namespaces are shared with containers that run. */
+  #checkJoined({ record: { host } }: Container): void {
+    for (const [kind, mode] of [
+      ['network', host.NetworkMode],
+      ['IPC', host.IpcMode],
+      ['PID', host.PidMode],
+    ] as const) {
+      const reference = containerOfMode(mode);
+      if (reference === undefined) continue;
+      const other = this.#context.registry.find(reference);
+      if (!other.alive)
+        throw new WherryError('conflict', `cannot join ${kind} namespace of a non running container: ${other.id}`);
+    }
   }
 
   async #groups(container: Container): Promise<ReturnType<typeof groupNumbers>> {

@@ -10,8 +10,15 @@ export const dockerLabel = 'dev.wherry.docker';
 /** All containers of docker are in one cgroup, `docker`, each in one of its own id. */
 const cgroup = 'docker';
 
-/** The sandbox of a docker container, of the same id. */
-export function sandboxConfig(context: DockerContext, record: ContainerRecord): PodSandboxConfig {
+/**
+ * The sandbox of a docker container, of the same id. `starting`: the containers that its modes name are looked up, and
+ * must be there; until then they may be missing, as with dockerd.
+ */
+export function sandboxConfig(
+  context: DockerContext,
+  record: ContainerRecord,
+  { starting }: { readonly starting: boolean },
+): PodSandboxConfig {
   const { id, name, config, host } = record;
   return {
     id,
@@ -21,7 +28,7 @@ export function sandboxConfig(context: DockerContext, record: ContainerRecord): 
     dns: undefined as DnsConfig | undefined,
     labels: { [dockerLabel]: 'true' },
     annotations: {},
-    namespaces: namespaceModes(context, host),
+    namespaces: namespaceModes(context, host, starting),
     sharedMemoryBytes: host.ShmSize,
     sysctls: host.Sysctls,
     cgroupParent: host.CgroupParent === '' ? cgroup : host.CgroupParent.replace(/^\/+/, '') || cgroup,
@@ -29,10 +36,10 @@ export function sandboxConfig(context: DockerContext, record: ContainerRecord): 
   };
 }
 
-function namespaceModes(context: DockerContext, host: HostConfig): SandboxNamespaceModes {
+function namespaceModes(context: DockerContext, host: HostConfig, starting: boolean): SandboxNamespaceModes {
   const other = (mode: string): { readonly container: string } | undefined => {
     const reference = containerOfMode(mode);
-    return reference === undefined ? undefined : { container: context.registry.find(reference).id };
+    return reference === undefined || !starting ? undefined : { container: context.registry.find(reference).id };
   };
   const { NetworkMode: network, PidMode: pid, IpcMode: ipc, UTSMode: uts } = host;
   return {
