@@ -257,3 +257,8 @@ test('commits what a container has written, with changes of its config', async (
   await remove(id);
   await machine.images.remove('committed:v1', { inUse: () => undefined });
 });
+
+test('a terminal has its first size from the start', async () => {
+  const { out } = await run(['stty', 'size'], { AutoRemove: true, ConsoleSize: [33, 101] }, { Tty: true });
+  expect(out).toBe('33 101\r\n');
+});

@@ -240,6 +240,8 @@ export interface ContainerConfig {
   readonly stdin: boolean;
   readonly stdinOnce: boolean;
   readonly tty: boolean;
+  /** First size of the terminal. */
+  readonly terminalSize?: { readonly width: number; readonly height: number } | undefined;
   readonly resources?: ExtendedResources | undefined;
   readonly security: SecurityContext;
   readonly stopSignal?: string | undefined;

@@ -60,10 +60,17 @@ export function engineConfig(_context: DockerContext, record: ContainerRecord, f
     stdin: config.OpenStdin,
     stdinOnce: config.StdinOnce,
     tty: config.Tty,
+    ...terminalSize(host.ConsoleSize),
     resources: resourcesOf(host, host.OomScoreAdj),
     security: securityOf(record, facts),
     stopSignal: config.StopSignal || undefined,
   };
+}
+
+/** Docker's order is height, width; zeros mean that the client has none. */
+function terminalSize([height = 0, width = 0]: readonly number[]): Pick<EngineConfig, 'terminalSize'> {
+  const right = [height, width].every((size) => size > 0 && size <= 65_535);
+  return right ? { terminalSize: { width, height } } : {};
 }
 
 /** A variable without a value takes one away; there are none to take but the defaults. */

@@ -57,6 +57,7 @@ function processSpec({ rootfs, image, config, sandbox }: SpecRequest): ProcessSp
   const label = security.selinux;
   return {
     terminal: config.tty,
+    ...(config.tty && config.terminalSize !== undefined ? { consoleSize: config.terminalSize } : {}),
     user: resolveUser(rootfs, image.config?.User ?? '', security),
     args: config.init === true ? [initPath, '--', ...commandOf(config, image)] : commandOf(config, image),
     env: environmentOf(config, image, sandbox),
