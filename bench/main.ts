@@ -9,6 +9,7 @@ import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
 import { measureImages } from './images.ts';
 import { measureNetworks } from './networks.ts';
+import { measureRegistry } from './registry.ts';
 import { disposed, formatReport, type Measure } from './report.ts';
 import { measureStartUp } from './start-up.ts';
 
@@ -26,6 +27,7 @@ if (only?.includes('images') && say('images')) measures.push(...(await measureIm
 if (wanted('containers') && say('containers')) measures.push(...(await measureContainers()));
 if (only?.includes('networks') && say('networks')) measures.push(...(await measureNetworks()));
 if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));
+if (wanted('registry') && say('registry')) measures.push(...(await measureRegistry()));
 if (['idle', 'pods', 'api', 'growth'].some(wanted)) {
   const cluster = await createTestCluster();
   try {
