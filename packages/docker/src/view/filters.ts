@@ -92,14 +92,15 @@ function addOrder(context: DockerContext, filters: Filters, tests: Test[]): void
     }
 }
 
-/** Labels of pods are asked for by name only; docker's containers have none of them. */
+/** Whether labels have `KEY` or `KEY=VALUE`. */
+export function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
+  const at = wanted.indexOf('=');
+  const key = at < 0 ? wanted : wanted.slice(0, at);
+  return Object.hasOwn(labels, key) && (at < 0 || labels[key] === wanted.slice(at + 1));
+}
+
 export function addLabels(filters: Filters, tests: Test[]): void {
-  const matches = ({ record }: Container, value: string): boolean => {
-    const at = value.indexOf('=');
-    const labels = record.config.Labels;
-    const key = at < 0 ? value : value.slice(0, at);
-    return Object.hasOwn(labels, key) && (at < 0 || labels[key] === value.slice(at + 1));
-  };
+  const matches = ({ record }: Container, value: string): boolean => hasLabel(record.config.Labels, value);
   const wanted = filters.get('label') ?? [];
   const unwanted = filters.get('label!') ?? [];
   if (wanted.length > 0) tests.push((container) => wanted.every((value) => matches(container, value)));

@@ -6,6 +6,7 @@ import { commandLine } from './command-line.ts';
 import { containerFilter, type ListScope } from './filters.ts';
 import { mountView, sizesOf } from './inspect.ts';
 import { networksView, portSummary } from './network-settings.ts';
+import { listPodContainers } from './pod-containers.ts';
 import { statusWords } from './status-words.ts';
 
 export interface ListOptions extends ListScope {
@@ -21,7 +22,8 @@ export async function listContainers(context: DockerContext, options: ListOption
   const limit = options.limit ?? 0;
   const taken = limit > 0 ? sorted.slice(0, limit) : sorted;
   const names = new Map((await context.images.summaries()).map((image) => [image.id as string, image.names]));
-  return await Promise.all(taken.map((container) => summaryOf(context, container, names, options.size)));
+  const own = await Promise.all(taken.map((container) => summaryOf(context, container, names, options.size)));
+  return [...own, ...(await listPodContainers(context, options.filters, options))];
 }
 
 export function newestFirst(containers: readonly Container[]): Container[] {
