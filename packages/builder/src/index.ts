@@ -1,4 +1,5 @@
 export * from './builder.ts';
+export { applyChanges } from './config/apply-changes.ts';
 export { createBuilder } from './create-builder.ts';
 export type { BuilderImages, BuilderOptions } from './options.ts';
 export {

@@ -24,6 +24,8 @@ export class StageBuild {
   readonly #arguments: BuildArguments;
   #image: StageImage;
   #commandSet = false;
+  /** The first step that was not cached. */
+  #missed: number | undefined;
   #number: number;
 
   constructor(context: StageContext, image: StageImage, buildArguments: BuildArguments, number: number) {
@@ -121,6 +123,12 @@ export class StageBuild {
     await this.#cachedOr(await step.describe(), (containerId) => step.run(containerId));
   }
 
+  /** What stands on a new image cannot have been built before. */
+  #reason(own: string): string {
+    const isOwn = this.#missed === undefined || this.#context.probe.isOff;
+    return isOwn ? own : `step ${this.#missed} before it was not cached`;
+  }
+
   /** Takes a step's image from the cache, or makes it. `isSilent`: no container is told of. */
   async #cachedOr(
     step: CacheStep,
@@ -150,7 +158,8 @@ export class StageBuild {
         this.#image = { ...this.#image, id: found.image, layers: record.layers, config: step.config, author };
         return;
       }
-    } else await emit({ type: 'miss', number, reason: found.reason });
+    } else await emit({ type: 'miss', number, reason: this.#reason(found.reason) });
+    this.#missed ??= number;
     const containerId = services.random.hex(64);
     if (!isSilent) await emit({ type: 'running', number, containerId });
     const before = this.#image;
