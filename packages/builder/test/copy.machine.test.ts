@@ -48,7 +48,7 @@ describe('COPY', () => {
     ['COPY <<one.txt <<"two.txt" /t/\n$HOME\none.txt\n$HOME\ntwo.txt', '. ./one.txt ./two.txt'],
     ['COPY ["a.txt", "/t/with space"]', '. ./with space'],
     ['RUN mkdir /real && ln -s /real /t\nCOPY a.txt /t/', '. ./a.txt'],
-    ['ARG N=a\nENV E=txt\nCOPY ${N}.$E /t/', '. ./a.txt'],
+    ['ARG N=a\nENV E=txt\nCOPY $' + '{N}.$E /t/', '. ./a.txt'],
   ])('%s', async (instruction, expected) => {
     expect(await said(`FROM busybox\n${instruction}`, tree, { files })).toBe(expected);
   });
