@@ -2,7 +2,6 @@ import type {
   AttachOptions,
   ContainerConfig,
   ExecOptions,
-  LinuxResources,
   PodSandboxConfig,
   PodSandboxStatus,
   RuntimeService,
@@ -99,29 +98,4 @@ export interface ContainerMetrics {
     readonly operations: number;
   }[];
   readonly pids: { readonly current: number; readonly limit: number | undefined };
-}
-
-/** What `LinuxResources` has beyond CRI's: docker's block I/O and memory settings. */
-export interface ExtendedResources extends LinuxResources {
-  readonly memoryReservationBytes?: number | undefined;
-  readonly memorySwappiness?: number | undefined;
-  readonly oomKillDisable?: boolean | undefined;
-  readonly cpuRealtimePeriod?: number | undefined;
-  readonly cpuRealtimeRuntime?: number | undefined;
-  readonly blockIoWeight?: number | undefined; // 10 … 1000
-  readonly blockIoWeightDevices?: readonly BlockDeviceValue[] | undefined;
-  readonly throttle?:
-    | {
-        readonly readBps?: readonly BlockDeviceValue[] | undefined;
-        readonly writeBps?: readonly BlockDeviceValue[] | undefined;
-        readonly readIops?: readonly BlockDeviceValue[] | undefined;
-        readonly writeIops?: readonly BlockDeviceValue[] | undefined;
-      }
-    | undefined;
-}
-
-export interface BlockDeviceValue {
-  /** Host path of a block device. */
-  readonly path: string;
-  readonly value: number;
 }

@@ -1,5 +1,5 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
-import type { ExtendedResources } from './container-engine.ts';
+import type { ExtendedResources, LinuxResources } from './resources.ts';
 
 /**
  * The container runtime as its users see it, shaped like CRI v1 (k8s.io/cri-api): a sandbox is a
@@ -160,21 +160,6 @@ export interface Mount {
 export interface TmpfsMount {
   readonly containerPath: string;
   readonly options: readonly string[];
-}
-
-export interface LinuxResources {
-  readonly cpuPeriod?: number | undefined; // microseconds
-  readonly cpuQuota?: number | undefined; // microseconds per period; -1: none
-  readonly cpuShares?: number | undefined; // 2 … 262144
-  readonly memoryLimitBytes?: number | undefined;
-  readonly memorySwapLimitBytes?: number | undefined;
-  readonly oomScoreAdj?: number | undefined;
-  readonly cpusetCpus?: string | undefined;
-  readonly cpusetMems?: string | undefined;
-  readonly pidsLimit?: number | undefined;
-  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: number }[] | undefined;
-  /** cgroup v2 keys as they are. */
-  readonly unified?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface SecurityContext {

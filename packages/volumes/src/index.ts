@@ -3,6 +3,7 @@ export type { MountRequestOfContainer } from './container-mounts.ts';
 export * from './downward-api.ts';
 export * from './host-path.ts';
 export * from './mounted-volumes.ts';
+export { type NamedVolumesOptions, openNamedVolumes } from './named/local-volumes.ts';
 export * from './named-volumes.ts';
 export * from './objects.ts';
 export * from './ownership.ts';

@@ -1,5 +1,3 @@
-export { type NamedVolumesOptions, openNamedVolumes } from './named/local-volumes.ts';
-
 /** Docker's volumes of the local driver: folders by name, or file systems mounted while somebody uses them. */
 export interface NamedVolumes extends AsyncDisposable {
   /** Makes a volume; one of the same name is given back as it is, as dockerd does. Throws `invalid`, `notFound` (driver). */
