@@ -4,6 +4,8 @@ import type { Logger } from '@wherry/base';
 import type { JsonObject } from '@wherry/docker';
 import type { ApiVersion } from './api-version.ts';
 import { type BodyOptions, readJsonBody } from './body.ts';
+import { drained } from './drained.ts';
+import { encodeJson } from './encode-json.ts';
 import type { HijackableSocket } from './hijackable-requests.ts';
 import { JsonLines } from './json-lines.ts';
 import type { Query } from './query.ts';
@@ -121,37 +123,4 @@ export async function primed<T>(source: AsyncIterable<T>): Promise<AsyncIterable
       await iterator.return?.();
     }
   })();
-}
-
-/** As Go writes it in dockerd: `undefined` members are left out, bigints are numbers, `<` and `&` stay. */
-export function encodeJson(value: unknown): string {
-  return hasBigint(value) ? encodeExactly(value) : JSON.stringify(value);
-}
-
-function hasBigint(value: unknown): boolean {
-  if (typeof value === 'bigint') return true;
-  if (typeof value !== 'object' || value === null) return false;
-  return Object.values(value).some(hasBigint);
-}
-
-function encodeExactly(value: unknown): string {
-  if (typeof value === 'bigint') return value.toString();
-  if (Array.isArray(value)) return `[${value.map((item) => encodeExactly(item ?? null)).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const members = Object.entries(value).filter(([, member]) => member !== undefined);
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${encodeExactly(member)}`).join(',')}}`;
-}
-
-/** Resolves when a writable takes more, or is closed. */
-export async function drained(writable: NodeJS.WritableStream & { readonly destroyed?: boolean }): Promise<void> {
-  if (writable.destroyed === true) return;
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      writable.off('drain', done);
-      writable.off('close', done);
-      resolve();
-    };
-    writable.on('drain', done);
-    writable.on('close', done);
-  });
 }

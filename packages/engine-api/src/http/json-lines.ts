@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { messageOf } from '@wherry/base';
-import { drained, encodeJson } from './exchange.ts';
+import { drained } from './drained.ts';
+import { encodeJson } from './encode-json.ts';
 
 /** An answer of JSON values, one a line. The first one sends the headers (200), so a failure before it has its status. */
 export class JsonLines {

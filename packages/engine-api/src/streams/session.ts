@@ -2,7 +2,7 @@ import type { Duplex, Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { AttachedStreams } from '@wherry/docker';
 import { hangUp } from '@wherry/http';
-import { drained } from '../http/exchange.ts';
+import { drained } from '../http/drained.ts';
 import { type FrameStream, frameHeader } from './frames.ts';
 
 export interface SessionOptions {

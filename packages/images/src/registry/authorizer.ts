@@ -1,5 +1,6 @@
 import { WherryError } from '@wherry/base';
 import type { RegistryAuth } from '@wherry/runtime';
+import { parseChallenge } from './challenge.ts';
 import type { Dialect } from './registry-failure.ts';
 import { type Connections, isLoopback, readBody, verbOf } from './request.ts';
 
@@ -164,21 +165,4 @@ function parseToken(body: Buffer): { token?: unknown; access_token?: unknown; re
 function basicHeader(auth: RegistryAuth | undefined): string | undefined {
   if (!auth || !('username' in auth)) return undefined;
   return `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
-}
-
-interface Challenge {
-  readonly scheme: string;
-  readonly parameters: ReadonlyMap<string, string>;
-}
-
-/** The first challenge of a `WWW-Authenticate` (RFC 9110, 11.6.1). */
-export function parseChallenge(header: string): Challenge | undefined {
-  const scheme = /^\s*([A-Za-z]+)(?:\s+|$)/.exec(header);
-  if (!scheme || header.length > 8192) return undefined;
-  const parameters = new Map<string, string>();
-  const pattern = /([A-Za-z0-9_-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/g;
-  for (const [, name, quoted, plain] of header.slice(scheme[0].length).matchAll(pattern)) {
-    parameters.set(name!.toLowerCase(), quoted === undefined ? plain! : quoted.replace(/\\(.)/g, '$1'));
-  }
-  return { scheme: scheme[1]!.toLowerCase(), parameters };
 }

@@ -1,6 +1,6 @@
 import { type ErrorCode, WherryError } from '@wherry/base';
 import { familiarReference, familiarRepository, type Reference } from '@wherry/oci';
-import { parseChallenge } from './authorizer.ts';
+import { parseChallenge } from './challenge.ts';
 import { type RegistryResponse, readBody, verbOf } from './request.ts';
 
 /** Whose words errors have: those of dockerd to its clients, those of containerd to the kubelet's. */
