@@ -7,12 +7,17 @@ export interface LogStyle {
   readonly timestamps?: boolean | undefined;
   /** Stands at the beginning of each line, after the time (docker's `details`). */
   readonly details?: string | undefined;
+  /**
+   * Lines of a stream that follow each other share a frame: a client copies frames one by one, and many small ones are
+   * most of its work. Whoever follows a log may take a frame for a line.
+   */
+  readonly joined?: boolean | undefined;
 }
 
 /** `[stream,0,0,0,len32]` before a content, as the Docker Engine API multiplexes two streams. */
 const frameHeader = 8;
 
-/** A log in docker's frames, one for each line, many of them in a buffer. Takes the batches' memory over. */
+/** A log in docker's frames, one for each line unless they are joined, many of them in a buffer. Takes the batches' memory over. */
 export async function* framedLog(
   batches: AsyncIterable<LogBatch>,
   style: LogStyle = {},
@@ -32,16 +37,22 @@ export async function* plainLog(
 
 function writer(style: LogStyle, header: 0 | 8): (batch: LogBatch) => Buffer {
   const details = Buffer.from(style.details ?? '');
-  const timestamps = style.timestamps === true;
-  return (batch) =>
-    compact(details.length === 0 ? batch : withRoom(batch, details.length), header, timestamps, details);
+  const layout = { header, details, timestamps: style.timestamps === true, joined: style.joined === true };
+  return (batch) => compact(details.length === 0 ? batch : withRoom(batch, details.length), layout);
+}
+
+interface Layout {
+  readonly header: 0 | 8;
+  readonly timestamps: boolean;
+  readonly details: Buffer;
+  readonly joined: boolean;
 }
 
 /**
  * Moves the entries of a batch towards its beginning, each behind its frame header, time and details. It never
  * overtakes itself: a frame header is shorter than the stream and tag that follow the time in the file.
  */
-function compact({ data, count, index }: LogBatch, header: 0 | 8, timestamps: boolean, details: Buffer): Buffer {
+function compact({ data, count, index }: LogBatch, { header, timestamps, details, joined }: Layout): Buffer {
   let out = 0;
   let frame = 0;
   let before = 0;
@@ -51,7 +62,7 @@ function compact({ data, count, index }: LogBatch, header: 0 | 8, timestamps: bo
     const end = index[at + 2]!;
     const continues = (marks & logMarks.continues) !== 0;
     // Pieces of a line that follow each other are one frame, as docker has them.
-    if (!continues || at === 0 || ((marks ^ before) & logMarks.stderr) !== 0) {
+    if ((!continues && !joined) || at === 0 || ((marks ^ before) & logMarks.stderr) !== 0) {
       frame = out;
       out += header;
     }

@@ -46,6 +46,16 @@ describe('a log', () => {
     ),
   );
 
+  it('has successive lines of a stream in one frame when they are joined', async () => {
+    expect(await frames({}, { joined: true })).toEqual([
+      [1, 'one\n'],
+      [2, 'two\n'],
+      [1, 'three\n\n'],
+    ]);
+    const [, , last] = await frames({}, { joined: true, timestamps: true });
+    expect(last?.[1]).toMatch(/^\S+Z three\n\S+Z \n$/);
+  });
+
   it('is given in frames, one for each line', async () => {
     expect(await frames()).toEqual([
       [1, 'one\n'],

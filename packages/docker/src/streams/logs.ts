@@ -43,6 +43,10 @@ export function containerLogs(
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
     .join(',');
-  const style = { timestamps: request.timestamps, ...(request.details ? { details: `${details} ` } : {}) };
+  const style = {
+    timestamps: request.timestamps,
+    joined: !request.follow,
+    ...(request.details ? { details: `${details} ` } : {}),
+  };
   return { tty: config.Tty, output: config.Tty ? plainLog(batches, style) : framedLog(batches, style) };
 }
