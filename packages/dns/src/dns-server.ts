@@ -132,7 +132,14 @@ function resolve(
 }
 
 /** Nobody could be asked. */
-const unknown: Reply = { rcode: 'SERVFAIL', authoritative: false, answers: [], authorities: [], additionals: [] };
+const unknown: Reply = {
+  rcode: 'SERVFAIL',
+  authoritative: false,
+  unanswered: true,
+  answers: [],
+  authorities: [],
+  additionals: [],
+};
 
 async function forwarded(forwarder: Forwarder, name: string, type: string, log: Logger): Promise<Reply> {
   try {

@@ -53,7 +53,7 @@ function bare(id: number, query: Buffer, rcode: Rcode): Buffer {
   response.writeUInt16BE(id, 0);
   // Response, the query's opcode and "recursion desired".
   response.writeUInt8(0x80 | (query.readUInt8(2) & 0x79), 2);
-  response.writeUInt8(0x80 | rcodes[rcode], 3);
+  response.writeUInt8(rcodes[rcode], 3);
   return response;
 }
 
@@ -61,6 +61,8 @@ function bare(id: number, query: Buffer, rcode: Rcode): Buffer {
 export interface Reply {
   readonly rcode: Rcode;
   readonly authoritative: boolean;
+  /** Nobody could be asked: recursion was not available. */
+  readonly unanswered?: boolean | undefined;
   readonly answers: readonly Answer[];
   readonly authorities: readonly Answer[];
   readonly additionals: readonly Answer[];
@@ -82,7 +84,7 @@ export const optRecord: Answer = {
 export function encodeReply(query: ParsedQuery & { kind: 'query' }, reply: Reply, limit: number): Buffer {
   const flags =
     rcodes[reply.rcode] |
-    packet.RECURSION_AVAILABLE |
+    (reply.unanswered ? 0 : packet.RECURSION_AVAILABLE) |
     (reply.authoritative ? packet.AUTHORITATIVE_ANSWER : 0) |
     (query.recursion ? packet.RECURSION_DESIRED : 0);
   const make = (parts: Partial<Reply>, more = 0): Buffer => {

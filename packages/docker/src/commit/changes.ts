@@ -5,8 +5,11 @@ import type { ContainerConfig, HealthConfig } from '../config/types.ts';
 
 /** Instructions that `docker commit -c` and `docker import -c` take. */
 const allowed = new Set(
-  'CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD SHELL STOPSIGNAL USER VOLUME WORKDIR'.split(' '),
+  'CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR'.split(' '),
 );
+
+/** Those that may stand alone: they take a command back. */
+const emptyAllowed = new Set(['CMD', 'ENTRYPOINT']);
 
 /** Applies Dockerfile instructions to a config, one a line. Throws dockerd's words. */
 export function applyChanges(config: ContainerConfig, changes: readonly string[]): ContainerConfig {
@@ -17,8 +20,10 @@ export function applyChanges(config: ContainerConfig, changes: readonly string[]
     const [, word = '', rest = ''] = /^(\S+)\s*([\s\S]*)$/.exec(text) ?? [];
     const name = word.toUpperCase();
     if (!allowed.has(name)) throw new WherryError('invalid', `${word} is not a valid change command`);
-    if (rest === '')
-      throw new WherryError('invalid', `dockerfile parse error on line 1: ${name} requires at least one argument`);
+    if (rest === '' && !emptyAllowed.has(name)) {
+      const count = name === 'WORKDIR' || name === 'USER' ? 'exactly one argument' : 'at least one argument';
+      throw new WherryError('invalid', `${name} requires ${count}`);
+    }
     apply(next, name, rest);
   }
   return next;
@@ -41,7 +46,7 @@ function apply(config: ContainerConfig, name: string, rest: string): void {
       return;
     case 'EXPOSE':
       for (const port of rest.split(/\s+/))
-        config.ExposedPorts = { ...config.ExposedPorts, [portKey(parsePort(port))]: {} };
+        config.ExposedPorts = { ...config.ExposedPorts, [portKey(exposedPort(port))]: {} };
       return;
     case 'VOLUME':
       for (const path of listOf(rest) ?? wordsOf(rest)) config.Volumes = { ...config.Volumes, [path]: {} };
@@ -56,17 +61,19 @@ function apply(config: ContainerConfig, name: string, rest: string): void {
       parseSignal(rest);
       config.StopSignal = rest;
       return;
-    case 'SHELL': {
-      const shell = listOf(rest);
-      if (shell === undefined) throw new WherryError('invalid', 'SHELL requires the arguments to be in JSON form');
-      config.Shell = shell;
-      return;
-    }
     case 'ONBUILD':
       config.OnBuild = [...(config.OnBuild ?? []), rest];
       return;
     default:
       config.Healthcheck = healthOf(rest);
+  }
+}
+
+function exposedPort(text: string): ReturnType<typeof parsePort> {
+  try {
+    return parsePort(text);
+  } catch (error) {
+    throw new WherryError('invalid', `Invalid containerPort: ${text}`, { cause: error });
   }
 }
 
@@ -81,7 +88,8 @@ function listOf(text: string): string[] | undefined {
   }
 }
 
-function commandOf(config: ContainerConfig, text: string): string[] {
+function commandOf(config: ContainerConfig, text: string): string[] | null {
+  if (text === '') return null;
   return listOf(text) ?? [...(config.Shell ?? ['/bin/sh', '-c']), text];
 }
 
@@ -100,8 +108,7 @@ function pairsOf(text: string, name: string): [string, string][] {
   const words = wordsOf(text);
   if (!(words[0] ?? '').includes('=')) {
     const [, key = '', value] = /^(\S+)\s+([\s\S]*)$/.exec(text) ?? [];
-    if (value === undefined)
-      throw new WherryError('invalid', `dockerfile parse error on line 1: ${name} must have two arguments`);
+    if (value === undefined) throw new WherryError('invalid', `${name} must have two arguments`);
     return [[key, value]];
   }
   return words.map((word) => {
@@ -139,7 +146,7 @@ function healthOf(text: string): HealthConfig {
   const [, kind = '', command = ''] = /^(\S+)\s*([\s\S]*)$/.exec(rest) ?? [];
   if (kind.toUpperCase() === 'NONE') return { Test: ['NONE'] };
   if (kind.toUpperCase() !== 'CMD')
-    throw new WherryError('invalid', `Unknown type ${JSON.stringify(kind)} in HEALTHCHECK (try CMD)`);
+    throw new WherryError('invalid', `Unknown type ${JSON.stringify(kind.toUpperCase())} in HEALTHCHECK (try CMD)`);
   const list = listOf(command);
   return { Test: list === undefined ? ['CMD-SHELL', command] : ['CMD', ...list], ...health };
 }

@@ -80,8 +80,19 @@ function checkPlatform(host: HostConfig, abilities: Abilities): string[] {
     if (!isAbsolute(destination)) refuse(`invalid mount path: '${destination}' mount path must be absolute`);
     if (/^\/+$/.test(destination)) refuse("invalid specification: destination can't be '/'");
   }
+  for (const options of Object.values(host.Tmpfs ?? {})) checkTmpfsOptions(options);
+  if (host.NetworkMode === 'host' && Object.keys(host.PortBindings).length > 0)
+    warnings.push('Published ports are discarded when using host network mode');
   if ((host.DeviceRequests ?? []).length > 0) refuse('could not select device driver "" with capabilities: [[gpu]]');
   return warnings;
+}
+
+const tmpfsOption =
+  /^(?:(?:size|mode|uid|gid|nr_inodes|nr_blocks|mpol)=.*|(?:no)?(?:exec|suid|dev|atime|diratime|relatime|strictatime|mand|iversion)|r[ow]|r?bind|a?sync|dirsync|remount|defaults|r?(?:shared|slave|private|unbindable))$/;
+
+function checkTmpfsOptions(text: string): void {
+  const unknown = text.split(',').find((option) => option !== '' && !tmpfsOption.test(option));
+  if (unknown !== undefined) refuse(`invalid tmpfs option ${JSON.stringify(unknown)}`);
 }
 
 function refuse(text: string): never {

@@ -1,7 +1,8 @@
 import { mkdir, stat } from 'node:fs/promises';
-import { WherryError } from '@wherry/base';
+import { messageOf, WherryError } from '@wherry/base';
 import { mountPointOf, parseBind, parseVolumesFrom, tmpfsPoints } from '../config/mount-specs.ts';
 import type { ContainerConfig, HostConfig, MountPoint } from '../config/types.ts';
+import type { Container } from './container.ts';
 import type { DockerContext } from './context.ts';
 
 /** All mount points of a new container, in dockerd's order: later ones take the place of `--volumes-from`. */
@@ -9,7 +10,7 @@ export function plannedMounts(context: DockerContext, config: ContainerConfig, h
   const points = new Map<string, MountPoint>();
   for (const entry of host.VolumesFrom ?? []) {
     const { container, mode } = parseVolumesFrom(entry);
-    for (const point of context.registry.find(container).record.mounts) {
+    for (const point of sourceOf(context, container).record.mounts) {
       const readOnly = mode.split(',').includes('ro') || !point.RW;
       const mounted = { ...point, RW: !readOnly, Mode: readOnly ? 'ro' : point.Mode };
       points.set(point.Destination, { ...mounted, made: { ...point.made, anonymous: false, noCopy: true } });
@@ -33,6 +34,15 @@ export function plannedMounts(context: DockerContext, config: ContainerConfig, h
     if (!points.has(point.Destination) && !taken.has(point.Destination)) points.set(point.Destination, point);
   }
   return [...points.values()];
+}
+
+/** A container that is named wrongly makes the request wrong: clients would pull the image where it is not found. */
+function sourceOf({ registry }: DockerContext, reference: string): Container {
+  try {
+    return registry.find(reference);
+  } catch (error) {
+    throw new WherryError('invalid', messageOf(error), { cause: error });
+  }
 }
 
 /** Makes and holds the volumes of a new container. Undone by `releaseVolumes`. */

@@ -36,16 +36,21 @@ export function plannedEndpoints(
     );
   endpoints[first] = { ...own, MacAddress: own.MacAddress || mac };
   for (const [network, settings] of Object.entries(asked)) endpoints[network] ??= settings;
-  for (const [network, settings] of Object.entries(endpoints)) checkEndpoint(network, settings);
+  for (const [network, settings] of Object.entries(endpoints))
+    inNetwork(network, () => checkEndpoint(network, settings));
   return endpoints;
 }
 
 /** What can be said of an endpoint without its network. */
 export function checkEndpoint(network: string, settings: EndpointSettings): void {
   const wrong: string[] = [];
+  const refusal = 'is supported only when connecting to networks with user configured subnets';
   const { IPv4Address: v4 = '', IPv6Address: v6 = '', LinkLocalIPs: local = [] } = settings.IPAMConfig ?? {};
   if (!isUserDefined(network) && (v4 !== '' || v6 !== '' || local.length > 0))
-    throw new WherryError('invalid', 'user specified IP address is supported on user defined networks only');
+    wrong.push(
+      'user specified IP address is supported on user defined networks only',
+      `user specified IP address ${refusal}`,
+    );
   if (!isUserDefined(network) && network !== 'bridge' && (settings.Aliases ?? []).length > 0)
     throw new WherryError('invalid', 'network-scoped alias is supported only for containers in user defined networks');
   if (v4 !== '' && isIP(v4) !== 4) wrong.push(`invalid IPv4 address: ${v4}`);
@@ -53,9 +58,24 @@ export function checkEndpoint(network: string, settings: EndpointSettings): void
   for (const address of local) if (isIP(address) === 0) wrong.push(`invalid link-local IP address: ${address}`);
   if (settings.MacAddress !== '' && !/^[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}$/i.test(settings.MacAddress))
     wrong.push(`invalid MAC address: ${settings.MacAddress}`);
-  if (wrong.length > 0)
-    throw new WherryError(
-      'invalid',
-      `invalid config for network ${network}: invalid endpoint settings:\n${wrong.join('\n')}`,
-    );
+  if (wrong.length > 0) throw new WherryError('invalid', `invalid endpoint settings:\n${problemLines(wrong)}`);
+}
+
+/** One problem in a line of its own, several as a list. */
+function problemLines(problems: readonly string[]): string {
+  return problems.length === 1 ? problems[0]! : problems.map((problem) => `* ${problem}`).join('\n');
+}
+
+/** Whatever a container's endpoint is refused for when it is created or started is told with the network's name. */
+function inNetwork<T>(network: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw namingNetwork(network, error);
+  }
+}
+
+export function namingNetwork(network: string, error: unknown): unknown {
+  if (!(error instanceof WherryError) || !error.message.startsWith('invalid endpoint settings:')) return error;
+  return new WherryError('invalid', `invalid config for network ${network}: ${error.message}`, { cause: error });
 }

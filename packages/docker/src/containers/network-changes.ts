@@ -22,6 +22,11 @@ export class NetworkChanges {
     const network = this.#find(reference);
     const settings = decodeEndpoint(new BodyReader(body, 'EndpointSettings'));
     checkEndpoint(network.name, settings);
+    if (network.predefined && (settings.Aliases ?? []).length > 0)
+      throw new WherryError(
+        'invalid',
+        'invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks',
+      );
     await container.lock.run(async () => {
       const { host, endpoints } = container.record;
       if (container.phase === 'removing' || container.phase === 'dead')
@@ -34,7 +39,12 @@ export class NetworkChanges {
       if (host.NetworkMode === 'host' || network.driver === 'host')
         throw new WherryError(
           'forbidden',
-          'container cannot be connected to host network or disconnected from it while it uses it',
+          'container cannot be disconnected from host network or connected to host network',
+        );
+      if (network.driver === 'null' && Object.keys(endpoints).some((name) => name !== network.name))
+        throw new WherryError(
+          'forbidden',
+          'container cannot be connected to multiple networks with one of the networks in private (none) mode',
         );
       if (Object.hasOwn(endpoints, network.name) && (container.alive || endpoints[network.name] === undefined))
         throw new WherryError(
@@ -59,7 +69,7 @@ export class NetworkChanges {
     const network = this.#find(reference);
     await container.lock.run(async () => {
       const { endpoints } = container.record;
-      if (network.driver === 'host')
+      if (network.driver === 'host' && Object.hasOwn(endpoints, network.name))
         throw new WherryError(
           'forbidden',
           'container cannot be disconnected from host network or connected to host network',
@@ -82,8 +92,7 @@ export class NetworkChanges {
     const left = this.#context.networks
       .endpointsOf(network.id)
       .find(({ containerId, containerName }) => containerId === endpoint || containerName === endpoint);
-    if (left === undefined)
-      throw new WherryError('notFound', `endpoint ${endpoint} not found in network ${network.name}`);
+    if (left === undefined) throw new WherryError('notFound', `endpoint ${endpoint} not found`);
     await this.#context.networks.disconnect(network.id, left.containerId);
   }
 

@@ -5,6 +5,7 @@ import { portRequests } from '../config/ports.ts';
 import type { EndpointSettings } from '../config/types.ts';
 import type { Container } from '../containers/container.ts';
 import type { DockerContext } from '../containers/context.ts';
+import { namingNetwork } from '../containers/create-networks.ts';
 import { type NetworkFacts, parseResolvConf, writeNetworkFiles } from '../mapping/network-files.ts';
 import { addressOn, checkDefaultLinks, linksOf } from './links.ts';
 
@@ -25,7 +26,9 @@ export class Connections {
       const network = networks.find(name);
       if (network === undefined) throw new WherryError('notFound', `network ${name} not found`);
       if (network.driver === 'null' || network.driver === 'host') continue;
-      await this.connect(container, network, settings, netns);
+      await this.connect(container, network, settings, netns).catch((error: unknown) => {
+        throw namingNetwork(name, error);
+      });
       connected.push(network);
     }
     await Promise.all([

@@ -17,7 +17,9 @@ export function linksOf(context: DockerContext, links: readonly string[] | null)
       const target = context.registry.find(name);
       return { target, alias: (alias ?? name).split('/').at(-1) ?? name };
     } catch (error) {
-      throw new WherryError('invalid', `could not get container for ${name}`, { cause: error });
+      throw new WherryError('invalid', `could not get container for ${name}: No such container: ${name}`, {
+        cause: error,
+      });
     }
   });
 }

@@ -48,7 +48,8 @@ async function openMount(context: DockerContext, { id }: ContainerRecord, point:
 async function beneath(folder: string, subpath: string): Promise<string> {
   const root = await realpath(folder);
   const path = await realpath(join(root, subpath)).catch((error: unknown) => {
-    throw new WherryError('invalid', `cannot access path ${join(folder, subpath)}: no such file or directory`, {
+    const wanted = join(folder, subpath);
+    throw new WherryError('invalid', `cannot access path ${wanted}: lstat ${wanted}: no such file or directory`, {
       cause: error,
     });
   });

@@ -88,7 +88,7 @@ export function resolvConf(host: HostConfig, facts: NetworkFacts): string {
     ...servers.map((server) => `nameserver ${server}\n`),
     ...(searches.length === 0 ? [] : [`search ${searches.join(' ')}\n`]),
     ...(options.length === 0 ? [] : [`options ${options.join(' ')}\n`]),
-    "\n# Based on host file: '/etc/resolv.conf' (legacy)\n",
+    `\n# Based on host file: '/etc/resolv.conf'${facts.hostNetwork ? '' : ' (legacy)'}\n`,
     `# Overrides: [${overrides.join(' ')}]\n`,
     ...(ndots ? [`# Option ndots from: ${given(host.DnsOptions) === undefined ? 'host' : 'override'}\n`] : []),
   ].join('');

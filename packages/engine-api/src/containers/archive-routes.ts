@@ -52,7 +52,7 @@ const statHeader = 'X-Docker-Container-Path-Stat';
 
 function pathOf({ query }: Exchange): string {
   const path = query.text('path');
-  if (path === '') throw new WherryError('invalid', 'bad parameter: path cannot be empty');
+  if (path === '') throw new WherryError('invalid', 'bad parameter: pathcannot be empty');
   return path;
 }
 

@@ -18,6 +18,9 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
   const reference = repository === '' ? undefined : joinName(repository, query.text('tag'));
   const config = configOfChanges(query.all('changes'));
   const platform = exchange.speaks(32) ? parsePlatform(query.text('platform')) : undefined;
+  if (platform !== undefined && platform.os !== 'linux') {
+    throw new WherryError('invalid', 'operating system is not supported');
+  }
   const tar = source === '-' ? exchange.body : await fetchContent(source, exchange.signal);
   const lines = exchange.lines('\r\n');
   if (source !== '-') lines.write({ status: `Downloading from ${source}` });

@@ -31,5 +31,5 @@ function fromJson(text: string): Platform {
 }
 
 function invalid(text: string): WherryError {
-  return new WherryError('invalid', `${JSON.stringify(text)}: invalid platform`);
+  return new WherryError('invalid', `${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`);
 }

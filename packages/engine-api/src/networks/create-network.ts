@@ -8,8 +8,9 @@ import { notSwarmManager } from '../swarm/routes.ts';
 export function networkToCreate(body: JsonObject): CreateNetwork {
   const fields = new BodyFields(body, 'NetworkCreateRequest');
   const driver = fields.text('Driver');
-  if (driver === 'overlay' || fields.text('Scope') === 'swarm') {
-    throw new WherryError('forbidden', notSwarmManager);
+  if (driver === 'overlay') throw new WherryError('forbidden', notSwarmManager);
+  if (fields.text('Scope') === 'swarm') {
+    throw new WherryError('forbidden', 'cannot create a swarm scoped network when swarm is not active');
   }
   const configFrom = fields.object('ConfigFrom', 'network.ConfigReference')?.text('Network') ?? '';
   if (fields.flag('ConfigOnly') || configFrom !== '') {

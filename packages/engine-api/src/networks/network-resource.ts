@@ -40,8 +40,12 @@ export function networkResource(
   };
 }
 
-function ipamOf({ ipam, predefined }: NetworkRecord): Members {
-  const pools = ipam.pools.map(({ subnet, ipRange, gateway, auxiliaryAddresses }) => ({
+function ipamOf({ ipam, predefined, chosen = [] }: NetworkRecord): Members {
+  // What the user gave comes before what was chosen for the other family.
+  const isChosen = (subnet: string): boolean => chosen.includes(subnet.includes(':') ? 6 : 4);
+  const given = ipam.pools.filter(({ subnet }) => !isChosen(subnet));
+  const ordered = [...given, ...ipam.pools.filter(({ subnet }) => isChosen(subnet))];
+  const pools = ordered.map(({ subnet, ipRange, gateway, auxiliaryAddresses }) => ({
     Subnet: subnet,
     IPRange: ipRange || undefined,
     Gateway: gateway || undefined,

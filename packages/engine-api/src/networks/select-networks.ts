@@ -12,7 +12,7 @@ export function selectNetworks(
   isUsed: (network: NetworkRecord) => boolean,
 ): readonly NetworkRecord[] {
   checkFilters(filters, known);
-  const dangling = booleanFilter(filters, 'dangling');
+  const dangling = danglingOf(filters);
   const types = filters.get('type') ?? [];
   for (const type of types) {
     if (type !== 'custom' && type !== 'builtin') throw new WherryError('invalid', `invalid filter: 'type'='${type}'`);
@@ -27,4 +27,14 @@ export function selectNetworks(
       (types.length === 0 || types.includes(network.predefined ? 'builtin' : 'custom')) &&
       (dangling === undefined || (!network.predefined && isUsed(network) !== dangling)),
   );
+}
+
+/** `dangling`, whose other values are refused in words of their own. */
+function danglingOf(filters: Filters): boolean | undefined {
+  const values = filters.get('dangling') ?? [];
+  if (values.length === 1 && !/^(?:0|1|true|false)$/.test(values[0]!)) {
+    const choice = 'must be "true" (or "1"), or "false" (or "0")';
+    throw new WherryError('invalid', `invalid value for filter 'dangling', ${choice}`);
+  }
+  return booleanFilter(filters, 'dangling');
 }

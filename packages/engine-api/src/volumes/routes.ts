@@ -1,4 +1,5 @@
 import { codeOf, WherryError } from '@wherry/base';
+import type { Filters } from '@wherry/docker';
 import type { VolumeRecord } from '@wherry/volumes';
 import { BodyFields } from '../http/body-fields.ts';
 import type { Exchange } from '../http/exchange.ts';
@@ -122,16 +123,28 @@ async function create(options: EngineApiOptions, exchange: Exchange): Promise<vo
   exchange.send(201, volumeResource(volume));
 }
 
+/** Other values of `all` are refused in words of their own. */
+function allOf(filters: Filters): boolean {
+  const values = filters.get('all') ?? [];
+  if (values.length === 1 && !/^(?:1|0|t|f|T|F|true|false|TRUE|FALSE|True|False)$/.test(values[0]!)) {
+    const why = `strconv.ParseBool: parsing ${JSON.stringify(values[0])}: invalid syntax`;
+    throw new WherryError('invalid', `invalid filter 'all': ${why}`);
+  }
+  return booleanFilter(filters, 'all') ?? false;
+}
+
 async function prune(options: EngineApiOptions, exchange: Exchange): Promise<void> {
   const { volumes, events } = options;
   const filters = exchange.query.filters();
   checkFilters(filters, ['label', 'label!', 'all']);
   // Before 1.42 those with names went, too.
-  const all = exchange.speaks(42) ? (booleanFilter(filters, 'all') ?? false) : true;
+  const all = exchange.speaks(42) ? allOf(filters) : true;
   const deleted: string[] = [];
   let reclaimed = 0;
   for (const volume of volumes.list()) {
     if (!all && !volume.anonymous && !Object.hasOwn(volume.labels, anonymousLabel)) continue;
+    // What is mounted from elsewhere stays, as with dockerd.
+    if (Object.keys(volume.options).length > 0) continue;
     if (volumes.users(volume.name).length > 0 || !matchesPruneLabels(labelsOf(volume), filters)) continue;
     const size = (await volumes.size(volume.name)) ?? 0;
     try {

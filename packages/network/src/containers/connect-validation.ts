@@ -36,10 +36,7 @@ export function checkConnect(record: NetworkRecord, request: ConnectRequest, add
   }
   if (aliases.length > mostAliases) problems.push(`more than ${mostAliases} aliases`);
   if (problems.length > 0) {
-    throw new WherryError(
-      'invalid',
-      `invalid config for network ${record.name}: invalid endpoint settings:\n${problems.join('\n')}`,
-    );
+    throw new WherryError('invalid', `invalid endpoint settings:\n${problemLines(problems)}`);
   }
   if (mac !== undefined && !/^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(mac)) {
     throw new WherryError('invalid', `invalid MAC address: ${mac}`);
@@ -47,6 +44,11 @@ export function checkConnect(record: NetworkRecord, request: ConnectRequest, add
   if (interfaceName !== undefined && !/^[^\s/:]{1,15}$/.test(interfaceName)) {
     throw new WherryError('invalid', `invalid interface name: ${interfaceName}`);
   }
+}
+
+/** One problem in a line of its own, several as a list. */
+function problemLines(problems: readonly string[]): string {
+  return problems.length === 1 ? problems[0]! : problems.map((problem) => `* ${problem}`).join('\n');
 }
 
 function isAddress(text: string, length: 4 | 16): boolean {

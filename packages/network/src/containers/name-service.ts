@@ -67,7 +67,9 @@ export function namesOf(view: NamesView): NameSource {
   return {
     authoritative: false,
     resolve(name, type) {
-      if (name.endsWith('.arpa')) return reverse(view.networks(), name, type);
+      if (type === 'PTR') return reverse(view.networks(), name);
+      // Whatever else is asked of a name goes to the servers beyond.
+      if (type !== 'A' && type !== 'AAAA' && type !== 'MX') return undefined;
       const endpoints = find(name);
       if (endpoints.length === 0) return undefined;
       const addresses = endpoints.flatMap(({ ipv4, ipv6 }) => {
@@ -81,13 +83,12 @@ export function namesOf(view: NamesView): NameSource {
   };
 }
 
-function reverse(networks: readonly LiveNetwork[], name: string, type: string): NameResolution | undefined {
+function reverse(networks: readonly LiveNetwork[], name: string): NameResolution | undefined {
   const address = addressOfReverse(name);
   if (address === undefined) return undefined;
   for (const network of networks) {
     const found = network.at(address);
     if (found === undefined) continue;
-    if (type !== 'PTR') return { kind: 'noData' };
     return {
       kind: 'records',
       answers: [{ type: 'PTR', name, ttl, data: `${found.containerName}.${network.record.name}` }],

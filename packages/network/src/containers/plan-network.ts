@@ -27,10 +27,7 @@ const predefinedNames = ['bridge', 'host', 'none', 'default'];
 export function planNetwork(request: CreateNetwork, around: Surroundings): NetworkRecord {
   const { name } = request;
   if (typeof name !== 'string' || name.trim() === '' || name.length > longestName) {
-    throw new WherryError(
-      'invalid',
-      name.trim() === '' ? 'invalid name: name is empty' : 'invalid name: name is too long',
-    );
+    throw new WherryError('invalid', name.trim() === '' ? 'invalid name: ' : 'invalid name: name is too long');
   }
   // dockerd's text ends with a blank.
   if (predefinedNames.includes(name)) {
@@ -45,6 +42,9 @@ export function planNetwork(request: CreateNetwork, around: Surroundings): Netwo
   const given = (ipam?.pools ?? []).map(withoutBlanks);
   checkPools(given, enableIPv6);
   checkIpamDriver(ipam?.driver);
+  if (request.ingress === true) {
+    throw new WherryError('forbidden', 'Ingress network can only be global scope network');
+  }
   const options = readDriverOptions(request.options ?? {});
   if (driver !== 'bridge') checkParent(driver, options);
   const id = request.id ?? around.random.hex(64);
@@ -85,6 +85,7 @@ function driverOf(driver: string | undefined): 'bridge' | 'macvlan' | 'ipvlan' {
 
 function checkIpamDriver(driver: string | undefined): void {
   if (driver === undefined || driver === '' || driver === 'default') return;
+  if (driver === 'null') throw new WherryError('invalid', 'ipv4 pool is empty');
   throw new WherryError('notFound', `plugin ${JSON.stringify(driver)} not found`);
 }
 

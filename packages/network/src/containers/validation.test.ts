@@ -164,7 +164,7 @@ describe('a connection that is asked for', () => {
       { containerId: 'c', containerName: 'c', ...request },
       { chosen4, chosen6: true, contains: (address) => address.startsWith('10.') },
     );
-  const settings = 'invalid config for network n1: invalid endpoint settings:\n';
+  const settings = 'invalid endpoint settings:\n';
   test.each<[string, Partial<ConnectRequest>, string]>([
     [
       'no address',
