@@ -2,6 +2,7 @@ import { buildRoutes } from './build/routes.ts';
 import { containerRoutes } from './containers/routes.ts';
 import { eventRoutes } from './events/routes.ts';
 import type { Route } from './http/router.ts';
+import { distributionRoutes } from './images/distribution-routes.ts';
 import { imageRoutes } from './images/routes.ts';
 import { networkRoutes } from './networks/routes.ts';
 import type { EngineApiOptions } from './options.ts';
@@ -23,6 +24,7 @@ export async function routesOf(
     ...absentRoutes(),
     ...containerRoutes(options),
     ...imageRoutes(options),
+    ...distributionRoutes(options),
     ...networkRoutes(options),
     ...volumeRoutes(options),
     ...(await buildRoutes(options)),

@@ -1,4 +1,4 @@
-import type { Digest, ImageConfig, Platform } from '@wherry/oci';
+import type { Descriptor, Digest, ImageConfig, Platform } from '@wherry/oci';
 import type { PullOptions, RegistryAuth } from '@wherry/runtime';
 import type { ImageRecord, LayerRecord } from './metadata.ts';
 
@@ -33,6 +33,8 @@ export interface ImageLibrary {
   push(reference: string, options: PushOptions): Promise<readonly PushedTag[]>;
   /** All tags of a repository that a registry has, for `pull -a`. */
   remoteTags(repository: string, options?: PullOptions): Promise<readonly string[]>;
+  /** What a registry has under a name, and for which platforms (`docker manifest`). Errors in dockerd's words. */
+  remoteManifest(reference: string, options?: PullOptions): Promise<RemoteManifest>;
   /** Docker's search of a registry's index (v1 API). */
   search(
     term: string,
@@ -57,6 +59,11 @@ export interface ImageLibrary {
   layerSizes(): Promise<ReadonlyMap<Digest, number>>;
   /** Changes of images and names, as docker's image events: pull, push, tag, untag, delete, import, load, save, prune. */
   onEvent(listener: (event: ImageEvent) => void): Disposable;
+}
+
+export interface RemoteManifest {
+  readonly descriptor: Descriptor;
+  readonly platforms: readonly Platform[];
 }
 
 export interface ImageSummary {

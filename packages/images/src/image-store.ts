@@ -23,6 +23,7 @@ import type {
   PulledImage,
   PushedTag,
   PushOptions,
+  RemoteManifest,
   RemovedPart,
   RemoveImageOptions,
   SearchResult,
@@ -43,6 +44,7 @@ import { login } from './registry/login.ts';
 import { pull } from './registry/pull.ts';
 import { push } from './registry/push.ts';
 import type { Dialect } from './registry/registry-failure.ts';
+import { remoteManifest } from './registry/remote-manifest.ts';
 import { remoteTags } from './registry/remote-tags.ts';
 import { search } from './registry/search.ts';
 import type { Rootfs, RootfsSource } from './rootfs.ts';
@@ -322,6 +324,11 @@ class LocalImageStore implements ImageStore {
   async remoteTags(repository: string, options: PullOptions = {}): Promise<readonly string[]> {
     const signal = this.#signal(options.signal);
     return await remoteTags(this.#parts, parseReference(repository), { ...options, signal });
+  }
+
+  async remoteManifest(reference: string, options: PullOptions = {}): Promise<RemoteManifest> {
+    const signal = this.#signal(options.signal);
+    return await remoteManifest(this.#parts, parseReference(reference), { ...options, signal });
   }
 
   async search(term: string, options: Parameters<ImageLibrary['search']>[1] = {}): Promise<readonly SearchResult[]> {

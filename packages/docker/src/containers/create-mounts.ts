@@ -1,4 +1,5 @@
 import { mkdir, stat } from 'node:fs/promises';
+import { posix } from 'node:path';
 import { messageOf, WherryError } from '@wherry/base';
 import { mountPointOf, parseBind, parseVolumesFrom, tmpfsPoints } from '../config/mount-specs.ts';
 import type { ContainerConfig, HostConfig, MountPoint } from '../config/types.ts';
@@ -30,7 +31,9 @@ export function plannedMounts(context: DockerContext, config: ContainerConfig, h
     taken.add(path);
   }
   for (const path of Object.keys(config.Volumes ?? {})) {
-    const point = parseBind(path);
+    // Of an image's volumes dockerd checks nothing: `VOLUME [/x]` without quotes is a name with brackets.
+    const point = { ...parseBind('/volume'), Destination: posix.resolve('/', path) };
+    if (point.Destination === '/') throw new WherryError('invalid', "invalid specification: destination can't be '/'");
     if (!points.has(point.Destination) && !taken.has(point.Destination)) points.set(point.Destination, point);
   }
   return [...points.values()];

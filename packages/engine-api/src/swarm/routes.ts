@@ -32,12 +32,6 @@ export function absentRoutes(): readonly Route[] {
     ...(['GET', 'POST', 'DELETE'] as const).map((method) =>
       refuse(method, '/containers/{name:.*}/checkpoints{rest:.*}', 'unsupported', experimental),
     ),
-    refuse(
-      'GET',
-      '/distribution/{name:.*}/json',
-      'unsupported',
-      'manifests in registries are not looked up here: pull the image',
-    ),
     ...pluginRoutes(),
   ];
 }

@@ -62,6 +62,18 @@ export class RegistryClient implements Disposable {
     });
   }
 
+  /** A small blob, whole and verified. */
+  async smallBlob(digest: string): Promise<Buffer> {
+    const path = `blobs/${digest}`;
+    return await this.transport.retried(async () => {
+      const response = await this.transport.request('GET', path);
+      if (response.status !== 200) throw await this.transport.failure(response, 'GET', path);
+      const content = await readBody(response, largestManifest);
+      if (digestOf(content) !== digest) throw mismatch(digestOf(content), digest);
+      return content;
+    });
+  }
+
   /** All tags, in the registry's order. */
   async tags(): Promise<string[]> {
     const tags: string[] = [];

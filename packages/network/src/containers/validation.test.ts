@@ -48,7 +48,7 @@ describe('a network that is to be made', () => {
 
   const known = plan({ name: 'known', ...pool('10.77.0.0/24'), options: { 'com.docker.network.bridge.name': 'br9' } });
   test.each<[string, Partial<CreateNetwork>, string, string]>([
-    ['no name', { name: '' }, 'invalid', 'invalid name: name is empty'],
+    ['no name', { name: '' }, 'invalid', 'invalid name: '],
     ['a predefined name', { name: 'host' }, 'forbidden', 'operation is not permitted on predefined host network '],
     ['a known name', { name: 'known' }, 'alreadyExists', 'network with name known already exists'],
     ['an unknown driver', { driver: 'nosuch' }, 'notFound', 'plugin "nosuch" not found'],
@@ -169,7 +169,7 @@ describe('a connection that is asked for', () => {
     [
       'no address',
       { ipv4: 'x', ipv6: '10.0.0.1' },
-      `${settings}invalid IPv4 address: x\ninvalid IPv6 address: 10.0.0.1`,
+      `${settings}* invalid IPv4 address: x\n* invalid IPv6 address: 10.0.0.1`,
     ],
     ['the address of none', { ipv4: '0.0.0.0' }, `${settings}invalid IPv4 address: 0.0.0.0`],
     ['elsewhere', { ipv4: '1.2.3.4' }, `${settings}no configured subnet or ip-range contain the IP address 1.2.3.4`],
