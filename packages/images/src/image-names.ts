@@ -1,6 +1,7 @@
 import { WherryError } from '@wherry/base';
 import {
   familiarReference,
+  familiarRepository,
   formatReference,
   isDigest,
   parseReference,
@@ -13,6 +14,9 @@ export function nameOf(reference: string): string {
   const parsed = parseReference(reference);
   if (parsed.digest !== undefined || isDigest(reference)) {
     throw new WherryError('invalid', 'refusing to create a tag with a digest reference');
+  }
+  if (familiarRepository(parsed) === 'sha256') {
+    throw new WherryError('invalid', 'refusing to create an ambiguous tag using digest algorithm as name');
   }
   return formatReference(parsed);
 }

@@ -68,6 +68,8 @@ export interface CreateImageOptions extends Omit<NewImage, 'platform'> {
   readonly platform?: Platform | undefined;
   /** Names to give it, in any form of reference. */
   readonly references?: readonly string[] | undefined;
+  /** Whether a person here gives the names, which docker remembers the time of. */
+  readonly isTagged?: boolean | undefined;
 }
 
 export interface ImportOptions extends Partial<Pick<CreateImageOptions, 'config' | 'references' | 'platform'>> {
@@ -245,13 +247,18 @@ class LocalImageStore implements ImageStore {
     return await loadArchive(this.#parts, source, { ...options, signal: this.#signal(options.signal) });
   }
 
-  async createImage({ references = [], platform, ...image }: CreateImageOptions): Promise<LoadedImage> {
+  async createImage({
+    references = [],
+    platform,
+    isTagged = false,
+    ...image
+  }: CreateImageOptions): Promise<LoadedImage> {
     const names = references.map((reference) => nameOf(reference));
     const { content, registrar, limits } = this.#parts;
     const whole = { ...image, platform: platform ?? this.#parts.platform };
     const built = await buildImage(content, whole, 2 * limits.bytes + limits.entries * 1024);
     try {
-      const { id } = await registrar.registerWritten(built.manifest, built.blobs, names);
+      const { id } = await registrar.registerWritten(built.manifest, built.blobs, names, { isTagged });
       return { id, names };
     } finally {
       for (const ingest of built.blobs.values()) await ingest[Symbol.asyncDispose]();
@@ -267,6 +274,7 @@ class LocalImageStore implements ImageStore {
       layers: [{ tar }],
       references,
       platform,
+      isTagged: true,
     });
     this.#parts.events.emit({ action: 'import', id: image.id, name: image.id });
     return image;

@@ -6,14 +6,20 @@ import { promisify } from 'node:util';
 import { busyboxImage, type TestImage } from './images.ts';
 
 const run = promisify(execFile);
+/** The latest of them was made last. */
 const created = '2022-12-01T00:00:00Z';
+const debianCreated = '2022-12-01T00:01:00Z';
+const webCreated = '2022-12-01T00:02:00Z';
 const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Busybox as docker's classic builder leaves it: with a history. */
 export async function dockerBusyboxImage(): Promise<TestImage> {
   const { config, layers } = await busyboxImage();
   const history = [
-    { created, created_by: '/bin/sh -c #(nop) COPY dir:0000000000000000 in / ' },
+    {
+      created,
+      created_by: '/bin/sh -c #(nop) COPY dir:0000000000000000000000000000000000000000000000000000000000000000 in / ',
+    },
     { created, created_by: '/bin/sh -c #(nop)  CMD ["sh"]', empty_layer: true },
   ];
   return { config: { ...config, history }, layers };
@@ -29,10 +35,19 @@ export async function debianImage(cache: string): Promise<TestImage> {
     await rename(`${tar}.new`, tar);
   }
   return {
-    config: { created, config: { Env: [path], Cmd: ['bash'] }, history: [{ created, created_by: '' }] },
+    config: {
+      created: debianCreated,
+      config: { Env: [path], Cmd: ['bash'] },
+      history: [{ created: debianCreated, created_by: '' }],
+    },
     layers: [{ tar: createReadStream(tar) }],
   };
 }
+
+const installing = [
+  'apt-get update && apt-get install -y --no-install-recommends nginx-light && rm -rf /var/lib/apt/lists/* ',
+  'ln -sf /dev/stdout /var/log/nginx/access.log && ln -sf /dev/stderr /var/log/nginx/error.log',
+].join(' && ');
 
 /** A web server's image on Debian's: several layers and settings, for what shows or moves images. It serves nothing. */
 export async function debianWebImage(cache: string): Promise<TestImage> {
@@ -46,14 +61,14 @@ export async function debianWebImage(cache: string): Promise<TestImage> {
     content: Buffer.alloc(1 << 20, 'w'),
   } as const;
   const steps: readonly (readonly [string, boolean])[] = [
-    ['/bin/sh -c apt-get update && apt-get install -y --no-install-recommends nginx-light', false],
+    [`/bin/sh -c ${installing}`, false],
     ['/bin/sh -c #(nop)  EXPOSE 80', true],
     ['/bin/sh -c #(nop)  STOPSIGNAL SIGQUIT', true],
     ['/bin/sh -c #(nop)  CMD ["nginx" "-g" "daemon off;"]', true],
   ];
   return {
     config: {
-      created,
+      created: webCreated,
       config: {
         Env: [path],
         Cmd: ['nginx', '-g', 'daemon off;'],
@@ -61,8 +76,12 @@ export async function debianWebImage(cache: string): Promise<TestImage> {
         StopSignal: 'SIGQUIT',
       },
       history: [
-        { created, created_by: '' },
-        ...steps.map(([created_by, empty]) => ({ created, created_by, ...(empty ? { empty_layer: true } : {}) })),
+        { created: debianCreated, created_by: '' },
+        ...steps.map(([created_by, empty]) => ({
+          created: webCreated,
+          created_by,
+          ...(empty ? { empty_layer: true } : {}),
+        })),
       ],
     },
     layers: [...base.layers, { entries: [file] }],

@@ -8,8 +8,18 @@ import type { ContainerConfig } from '../config/types.ts';
 import type { Container } from '../containers/container.ts';
 import type { CommitRequest } from '../containers/containers.ts';
 import { type DockerContext, tell } from '../containers/context.ts';
+import { layerChanges } from '../files/layer-changes.ts';
 import { formatNano } from '../times.ts';
 import { applyChanges } from './changes.ts';
+
+/** What the runtime makes to mount the engine's files on; docker has them in a layer of its own. */
+const mountPoints: ReadonlySet<string> = new Set([
+  '.dockerenv',
+  'dev/console',
+  'etc/hostname',
+  'etc/hosts',
+  'etc/resolv.conf',
+]);
 
 /** Makes an image of what a container has written, on top of its own. */
 export async function commitContainer(
@@ -86,7 +96,9 @@ async function assemble(
   { request, config, base, reference }: Parts,
 ): Promise<string> {
   using root = await engine.openRootfs(container.id);
-  using layer = await images.commitLayer({ upper: root.upperDirectory, base: base.layers });
+  const { upperDirectory: upper, lowerDirectories } = root;
+  const isChanged = (await layerChanges(upper, lowerDirectories)).length > 0;
+  using layer = isChanged ? await images.commitLayer({ upper, base: base.layers, mountPoints }) : undefined;
   const created = formatNano(now());
   const { record } = container;
   const image = await images.assemble({
@@ -96,7 +108,7 @@ async function assemble(
       ...(base.config.variant === undefined ? {} : { variant: base.config.variant }),
       created,
       ...(request.author === undefined || request.author === '' ? {} : { author: request.author }),
-      config: imageConfig(config),
+      config: { ...ofTheRun(record.config), ...imageConfig(config) },
       history: [
         ...(base.config.history ?? []),
         {
@@ -113,6 +125,11 @@ async function assemble(
     ...(reference === undefined ? {} : { references: [reference] }),
   });
   return image.id;
+}
+
+/** What an image's config remembers of the container, as dockerd's does. Nothing follows from it. */
+function ofTheRun({ Hostname, Domainname, Tty, OpenStdin, StdinOnce, Image }: ContainerConfig): object {
+  return { Hostname, Domainname, Tty, OpenStdin, StdinOnce, Image };
 }
 
 /** What of a container's config goes on in its image: not what was of its one run. */

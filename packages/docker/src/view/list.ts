@@ -1,3 +1,4 @@
+import { formatReference, tryParseReference } from '@wherry/oci';
 import type { Container } from '../containers/container.ts';
 import type { Filters, JsonObject } from '../containers/containers.ts';
 import type { DockerContext } from '../containers/context.ts';
@@ -21,7 +22,9 @@ export async function listContainers(context: DockerContext, options: ListOption
   const sorted = newestFirst(context.registry.all()).filter(matches);
   const limit = options.limit ?? 0;
   const taken = limit > 0 ? sorted.slice(0, limit) : sorted;
-  const names = new Map((await context.images.summaries()).map((image) => [image.id as string, image.names]));
+  const names = new Map(
+    (await context.images.summaries()).map(({ id, names, digests }) => [id as string, [id, ...names, ...digests]]),
+  );
   const own = await Promise.all(taken.map((container) => summaryOf(context, container, names, options.size)));
   return [...own, ...(await listPodContainers(context, options.filters, options))];
 }
@@ -34,6 +37,14 @@ export function newestFirst(containers: readonly Container[]): Container[] {
   });
 }
 
+/** Whether an image with these names (its id among them) is still what a container's creator said. */
+function means(names: readonly string[] = [], said: string): boolean {
+  const id = names[0] ?? '';
+  if (id.startsWith(said) || id.startsWith(`sha256:${said}`)) return id !== '';
+  const reference = tryParseReference(said);
+  return reference !== undefined && names.includes(formatReference(reference));
+}
+
 async function summaryOf(
   context: DockerContext,
   container: Container,
@@ -42,7 +53,7 @@ async function summaryOf(
 ): Promise<JsonObject> {
   const { record } = container;
   // One whose image has lost its name is shown with the image's id.
-  const image = names.has(record.imageId) ? record.config.Image : record.imageId;
+  const image = means(names.get(record.imageId), record.config.Image) ? record.config.Image : record.imageId;
   return {
     Id: record.id,
     Names: [`/${record.name}`],

@@ -8,11 +8,18 @@ export async function fetchContent(address: string, signal: AbortSignal): Promis
   try {
     response = await fetch(text, { signal });
   } catch (error) {
-    throw new WherryError('internal', `Get ${JSON.stringify(text)}: ${messageOf((error as Error).cause ?? error)}`);
+    throw new WherryError('internal', `Get ${JSON.stringify(text)}: ${reasonOf((error as Error).cause ?? error)}`);
   }
   if (!response.ok || response.body === null) {
     await response.body?.cancel();
     throw new WherryError('internal', `failed to GET ${text} with status ${response.status} ${response.statusText}`);
   }
   return response.body as unknown as AsyncIterable<Uint8Array>;
+}
+
+/** In the words of Go's net package. */
+function reasonOf(error: unknown): string {
+  const { code, address, port } = error as { code?: string; address?: string; port?: number };
+  if (code === 'ECONNREFUSED') return `dial tcp ${address}:${port}: connect: connection refused`;
+  return messageOf(error);
 }

@@ -11,9 +11,8 @@ export function checkFilters(filters: Filters, known: readonly string[]): void {
 export function booleanFilter(filters: Filters, name: string): boolean | undefined {
   const values = filters.get(name);
   if (values === undefined) return undefined;
-  const [value] = values;
-  if (values.length === 1 && (value === '1' || value === 'true')) return true;
-  if (values.length === 1 && (value === '0' || value === 'false')) return false;
+  const isTrue = values.includes('1') || values.includes('true');
+  if (isTrue !== (values.includes('0') || values.includes('false'))) return isTrue;
   throw invalidFilter(name, values);
 }
 

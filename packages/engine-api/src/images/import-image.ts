@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { WherryError } from '@wherry/base';
 import { configOfChanges } from '@wherry/docker';
+import { parseReference } from '@wherry/oci';
 import { unpacked } from '../containers/archive-routes.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { fetchContent } from '../http/fetch-content.ts';
@@ -15,8 +16,12 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
   const source = query.text('fromSrc');
   if (source === '') throw new WherryError('invalid', 'neither fromImage nor fromSrc is given');
   const repository = query.text('repo');
+  if (repository !== '' && parseReference(repository).digest !== undefined) {
+    throw new WherryError('invalid', 'cannot import digest reference');
+  }
   const reference = repository === '' ? undefined : joinName(repository, query.text('tag'));
-  const config = configOfChanges(query.all('changes'));
+  const { Labels, ...settings } = configOfChanges(query.all('changes'));
+  const config = { ...settings, Labels: Labels && Object.keys(Labels).length > 0 ? Labels : null };
   const platform = exchange.speaks(32) ? parsePlatform(query.text('platform')) : undefined;
   if (platform !== undefined && platform.os !== 'linux') {
     throw new WherryError('invalid', 'operating system is not supported');

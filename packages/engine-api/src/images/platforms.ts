@@ -1,5 +1,5 @@
 import { WherryError } from '@wherry/base';
-import type { Platform } from '@wherry/oci';
+import { hostPlatform, type Platform } from '@wherry/oci';
 
 /**
  * A platform as clients write it, `linux/arm64/v8`, or as JSON since 1.48 (`{"os":"linux","architecture":"arm64"}`);
@@ -9,10 +9,19 @@ export function parsePlatform(text: string): Platform | undefined {
   if (text === '') return undefined;
   if (text.startsWith('{')) return fromJson(text);
   const [os = '', architecture, variant, ...more] = text.toLowerCase().split('/');
-  if (more.length > 0 || !text.split('/').every((part) => /^[A-Za-z0-9_.-]+$/.test(part))) throw invalid(text);
+  const odd = text.split('/').find((part) => !/^[A-Za-z0-9_.-]+$/.test(part));
+  if (odd !== undefined) {
+    const words = `${JSON.stringify(odd)} is an invalid component of ${JSON.stringify(text)}`;
+    throw new WherryError(
+      'invalid',
+      `${words}: platform specifier component must match "^[A-Za-z0-9_-]+$": invalid argument`,
+    );
+  }
+  if (more.length > 0) throw invalid(text);
   if (architecture === undefined) {
     // One word is an architecture, or the system alone.
     if (os === 'linux') return undefined;
+    if (os === 'windows') return { os, architecture: hostPlatform().architecture };
     return { os: 'linux', architecture: os };
   }
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };

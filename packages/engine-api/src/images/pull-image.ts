@@ -1,5 +1,5 @@
 import { type Clock, codeOf, messageOf, WherryError } from '@wherry/base';
-import { formatReference, type Platform, parseReference } from '@wherry/oci';
+import { formatPlatform, formatReference, type Platform, parseReference, selectPlatform } from '@wherry/oci';
 import type { PullProgress, RegistryAuth } from '@wherry/runtime';
 import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
@@ -31,10 +31,25 @@ export async function pullImage(
     const status = changed ? 'Downloaded newer image for' : 'Image is up to date for';
     const shown = allTags ? familiarRepositoryOf(name) : familiar(formatReference(parseReference(name)));
     lines.write({ status: `Status: ${status} ${shown}` });
+    if (!allTags) await checkPlatform(images, request);
     lines.end();
   } catch (error) {
     lines.fail(asServerError(error));
   }
+}
+
+/** An image of one platform is pulled whatever was asked for; dockerd tells afterwards. */
+async function checkPlatform(images: EngineImages, { name, platform }: PullRequest): Promise<void> {
+  if (platform === undefined) return;
+  const image = await images.details(name).catch(() => undefined);
+  // Removed since.
+  if (image === undefined) return;
+  const { os, architecture, variant } = image.config;
+  const own: Platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
+  if (selectPlatform([{ mediaType: '', digest: '', size: 0, platform: own }], platform) !== undefined) return;
+  const shown = familiar(formatReference(parseReference(name)));
+  const words = `image with reference ${shown} was found but does not match the specified platform`;
+  throw new WherryError('notFound', `${words}: wanted ${formatPlatform(platform)}, actual: ${formatPlatform(own)}`);
 }
 
 async function tagsOf(images: EngineImages, { name, auth, signal }: PullRequest): Promise<readonly string[]> {
@@ -49,11 +64,16 @@ async function pullOne(images: EngineImages, request: PullRequest, lines: JsonLi
   const name = formatReference(reference);
   const known = new Set((await images.summaries()).map(({ id }) => id));
   const report = new PullReport(new Progress(lines, clock), reference.path, reference.tag ?? familiar(name));
-  const { id, digest, isNew } = await images.pull(name, {
+  const pulling = images.pull(name, {
     auth,
     signal,
     ...(platform === undefined ? {} : { platform }),
     onProgress: (progress) => report.add(progress),
+  });
+  const { id, digest, isNew } = await pulling.catch((error: unknown) => {
+    // The registry has the name: what dockerd finds wrong from there on comes on the stream.
+    if (messageOf(error).startsWith('no matching manifest for')) report.begin();
+    throw error;
   });
   report.finish(known.has(id), reference.digest ?? digest);
   return isNew;
@@ -91,7 +111,7 @@ export class PullReport {
       this.#present.push(layer);
       return;
     }
-    this.#begin();
+    this.begin();
     this.#tellPresent();
     if (!this.#seen.has(layer)) {
       this.#seen.add(layer);
@@ -103,12 +123,12 @@ export class PullReport {
   }
 
   finish(imageWasKnown: boolean, digest: string): void {
-    this.#begin();
+    this.begin();
     if (!imageWasKnown) this.#tellPresent();
     this.#progress.say(`Digest: ${digest}`);
   }
 
-  #begin(): void {
+  begin(): void {
     if (this.#begun) return;
     this.#begun = true;
     this.#progress.say(`Pulling from ${this.#path}`, this.#id);

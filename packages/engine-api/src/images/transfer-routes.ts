@@ -3,6 +3,7 @@ import { parseReference } from '@wherry/oci';
 import { unpacked } from '../containers/archive-routes.ts';
 import { BodyFields } from '../http/body-fields.ts';
 import { type Exchange, primed } from '../http/exchange.ts';
+import { booleanFilter, checkFilters } from '../http/filters.ts';
 import { Progress } from '../http/progress.ts';
 import type { Route } from '../http/router.ts';
 import type { EngineApiOptions } from '../options.ts';
@@ -102,11 +103,10 @@ async function search({ images }: EngineApiOptions, exchange: Exchange): Promise
   }
   const filters = query.filters();
   const auth = registryAuth(request.headers['x-registry-auth']);
-  const flag = (name: string): boolean | undefined => {
-    const value = filters.get(name)?.[0];
-    return value === undefined ? undefined : value === 'true' || value === '1';
-  };
-  const stars = Math.max(0, ...(filters.get('stars') ?? []).map(Number));
+  checkFilters(filters, ['is-automated', 'is-official', 'stars']);
+  const isAutomated = booleanFilter(filters, 'is-automated');
+  const isOfficial = booleanFilter(filters, 'is-official');
+  const stars = Math.max(0, ...(filters.get('stars') ?? []).map(starsOf));
   try {
     const found = await images.search(query.text('term'), { auth, ...(limit === undefined ? {} : { limit }) });
     exchange.send(
@@ -114,8 +114,8 @@ async function search({ images }: EngineApiOptions, exchange: Exchange): Promise
       found
         .filter(
           (result) =>
-            (flag('is-official') ?? result.official) === result.official &&
-            (flag('is-automated') ?? result.automated) === result.automated &&
+            (isOfficial ?? result.official) === result.official &&
+            (isAutomated ?? result.automated) === result.automated &&
             result.stars >= stars,
         )
         .map((result) => ({
@@ -129,6 +129,12 @@ async function search({ images }: EngineApiOptions, exchange: Exchange): Promise
   } catch (error) {
     throw asServerError(error);
   }
+}
+
+function starsOf(text: string): number {
+  if (/^[+-]?[0-9]+$/.test(text)) return Number(text);
+  const words = `invalid filter 'stars=${text}': strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`;
+  throw new WherryError('invalid', words);
 }
 
 async function login({ images }: EngineApiOptions, exchange: Exchange): Promise<void> {

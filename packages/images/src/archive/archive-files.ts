@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
-import { DisposalStack, WherryError } from '@wherry/base';
+import { DisposalStack, systemRandom, WherryError } from '@wherry/base';
 import { decompressed } from '../content/compression.ts';
 import type { ContentStore, Ingest } from '../content/content-store.ts';
 import { LayerTree } from '../layers/layer-tree.ts';
@@ -18,6 +18,11 @@ export class ArchiveFiles implements AsyncDisposable {
   readonly #files = new Map<string, Ingest>();
   readonly #links = new Map<string, string>();
   readonly #disposal = new DisposalStack();
+  readonly #directory: string;
+
+  private constructor(content: ContentStore) {
+    this.#directory = join(content.directory, 'tmp');
+  }
 
   /** From a tar stream, compressed or not, with files of at most `largest` bytes together. Throws `tooLarge`. */
   static async fromTar(
@@ -25,7 +30,7 @@ export class ArchiveFiles implements AsyncDisposable {
     source: AsyncIterable<Uint8Array>,
     largest: number,
   ): Promise<ArchiveFiles> {
-    const files = new ArchiveFiles();
+    const files = new ArchiveFiles(content);
     let total = 0;
     try {
       for await (const { header, body } of readTar(decompressed(source))) {
@@ -46,7 +51,7 @@ export class ArchiveFiles implements AsyncDisposable {
 
   /** From an OCI layout folder; only its plain files, links are not followed. */
   static async fromFolder(content: ContentStore, folder: string): Promise<ArchiveFiles> {
-    const files = new ArchiveFiles();
+    const files = new ArchiveFiles(content);
     try {
       for (const entry of await readdir(folder, { recursive: true })) {
         const path = join(folder, entry);
@@ -57,6 +62,11 @@ export class ArchiveFiles implements AsyncDisposable {
       await files[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Where dockerd, which unpacks archives, would have a file: what it says where one is missing. */
+  pathOf(path: string): string {
+    return join(this.#directory, `docker-import-${Number.parseInt(systemRandom.hex(8), 16)}`, path);
   }
 
   /** A file by its path in the archive, through links. */

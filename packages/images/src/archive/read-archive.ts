@@ -11,12 +11,13 @@ import {
   mediaTypes,
   type Platform,
   parseDigest,
+  parseReference,
   selectPlatform,
   tryParseReference,
 } from '@wherry/oci';
 import { detectCompression } from '../content/compression.ts';
 import type { Ingest } from '../content/content-store.ts';
-import { largestDocument, parseIndex, parseManifest } from '../content/json.ts';
+import { largestDocument, parseIndex, parseManifest, parseObject } from '../content/json.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 
 /** An image found in an archive: its manifest, and where each blob is. */
@@ -43,11 +44,13 @@ async function readDockerArchive(files: ArchiveFiles, list: Ingest): Promise<Arc
     const blobs = new Map<Digest, Ingest>();
     const descriptor = (path: string, mediaType: string): Descriptor => {
       const file = files.find(path);
-      if (!file) throw new WherryError('corrupt', `the archive lacks ${path}`);
+      if (!file) throw new WherryError('corrupt', `open ${files.pathOf(path)}: no such file or directory`);
       blobs.set(file.digest(), file);
       return { mediaType, digest: file.digest(), size: file.size };
     };
+    const names = entry.RepoTags.map(nameToGive);
     const config = descriptor(entry.Config, mediaTypes.dockerConfig);
+    await checkConfig(files.find(entry.Config)!, entry.Layers.length);
     const layers: Descriptor[] = [];
     for (const path of entry.Layers) {
       const start = await files.find(path)?.start();
@@ -56,10 +59,29 @@ async function readDockerArchive(files: ArchiveFiles, list: Ingest): Promise<Arc
       );
     }
     const manifest: Manifest = { schemaVersion: 2, mediaType: mediaTypes.dockerManifest, config, layers };
-    const names = entry.RepoTags.flatMap((name) => fullName(name) ?? []);
     images.push({ manifest: Buffer.from(JSON.stringify(manifest)), blobs, names });
   }
   return images;
+}
+
+/** Before anything is unpacked, as dockerd does and in its words. */
+async function checkConfig(config: Ingest, layers: number): Promise<void> {
+  const { rootfs } = parseObject(await config.read(largestDocument), 'image config');
+  if (typeof rootfs !== 'object' || rootfs === null)
+    throw new WherryError('corrupt', 'invalid image JSON, no RootFS key');
+  const { diff_ids: ids } = rootfs as { diff_ids?: unknown };
+  const expected = Array.isArray(ids) ? ids.length : 0;
+  if (expected === layers) return;
+  throw new WherryError('corrupt', `invalid manifest, layers length mismatch: expected ${layers}, got ${expected}`);
+}
+
+/** The full reference of a name with a tag. Throws `invalid`. */
+function nameToGive(name: string): string {
+  const reference = parseReference(name);
+  if (reference.digest !== undefined || !name.endsWith(`:${reference.tag}`)) {
+    throw new WherryError('invalid', `invalid tag ${JSON.stringify(name)}`);
+  }
+  return formatReference(reference);
 }
 
 interface DockerEntry {
@@ -77,7 +99,12 @@ function parseDockerList(content: Buffer): DockerEntry[] {
   }
   const strings = (value: unknown): value is string[] =>
     Array.isArray(value) && value.every((v) => typeof v === 'string');
-  if (!Array.isArray(list)) throw new WherryError('corrupt', 'the manifest.json of the archive is no list');
+  if (!Array.isArray(list)) {
+    throw new WherryError(
+      'corrupt',
+      `json: cannot unmarshal ${list === null ? 'null' : typeof list} into Go value of type []tarexport.manifestItem`,
+    );
+  }
   return list.map((entry: Partial<DockerEntry> | null) => {
     const { Config, RepoTags = [], Layers } = entry ?? {};
     if (typeof Config !== 'string' || !strings(Layers) || !(RepoTags === null || strings(RepoTags))) {

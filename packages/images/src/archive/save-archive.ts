@@ -108,7 +108,12 @@ async function chooseImages(
     const found = await finder.find(reference);
     // dockerd repeats what it was asked for here, and says of a tag only that it is not there.
     if (!found)
-      throw new WherryError('notFound', isBare || !named ? `No such image: ${reference}` : 'reference does not exist');
+      throw new WherryError(
+        'notFound',
+        isBare || !named || /^sha256:[0-9a-f]+$/.test(reference)
+          ? `No such image: ${reference}`
+          : 'reference does not exist',
+      );
     choose(chosen, found.image, found.name !== undefined && !hasDigest(found.name) ? found.name : undefined);
   }
   for (const { image } of platform ? chosen.values() : []) {
@@ -217,6 +222,7 @@ function* members(
   }
   yield file('index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: index });
   yield file('manifest.json', list, '\n');
-  yield file('oci-layout', { imageLayoutVersion: '1.0.0' });
+  // As docker writes it, to the byte.
+  yield { ...file('oci-layout', null), content: Buffer.from('{"imageLayoutVersion": "1.0.0"}') };
   if (Object.keys(repositories).length > 0) yield file('repositories', repositories, '\n');
 }

@@ -98,6 +98,10 @@ export class ContentStore {
     }
   }
 
+  get directory(): string {
+    return this.#directory;
+  }
+
   /** A path for a blob that something else writes; `adopt` it or remove it. */
   async temporary(): Promise<string> {
     const folder = join(this.#directory, 'ingest');

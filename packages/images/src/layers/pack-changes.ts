@@ -36,6 +36,8 @@ export interface PackRequest {
   /** Clamps the times of the folder itself: it becomes the layer. */
   readonly settle: boolean;
   readonly limits: UnpackLimits;
+  /** Names of empty files to leave out. */
+  readonly except?: ReadonlySet<string> | undefined;
 }
 
 export interface Packed {
@@ -61,11 +63,12 @@ export function packChanges(request: PackRequest, throwIfCancelled: () => void):
   try {
     for (const change of walkChanges(request.upper, latest)) {
       throwIfCancelled();
+      if (request.except?.has(change.entry.name) && change.status.isFile() && change.status.size === 0) continue;
       const file = change.open?.();
       if (change.open && file === undefined) continue;
       try {
         const size = file === undefined ? 0 : fstatSync(file).size;
-        bytes += size;
+        bytes += change.entry.type === 'symlink' ? change.status.size : size;
         if (++inodes > limits.entries || bytes > limits.bytes) {
           throw new WherryError('tooLarge', `a layer of more than ${limits.bytes} bytes or ${limits.entries} files`);
         }

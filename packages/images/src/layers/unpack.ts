@@ -29,7 +29,7 @@ export interface UnpackLimits {
 }
 
 export interface Unpacked {
-  /** Of files' content. */
+  /** Of files' content and links' targets, as `du --apparent-size` has them. */
   readonly bytes: number;
   readonly inodes: number;
 }
@@ -58,7 +58,7 @@ export async function unpackLayer(
   let entries = 0;
   try {
     for await (const entry of readTar(tar)) {
-      bytes += entry.header.size;
+      bytes += entry.header.size + (entry.header.type === 'symlink' ? Buffer.byteLength(entry.header.linkName) : 0);
       if (++entries > limits.entries || bytes > limits.bytes) {
         throw new WherryError('tooLarge', `a layer of more than ${limits.bytes} bytes or ${limits.entries} files`);
       }

@@ -1,7 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { systemRandom, WherryError } from '@wherry/base';
+import { messageOf, WherryError } from '@wherry/base';
 import type { Digest, Platform } from '@wherry/oci';
 import { ArchiveFiles } from '../archive/archive-files.ts';
 import { readArchive } from '../archive/read-archive.ts';
@@ -36,24 +35,35 @@ export async function loadArchive(
   await using files = await openArchive(content, source, parts.limits.bytes);
   if (!files.find('manifest.json') && !files.find('index.json')) {
     // dockerd looks for what archives had before 2016 when there is nothing else, and says where it looked.
-    const place = join(
-      parts.directory,
-      'tmp',
-      `docker-import-${Number.parseInt(systemRandom.hex(8), 16)}`,
-      'repositories',
-    );
-    throw new WherryError('corrupt', `open ${place}: no such file or directory`);
+    throw new WherryError('corrupt', `open ${files.pathOf('repositories')}: no such file or directory`);
   }
   const loaded: LoadedImage[] = [];
   for (const image of await readArchive(files, options.platform ?? platform)) {
     const before = await metadata.state();
     const had = image.names.map((name) => [name, idOf(before, name)] as const);
-    const { id } = await registrar.registerWritten(image.manifest, image.blobs, image.names, options);
+    let layers = 0;
+    const onLayer: LoadOptions['onLayer'] = (layer, phase) => {
+      if (phase === 'extracting') layers++;
+      options.onLayer?.(layer, phase);
+    };
+    const registering = registrar.registerWritten(image.manifest, image.blobs, image.names, { ...options, onLayer });
+    const { id } = await registering.catch((error: unknown) => {
+      throw inWordsOfLoading(error, layers - 1);
+    });
     const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
     events.emit({ action: 'load', id, name: id });
     loaded.push({ id, names: image.names, ...(replaced.length > 0 && { replaced }) });
   }
   return loaded;
+}
+
+/** dockerd says which layer of an archive is not what its config says. */
+function inWordsOfLoading(error: unknown, layer: number): unknown {
+  const [, found, expected] =
+    /^wrong diff id calculated on extraction: (\S+), expected (\S+)$/.exec(messageOf(error)) ?? [];
+  if (expected === undefined) return error;
+  const words = `invalid diffID for layer ${layer}: expected "${expected}", got "${found}"`;
+  return new WherryError('corrupt', words, { cause: error });
 }
 
 function idOf(state: Awaited<ReturnType<StoreParts['metadata']['state']>>, name: string): Digest | undefined {

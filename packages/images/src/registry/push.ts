@@ -83,7 +83,13 @@ async function namesToPush({ metadata }: StoreParts, named: Reference, allTags: 
     ? [...state.names.keys()].filter((name) => !hasDigest(name) && repositoryOfName(name) === repository).sort()
     : [formatReference(named)].filter((name) => state.names.has(name));
   if (names.length > 0) return names;
-  throw new WherryError('notFound', `An image does not exist locally with the tag: ${familiarRepository(named)}`);
+  const isKnown = [...state.names.keys()].some((name) => repositoryOfName(name) === repository);
+  throw new WherryError(
+    'notFound',
+    isKnown && !allTags
+      ? `tag does not exist: ${familiarReference(named)}`
+      : `An image does not exist locally with the tag: ${familiarRepository(named)}`,
+  );
 }
 
 async function pushTag(context: PushContext, name: string): Promise<PushedTag> {

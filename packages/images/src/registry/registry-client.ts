@@ -31,6 +31,11 @@ export class RegistryClient implements Disposable {
   /** What the reference names now. Throws `notFound`, `unauthorized`, `unavailable`. */
   async resolve(): Promise<Descriptor> {
     const { digest, tag } = this.#reference;
+    // dockerd asks for the content at once where the digest is known.
+    if (digest !== undefined && this.#isDocker) {
+      const { content, mediaType } = await this.manifest(digest);
+      return { mediaType, digest, size: content.length };
+    }
     const path = `manifests/${digest ?? tag}`;
     const response = await this.transport.request('HEAD', path, { Accept: accept });
     const found = response.headers['docker-content-digest'];
