@@ -18,12 +18,13 @@ it('runs as a pod at once what docker has built; nothing is loaded or pushed', a
     'CMD cat /greeting /size',
   ];
   await writeFile(join(context, 'Dockerfile'), `${lines.join('\n')}\n`);
-  await k.mustDocker(['build', '-t', 'greeter:1', context], classic);
-  await k.mustKubectl(['run', 'greeter', '--image=greeter:1', '--restart=Never']);
+  // Without a tag: the policy is Always, and no registry knows it.
+  await k.mustDocker(['build', '-t', 'greeter', context], classic);
+  await k.mustKubectl(['run', 'greeter', '--image=greeter', '--restart=Never']);
   await k.mustKubectl(['wait', 'pod/greeter', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=30s']);
   expect(await k.mustKubectl(['logs', 'greeter'])).toBe('from the build\n15\n');
   // The same image, by both.
-  const id = (await k.mustDocker(['inspect', '--format', '{{.Id}}', 'greeter:1'])).trim();
+  const id = (await k.mustDocker(['inspect', '--format', '{{.Id}}', 'greeter'])).trim();
   const used = ['get', 'pod', 'greeter', '-o', 'jsonpath={.status.containerStatuses[0].imageID}'];
   expect(await k.mustKubectl(used)).toContain(id.slice('sha256:'.length));
 });
@@ -50,7 +51,7 @@ it('lists containers of pods only when asked, and runs docker containers beside 
   expect(refused).toMatchObject({ code: 1 });
   await k.mustDocker(['rm', '-f', 'beside']);
   // A pod's image cannot be taken from below it, either.
-  const used = await k.docker(['rmi', '-f', 'greeter:1']);
+  const used = await k.docker(['rmi', '-f', 'greeter']);
   expect(used.code === 0 || /in use|being used|is using/.test(used.stderr)).toBe(true);
   expect(await k.mustKubectl(['exec', 'listed', '--', 'echo', 'still here'])).toBe('still here\n');
 });

@@ -1,5 +1,6 @@
 import type { V1Container, V1Pod, V1Secret } from '@wherry/api';
 import { type Clock, codeOf, messageOf, WherryError } from '@wherry/base';
+import { repositoryOf, tryParseReference } from '@wherry/oci';
 import type { ImageService, ImageStatus } from '@wherry/runtime';
 import { type BackOff, type BackOffSettings, backOffLeft, goDuration, nextBackOff } from '../pod/back-off.ts';
 import { registryAuths } from './registry-auth.ts';
@@ -46,7 +47,7 @@ export class ImagePuller {
     const image = request.container.image ?? '';
     const policy = request.container.imagePullPolicy ?? defaultPolicy(image);
     const present = await this.#present(image, request);
-    if (present && policy !== 'Always') {
+    if (present && (policy !== 'Always' || isOfThisMachine(image, present))) {
       request.record('Normal', 'Pulled', `Container image "${image}" already present on machine`);
       return present;
     }
@@ -140,6 +141,17 @@ export class ImagePuller {
     }
     throw failure;
   }
+}
+
+/**
+ * Whether an image was built or loaded here under this name and has never been in the registry that the name stands
+ * for: then there is nothing to ask that registry for, whatever the policy (decision 0011).
+ */
+function isOfThisMachine(image: string, { repoDigests }: ImageStatus): boolean {
+  const reference = tryParseReference(image);
+  if (reference === undefined || reference.digest !== undefined) return false;
+  const prefix = `${repositoryOf(reference)}@`;
+  return !repoDigests.some((digest) => digest.startsWith(prefix));
 }
 
 /** Always for `:latest` and untagged names, else IfNotPresent (the API sets it; this is for objects without). */
