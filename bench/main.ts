@@ -1,7 +1,8 @@
-// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,networks] [--json FILE]; the last three only when they are named
+// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,build,networks] [--json FILE]; the last four only when they are named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
+import { measureBuild } from './build.ts';
 import { measureContainerFloor } from './container-floor.ts';
 import { measureContainers } from './containers.ts';
 import { measureEngine } from './engine.ts';
@@ -24,6 +25,7 @@ const say = (section: string): boolean => process.stderr.write(`bench: ${section
 
 if (only?.includes('engine') && say('engine')) measures.push(...(await measureEngine()));
 if (only?.includes('images') && say('images')) measures.push(...(await measureImages()));
+if (only?.includes('build') && say('build')) measures.push(...(await measureBuild()));
 if (wanted('containers') && say('containers')) measures.push(...(await measureContainers()));
 if (only?.includes('networks') && say('networks')) measures.push(...(await measureNetworks()));
 if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));

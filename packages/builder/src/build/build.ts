@@ -88,6 +88,7 @@ export class Build {
     try {
       result.resolve(await this.#buildStage(index, abort.signal));
     } catch (error) {
+      this.#events.fail(index);
       result.reject(error);
       for (const [later, other] of this.#aborts) if (later > index) other.abort(error);
     } finally {

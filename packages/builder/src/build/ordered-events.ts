@@ -11,6 +11,8 @@ const mostAhead = 1024 * 1024;
 export class OrderedEvents {
   readonly #emit: (event: BuildEvent) => void;
   readonly #closing = new Set<number>();
+  /** The first stage that failed. */
+  #failed = Number.POSITIVE_INFINITY;
   readonly #open = new Map<number, { events: BuildEvent[]; bytes: number; turn: Deferred<void> }>();
 
   constructor(emit: (event: BuildEvent) => void) {
@@ -32,8 +34,20 @@ export class OrderedEvents {
     this.#flush();
   }
 
+  /** Ends a stage that failed: what later ones did meanwhile is not told of. */
+  fail(stage: number): void {
+    this.#failed = Math.min(this.#failed, stage);
+    for (const [later, { events, turn }] of this.#open) {
+      if (later <= stage) continue;
+      events.length = 0;
+      turn.resolve();
+    }
+    this.close(stage);
+  }
+
   /** Resolves when a stage that is far ahead may go on. */
   push(stage: number, event: BuildEvent): Promise<void> | undefined {
+    if (stage > this.#failed) return undefined;
     const own = this.#open.get(stage);
     if (own === undefined || this.#first() === stage) {
       if (own) this.#flush();

@@ -31,7 +31,7 @@ export function isGit(source: string): boolean {
 export async function download(url: string, folder: string, signal: AbortSignal): Promise<Download> {
   const response = await request(url, signal);
   if (!response.ok) {
-    const body = (await response.text().catch(() => '')).slice(0, longestAnswer);
+    const body = (await response.text().catch(() => '')).slice(0, longestAnswer).trim();
     const status = `${response.status} ${response.statusText}`;
     throw new WherryError('unavailable', `failed to GET ${url} with status ${status}: ${body}`);
   }
