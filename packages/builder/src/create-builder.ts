@@ -54,10 +54,9 @@ class LocalBuilder implements Builder {
   }
 
   async build(request: BuildRequest): Promise<{ readonly imageId: string }> {
-    const { random, paths, cache, images, log } = this.#services;
+    const { random, cache, images, log } = this.#services;
     const id = random.hex(16);
     const build = new Build(this.#services, request, id);
-    await paths.make(id);
     try {
       const { imageId } = await build.run();
       for (const tag of request.tags) await images.tag(imageId, tag);

@@ -234,7 +234,7 @@ describe('ADD', () => {
       ]);
       const missing = await machine.build(`FROM busybox\nADD ${base}/404 /x\n`);
       expect(missing.error?.message).toBe(
-        `ADD failed: failed to GET ${base}/404 with status 404 Not Found: no such thing\n`,
+        `ADD failed: failed to GET ${base}/404 with status 404 Not Found: no such thing`,
       );
       const wrong = await machine.build(`FROM busybox\nADD --checksum=sha256:00 ${base}/x /x\n`);
       expect(wrong.error?.message).toContain('digest mismatch');

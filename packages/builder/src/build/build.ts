@@ -32,6 +32,7 @@ export class Build {
   readonly #aborts = new Map<number, AbortController>();
   #context: SourceTree | undefined;
   #folders = 0;
+  #made: Promise<void> | undefined;
 
   /** Reads the Dockerfile. Throws `invalid` in dockerd's words; nothing is made yet. */
   constructor(services: Services, request: BuildRequest, id: string) {
@@ -106,7 +107,6 @@ export class Build {
     await emit({ type: 'step', number, total, instruction: from.code, stage: index });
     const { image, triggers } = await this.#from(index, emit, signal);
     const context = this.#stageContext(index, image.platform, emit, signal);
-    await context.hold(image.layers);
     const build = new StageBuild(context, image, this.#arguments.forStage(), number);
     await build.begin(triggers);
     for (const [offset, instruction] of instructions.entries()) {
@@ -184,6 +184,8 @@ export class Build {
   /** One owner for each stack of layers: a hold keeps those of one image. */
   async #hold(layers: readonly LayerRecord[]): Promise<readonly string[]> {
     const owner = `build-${this.#id}-${layers.at(-1)?.chainId.slice(7, 31) ?? 'empty'}`;
+    this.#made ??= this.#services.paths.make(this.#id);
+    await this.#made;
     await this.#services.paths.noteHold(this.#id, owner);
     return await this.#services.images.holdLayers(owner, layers);
   }

@@ -160,6 +160,7 @@ export class StageBuild {
       }
     } else await emit({ type: 'miss', number, reason: this.#reason(found.reason) });
     this.#missed ??= number;
+    await this.#context.hold(this.#image.layers);
     const containerId = services.random.hex(64);
     if (!isSilent) await emit({ type: 'running', number, containerId });
     const before = this.#image;

@@ -53,13 +53,13 @@ export class StepCache {
     return Object.hasOwn(this.#state.steps, key) ? this.#state.steps[key] : undefined;
   }
 
+  /** Saved with the next change: a build that is all cached writes nothing. */
   used(key: string): void {
     const record = this.find(key);
     if (record === undefined) return;
     // The youngest stand at the end.
     delete this.#state.steps[key];
     this.#state.steps[key] = { ...record, lastUsedAt: this.#clock.now() };
-    this.#isChanged = true;
   }
 
   add(key: string, step: Omit<StepRecord, 'createdAt' | 'lastUsedAt'>): void {

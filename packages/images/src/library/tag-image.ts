@@ -10,10 +10,13 @@ export async function tagImage(parts: StoreParts, reference: string, name: strin
   await parts.metadata.update((state) => {
     // Removed since it was found.
     if (!state.images.has(image.manifest)) throw noSuchImage(reference);
-    return [
-      { name: full, to: { manifest: image.manifest, target: image.manifest } },
-      { tagged: image.id, at: parts.clock.now() },
-    ];
+    const tagged = { tagged: image.id, at: parts.clock.now() };
+    if (state.names.get(full)?.target === image.manifest) {
+      // The name means the image already, as after a cached build: a newer time alone is not worth a sync.
+      state.apply(tagged);
+      return [];
+    }
+    return [{ name: full, to: { manifest: image.manifest, target: image.manifest } }, tagged];
   });
   emitTags(parts, image.id, [full]);
 }
