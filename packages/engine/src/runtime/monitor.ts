@@ -18,7 +18,7 @@ export interface MonitorRequest {
   readonly keepStdin: boolean;
   readonly runtime: CommandLine;
   /** Called with conmon's first process before it forks: to put it into its cgroup. */
-  readonly place: (pid: number) => void;
+  readonly place: (pid: number) => Promise<void>;
 }
 
 export interface Monitored {
@@ -38,7 +38,7 @@ const longestReport = 1 << 20;
 export async function startMonitor(request: MonitorRequest): Promise<Monitored> {
   const log = join(request.bundle, 'runtime.log');
   const monitorPidFile = join(request.bundle, 'monitor.pid');
-  const { child, reports } = launch(request, monitorArguments(request, log, monitorPidFile));
+  const { child, reports } = await launch(request, monitorArguments(request, log, monitorPidFile));
   const report = await firstLine(reports);
   await child.exited;
   const { data, message } = parseReport(report);
@@ -52,7 +52,10 @@ export async function startMonitor(request: MonitorRequest): Promise<Monitored> 
 }
 
 /** conmon waits for a byte on its start pipe before it forks: so all of it is in the right cgroup. */
-function launch(request: MonitorRequest, args: readonly string[]): { readonly child: Child; readonly reports: number } {
+async function launch(
+  request: MonitorRequest,
+  args: readonly string[],
+): Promise<{ readonly child: Child; readonly reports: number }> {
   const sync = openPipe();
   const start = openPipe();
   try {
@@ -69,7 +72,7 @@ function launch(request: MonitorRequest, args: readonly string[]): { readonly ch
     } finally {
       closeQuietly(sync.write, start.read);
     }
-    request.place(child.pid);
+    await request.place(child.pid);
     writeSync(start.write, '\0');
     return { child, reports: sync.read };
   } catch (error) {

@@ -46,9 +46,10 @@ export interface Cgroups {
   /**
    * Moves a fresh child of this process out of this process' groups into `path`, for `processes` and `kill` to find.
    * Cheaper than `attach`: each move waits for every processor (a write lock of `cgroup_threadgroup_rwsem`), and where
-   * this process is in the root of a version 1 hierarchy there is nothing to move out of.
+   * this process is in the root of a version 1 hierarchy there is nothing to move out of. It waits elsewhere than on
+   * the event loop.
    */
-  attachChild(path: string, pid: number): void;
+  attachChild(path: string, pid: number): Promise<void>;
   /** Processes of the group and of all below it. Empty when there is no such group. */
   processes(path: string): number[];
   /** Sends SIGKILL to all of them, also to those born meanwhile. Gives how many there were. */

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, WherryError } from '@wherry/base';
 
@@ -8,13 +9,26 @@ export function writeControl(file: string, value: string): void {
     // No O_CREAT: a missing file means that the controller is missing.
     writeFileSync(file, value, { flag: 'r+' });
   } catch (error) {
-    const errno = errnoOf(error) ?? 'unknown';
-    const code = errno === 'ENOENT' ? 'notFound' : errno === 'EBUSY' ? 'conflict' : 'invalid';
-    throw new WherryError(code, `write ${JSON.stringify(value)} to ${file}: ${errno}`, {
-      cause: error,
-      details: { errno },
-    });
+    throw refused(error, file, value);
   }
+}
+
+/** The same for values over which the kernel takes its time: the event loop goes on meanwhile. */
+export async function writeControlApart(file: string, value: string): Promise<void> {
+  try {
+    await writeFile(file, value, { flag: 'r+' });
+  } catch (error) {
+    throw refused(error, file, value);
+  }
+}
+
+function refused(error: unknown, file: string, value: string): WherryError {
+  const errno = errnoOf(error) ?? 'unknown';
+  const code = errno === 'ENOENT' ? 'notFound' : errno === 'EBUSY' ? 'conflict' : 'invalid';
+  return new WherryError(code, `write ${JSON.stringify(value)} to ${file}: ${errno}`, {
+    cause: error,
+    details: { errno },
+  });
 }
 
 /** The content of a control file, trimmed; `undefined` when it or its group is not there. */

@@ -3,7 +3,16 @@ import { dirname, join } from 'node:path';
 import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
 import { deviceName } from './block-devices.ts';
 import type { CgroupFeatures, CgroupStats, Cgroups } from './contract.ts';
-import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
+import {
+  killEach,
+  processesBelow,
+  readControl,
+  readField,
+  readNumber,
+  removeGroups,
+  writeControl,
+  writeControlApart,
+} from './files.ts';
 import { blockIoVersion1, readCount, readLimit, readStatistics } from './metrics.ts';
 
 /** Mount points by controller name (`cpu`, `memory`, …, `name=systemd`). */
@@ -123,7 +132,7 @@ export class CgroupsVersion1 implements Cgroups {
     for (const mount of this.#mounts) writeControl(join(mount, path, 'cgroup.procs'), String(pid));
   }
 
-  attachChild(path: string, pid: number): void {
+  async attachChild(path: string, pid: number): Promise<void> {
     const limited = new Set<string>();
     for (const line of (readControl('/proc/self/cgroup') ?? '').split('\n')) {
       const [, names = '', group = '/'] = line.split(':', 3);
@@ -131,7 +140,7 @@ export class CgroupsVersion1 implements Cgroups {
     }
     const [first, ...others] = this.#mounts;
     for (const mount of [first, ...others.filter((each) => limited.has(each))])
-      if (mount !== undefined) writeControl(join(mount, path, 'cgroup.procs'), String(pid));
+      if (mount !== undefined) await writeControlApart(join(mount, path, 'cgroup.procs'), String(pid));
   }
 
   processes(path: string): number[] {

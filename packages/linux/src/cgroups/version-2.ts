@@ -4,7 +4,16 @@ import { codeOf, WherryError } from '@wherry/base';
 import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
 import { deviceName } from './block-devices.ts';
 import type { CgroupFeatures, CgroupStats, Cgroups } from './contract.ts';
-import { killEach, processesBelow, readControl, readField, readNumber, removeGroups, writeControl } from './files.ts';
+import {
+  killEach,
+  processesBelow,
+  readControl,
+  readField,
+  readNumber,
+  removeGroups,
+  writeControl,
+  writeControlApart,
+} from './files.ts';
 import { blockIoVersion2, readLimit, readStatistics } from './metrics.ts';
 
 /**
@@ -160,8 +169,8 @@ export class CgroupsVersion2 implements Cgroups {
     writeControl(this.#file(path, 'cgroup.procs'), String(pid));
   }
 
-  attachChild(path: string, pid: number): void {
-    this.attach(path, pid);
+  async attachChild(path: string, pid: number): Promise<void> {
+    await writeControlApart(this.#file(path, 'cgroup.procs'), String(pid));
   }
 
   processes(path: string): number[] {

@@ -5,7 +5,12 @@ import { isOwnChild, reap } from './spawn.ts';
 const prctlCall = libc.func(
   'int prctl(int option, unsigned long two, unsigned long three, unsigned long four, unsigned long five)',
 );
+const waitidCall = libc.func('int waitid(int idtype, unsigned int id, void *information, int options)');
 const setChildSubreaper = 36;
+const byPid = 1;
+const noHang = 1;
+const hasExited = 4;
+const leaveWaitable = 0x01000000;
 
 let adopting = false;
 
@@ -32,10 +37,18 @@ const childrenFile = (): string => `/proc/self/task/${process.pid}/children`;
 function reapOrphans(): void {
   const own = stateOf(process.pid)?.session;
   for (const pid of readFileSync(childrenFile(), 'utf8').trim().split(' ').map(Number)) {
-    if (pid === 0 || isOwnChild(pid)) continue;
+    if (pid === 0 || isOwnChild(pid) || !hasEnded(pid)) continue;
     const child = stateOf(pid);
     if (child?.state === 'Z' && child.session !== own) reap(pid);
   }
+}
+
+/** A call for each monitor that runs on; its files in /proc would be many times that. */
+function hasEnded(pid: number): boolean {
+  const information = Buffer.alloc(128); // siginfo_t; its first member is 0 when there is nothing to tell
+  return (
+    waitidCall(byPid, pid, information, hasExited | noHang | leaveWaitable) === 0 && information.readInt32LE() !== 0
+  );
 }
 
 function stateOf(pid: number): { readonly state: string; readonly session: number } | undefined {
