@@ -1,19 +1,17 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { repository } from '@wherry/testkit';
+import { dockerRegistry, repository } from '@wherry/testkit';
 import { type Measure, median } from './report.ts';
 
 const size = 100 * 1000 * 1000;
 const rounds = 5;
 const readers = 8;
-const peerProgram = '/usr/bin/docker-registry';
 
 interface Server {
   readonly port: number;
@@ -34,11 +32,12 @@ interface Figures {
 export async function measureRegistry(): Promise<Measure[]> {
   const folder = await mkdtemp(join(tmpdir(), 'bench-registry-'));
   const servers = [await startWherry(folder)];
-  if (existsSync(peerProgram)) servers.push(await startPeer(folder));
+  const peerProgram = dockerRegistry(repository);
+  if (peerProgram !== undefined) servers.push(await startPeer(folder, peerProgram));
   try {
     const [ours, peer] = await measured(servers);
     if (!ours) return [];
-    const note = peer ? undefined : `no ${peerProgram} to compare with`;
+    const note = peer ? undefined : 'no docker-registry to compare with';
     const against = (value: number | undefined) =>
       value === undefined ? undefined : { name: 'docker-registry', value };
     const line = (name: string, unit: Measure['unit'], pick: (figures: Figures) => number): Measure => {
@@ -188,7 +187,7 @@ async function startWherry(folder: string): Promise<Server> {
   return await startServer(process.execPath, args, /"url":"http:\/\/127\.0\.0\.1:(\d+)"/);
 }
 
-async function startPeer(folder: string): Promise<Server> {
+async function startPeer(folder: string, peerProgram: string): Promise<Server> {
   const file = join(folder, 'peer.yml');
   const port = 20_000 + (process.pid % 20_000);
   await writeFile(

@@ -23,7 +23,6 @@ if (process.argv.includes('--test'))
     { package: 'busybox-static', why: 'test images', present: program('busybox') },
     { package: 'nftables', why: 'tests look at rules with nft', present: program('nft') },
     { package: 'iproute2', why: 'tests make machines in network namespaces', present: program('ip') },
-    { package: 'docker-registry', why: 'tests push to it and pull from it', present: program('docker-registry') },
     { package: 'zstd', why: 'tests compress archives', present: program('zstd') },
     { package: 'openssl', why: 'tests make certificates', present: program('openssl') },
     { package: 'curl', why: 'tests call services', present: program('curl') },

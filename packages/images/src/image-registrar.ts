@@ -69,6 +69,7 @@ export class ImageRegistrar {
       await this.unpack(layers, layer, options.signal);
       onLayer(layer, 'complete');
     }
+    await this.layers.settle();
     const unpackedBytes: number[] = [];
     for (const { chainId } of layers) unpackedBytes.push((await this.layers.facts(chainId))?.bytes ?? 0);
     const record: ImageRecord = {

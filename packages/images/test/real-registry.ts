@@ -3,6 +3,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { dockerRegistry, repository } from '@wherry/testkit';
+
+/** The program; without it tests are skipped. */
+export const realRegistry = dockerRegistry(repository);
 
 export interface RealRegistryOptions {
   /** A folder of its own. */
@@ -38,7 +42,7 @@ export class RealRegistry implements AsyncDisposable {
     // JSON is YAML.
     const path = join(directory, 'config.yml');
     writeFileSync(path, JSON.stringify(config).replace('"version":0.1', '"version":"0.1"'));
-    const process = spawn('docker-registry', ['serve', path], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const process = spawn(realRegistry!, ['serve', path], { stdio: ['ignore', 'ignore', 'pipe'] });
     const lines = createInterface({ input: process.stderr! });
     const seen: string[] = [];
     await new Promise<void>((resolve, reject) => {

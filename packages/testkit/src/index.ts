@@ -2,6 +2,7 @@ export * from './cluster.ts';
 export * from './compose-plugin.ts';
 export * from './docker-client.ts';
 export * from './docker-images.ts';
+export * from './docker-registry.ts';
 export * from './images.ts';
 export * from './kubectl.ts';
 export * from './machine.ts';

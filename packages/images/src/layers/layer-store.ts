@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, KeyedMutex, systemRandom } from '@wherry/base';
+import { syncFileSystem } from '@wherry/linux';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
 import { readNames } from '../content/content-store.ts';
 import type { LayerThreads } from '../threads/layer-threads.ts';
@@ -24,6 +25,8 @@ const temporaryPrefix = '.unpack-';
  * only implies take their owner and mode from the layers below.
  */
 export class LayerStore {
+  #isUnsettled = false;
+  #settled: Promise<void> = Promise.resolve();
   readonly #directory: string;
   readonly #limits: UnpackLimits;
   readonly #threads: LayerThreads;
@@ -101,6 +104,22 @@ export class LayerStore {
       await this.#enter(temporary.path, facts);
       return true;
     });
+  }
+
+  /**
+   * Resolves once every layer entered so far is on the disk whole: before something relies on them for good. A layer
+   * that nothing relies on is taken away after a power cut.
+   */
+  async settle(): Promise<void> {
+    if (this.#isUnsettled) {
+      this.#isUnsettled = false;
+      this.#settled = syncFileSystem(this.#directory);
+      this.#settled.catch(() => {
+        this.#isUnsettled = true;
+      });
+    }
+    // A sync that another image began covers what was entered before it.
+    await this.#settled;
   }
 
   /** A folder for what is being made; what is left of it when it is disposed is removed. */
@@ -182,6 +201,7 @@ export class LayerStore {
     await rm(this.#home(facts.chainId), { recursive: true, force: true });
     await rename(temporary, this.#home(facts.chainId));
     this.#known.set(facts.chainId, facts);
+    this.#isUnsettled = true;
   }
 
   #home(chainId: Digest): string {

@@ -16,6 +16,7 @@ export async function holdLayers(
     }
     await registrar.unpack(records, layer);
   }
+  await layers.settle();
   await holds.set(owner, { layers: records.map(({ digest, chainId }) => ({ digest, chainId })) });
   const folders = records.map(({ chainId }) => layers.folder(chainId)).reverse();
   return folders.length > 0 ? folders : [await layers.emptyFolder()];

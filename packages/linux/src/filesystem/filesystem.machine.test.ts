@@ -23,6 +23,7 @@ import {
   openBeneath,
   readFileBeneath,
   setPropagation,
+  syncFileSystem,
   unmount,
   unmountAll,
 } from './index.ts';
@@ -137,4 +138,9 @@ describe('paths beneath a root', () => {
       expect(caught(() => readFileBeneath(root, name, 1000))).toBe('invalid');
     }
   });
+});
+
+test('syncs the file system of a folder, and says when there is none', async () => {
+  await expect(syncFileSystem('/tmp')).resolves.toBeUndefined();
+  await expect(syncFileSystem('/nowhere/at/all')).rejects.toThrow('ENOENT');
 });

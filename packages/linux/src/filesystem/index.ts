@@ -7,4 +7,5 @@ export * from './mount-options.ts';
 export * from './mount-table.ts';
 export * from './overlay.ts';
 export * from './seek.ts';
+export * from './sync.ts';
 export * from './xattr.ts';
