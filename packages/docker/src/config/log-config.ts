@@ -50,6 +50,8 @@ export function parseLogConfig({ Type: type, Config: config }: HostConfig['LogCo
   const mode = config.mode ?? '';
   if (!['', 'blocking', 'non-blocking'].includes(mode))
     throw new WherryError('invalid', `logger: logging mode not supported: ${mode}`);
+  if (config['max-buffer-size'] !== undefined && mode !== 'non-blocking')
+    throw new WherryError('invalid', "logger: max-buffer-size option is only supported with 'mode=non-blocking'");
   if (type === 'none') return { driver: type, rotation: undefined };
   const files = config['max-file'];
   const maxFiles = files === undefined ? undefined : countOf(files);

@@ -19,7 +19,8 @@ export function checkNetworkMode(config: ContainerConfig, host: HostConfig): voi
   const mode = host.NetworkMode;
   const other = containerOfMode(mode);
   const undefinedBehaviour = "can't be used with links. This would result in undefined behavior";
-  if (other === '') throw new WherryError('invalid', 'invalid container format container:<name|id>');
+  if (other === '')
+    throw new WherryError('invalid', 'Invalid network mode: invalid container format container:<name|id>');
   if (config.Hostname !== '' && host.UTSMode === 'host') conflict('hostname and the UTS mode');
   if ((other !== undefined || mode === 'host') && (host.Links ?? []).length > 0)
     conflict(
@@ -47,7 +48,7 @@ export function checkNamespaceModes(host: HostConfig): void {
   if (!['', 'host', 'private'].includes(host.CgroupnsMode))
     throw new WherryError('invalid', `invalid cgroup namespace mode: ${host.CgroupnsMode}`);
   if (!['', 'default'].includes(host.Isolation.toLowerCase()))
-    throw new WherryError('invalid', `invalid isolation '${host.Isolation}' on linux`);
+    throw new WherryError('invalid', `Invalid isolation: "${host.Isolation}" - linux only supports 'default'`);
 }
 
 function valid(mode: string, words: readonly string[]): boolean {

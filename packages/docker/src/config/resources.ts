@@ -44,10 +44,11 @@ function checkMemory(resources: Resources, update: boolean, warnings: string[]):
 
 function checkProcessors(resources: Resources, { processors }: HostFacts): void {
   const { NanoCpus: nano, CpuPeriod: period, CpuQuota: quota } = resources;
+  if (resources.CpuShares < 0) refuse('shares: invalid argument');
   if (nano > 0 && period > 0) refuse('Conflicting options: Nano CPUs and CPU Period cannot both be set');
   if (nano > 0 && quota > 0) refuse('Conflicting options: Nano CPUs and CPU Quota cannot both be set');
   if (nano < 0 || nano > processors * 1e9)
-    refuse(`range of CPUs is from 0.01 to ${processors}.00, as there are only ${processors} CPUs available`);
+    refuse(`Range of CPUs is from 0.01 to ${processors}.00, as there are only ${processors} CPUs available`);
   if (period !== 0 && (period < 1000 || period > 1_000_000))
     refuse('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)');
   if (quota > 0 && quota < 1000) refuse('CPU cfs quota can not be less than 1ms (i.e. 1000)');
@@ -56,11 +57,11 @@ function checkProcessors(resources: Resources, { processors }: HostFacts): void 
 function checkSets(resources: Resources, facts: HostFacts): void {
   const { CpusetCpus: cpus, CpusetMems: mems } = resources;
   const wanted = numberSet(cpus);
-  if (wanted === undefined) refuse(`Invalid value ${cpus} for cpuset cpus`);
+  if (wanted === undefined) refuse(`Invalid value ${cpus} for cpuset cpus: invalid format: ${cpus}`);
   if (![...wanted].every((cpu) => facts.cpus.has(cpu)))
     refuse(`Requested CPUs are not available - requested ${cpus}, available: ${rangesOf(facts.cpus)}`);
   const nodes = numberSet(mems);
-  if (nodes === undefined) refuse(`Invalid value ${mems} for cpuset mems`);
+  if (nodes === undefined) refuse(`Invalid value ${mems} for cpuset mems: invalid format: ${mems}`);
   if (![...nodes].every((node) => facts.memoryNodes.has(node)))
     refuse(`Requested memory nodes are not available - requested ${mems}, available: ${rangesOf(facts.memoryNodes)}`);
 }

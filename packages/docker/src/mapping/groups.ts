@@ -27,7 +27,9 @@ export function groupNumbers({ config, host }: ContainerRecord, root: string | u
     return found;
   };
   return {
-    groups: (host.GroupAdd ?? []).map((group) => number(group, (name) => `Unable to find group ${name}`)),
+    groups: (host.GroupAdd ?? []).map((group) =>
+      number(group, (name) => `Unable to find group ${name}: no matching entries in group file`),
+    ),
     ownGroup:
       own === '' ? undefined : number(own, (name) => `unable to find group ${name}: no matching entries in group file`),
   };
