@@ -33,7 +33,7 @@ export interface ContainerNetworks extends AsyncDisposable {
   /**
    * Publishes ports of a running container by its endpoints. A host port of 0 is chosen (32768–60999, or the range's
    * first free one). The port is also bound, so that nobody else on the machine takes it. Throws `conflict` in
-   * docker's words (`Bind for 0.0.0.0:80 failed: port is already allocated`, `listen tcp4 0.0.0.0:80: bind: address
+   * docker's words (`Bind for 0.0.0.0:80 failed: port is already allocated`, `… listen tcp4 0.0.0.0:80: bind: address
    * already in use`).
    */
   publish(containerId: string, ports: readonly PortRequest[]): Promise<readonly PublishedPort[]>;

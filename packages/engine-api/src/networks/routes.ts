@@ -41,7 +41,7 @@ export function networkRoutes(options: EngineApiOptions): readonly Route[] {
       method: 'POST',
       path: '/networks/create',
       async handle(exchange) {
-        const created = await networks.create(networkToCreate(await exchange.json({ required: true })));
+        const created = await networks.create(networkToCreate(await exchange.json()));
         announce(options, 'create', created);
         exchange.send(201, { Id: created.id, Warning: '' });
       },
@@ -50,7 +50,7 @@ export function networkRoutes(options: EngineApiOptions): readonly Route[] {
       method: 'POST',
       path: '/networks/{name:.*}/connect',
       async handle(exchange) {
-        const fields = new BodyFields(await exchange.json({ required: true }), 'ConnectOptions');
+        const fields = new BodyFields(await exchange.json(), 'ConnectOptions');
         const endpoint = fields.raw('EndpointConfig', 'network.EndpointSettings') ?? {};
         await containers.connectNetwork(exchange.parameter('name'), fields.text('Container'), endpoint);
         exchange.sendNothing(200);
@@ -60,7 +60,7 @@ export function networkRoutes(options: EngineApiOptions): readonly Route[] {
       method: 'POST',
       path: '/networks/{name:.*}/disconnect',
       async handle(exchange) {
-        const fields = new BodyFields(await exchange.json({ required: true }), 'DisconnectOptions');
+        const fields = new BodyFields(await exchange.json(), 'DisconnectOptions');
         const force = fields.flag('Force');
         await containers.disconnectNetwork(exchange.parameter('name'), fields.text('Container'), { force });
         exchange.sendNothing(200);

@@ -73,6 +73,7 @@ function refusal(error: unknown, protocol: string, hostIp: string, hostPort: num
   };
   const reason = reasons[String(errno)];
   if (reason === undefined && codeOf(error) !== 'conflict') return error;
-  const text = `listen ${protocol.toLowerCase()}${family} ${place}: bind: ${reason ?? 'address already in use'}`;
+  // The words of dockerd with its proxy, which it has unless told otherwise.
+  const text = `Error starting userland proxy: listen ${protocol.toLowerCase()}${family} ${place}: bind: ${reason ?? 'address already in use'}`;
   return new WherryError('conflict', text, { cause: error, details: { errno } });
 }

@@ -216,8 +216,7 @@ export class PublishedPorts {
   #claim(port: PublishedPort): void {
     const rival = this.#rival(port);
     if (rival !== undefined) {
-      const place = port.hostIp.includes(':') ? `[${port.hostIp}]` : port.hostIp;
-      throw new WherryError('conflict', `Bind for ${place}:${port.hostPort} failed: port is already allocated`);
+      throw new WherryError('conflict', `Bind for ${port.hostIp}:${port.hostPort} failed: port is already allocated`);
     }
     this.#mark(port);
   }

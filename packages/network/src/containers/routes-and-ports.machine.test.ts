@@ -165,7 +165,7 @@ describe('published ports', () => {
     await expect(bindUdpInNetns(machine.netns, '127.0.0.1', 5353)).rejects.toMatchObject({ code: 'conflict' });
     await serve(machine.netns, '127.0.0.1', 7000);
     await expect(networks.publish(two.id, [tcp(80, 7001), tcp(80, 7000)])).rejects.toMatchObject({
-      message: `${prefix}listen tcp4 0.0.0.0:7000: bind: address already in use`,
+      message: `${prefix}Error starting userland proxy: listen tcp4 0.0.0.0:7000: bind: address already in use`,
     });
     await expect(networks.publish(two.id, [tcp(80, 7000, '203.0.113.9')])).rejects.toThrow(
       'listen tcp4 203.0.113.9:7000: bind: cannot assign requested address',
