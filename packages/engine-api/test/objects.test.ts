@@ -309,12 +309,30 @@ describe('the system', () => {
     ['GET', '/plugins', 200],
     ['GET', '/plugins/a/b/json', 404],
     ['GET', '/containers/web/checkpoints', 501],
-    ['GET', '/distribution/a/b:1/json', 501],
     ['POST', '/session', 501],
     ['POST', '/grpc', 501],
     ['POST', '/build', 501],
   ])('answers %s %s with %i', async (method, path, status) => {
     await using api = await serve(fakeOptions());
     expect((await api.call(method, path)).status).toBe(status);
+  });
+
+  it('tells what a registry has under a name', async () => {
+    const asked: string[] = [];
+    const descriptor = { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: 'sha256:1', size: 7 };
+    const platforms = [{ architecture: 'amd64', os: 'linux' }];
+    const images = fakeImages([], {
+      remoteManifest: async (reference) => {
+        asked.push(reference);
+        if (reference === 'nosuch') throw new WherryError('unauthorized', 'pull access denied');
+        return { descriptor, platforms };
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const found = await api.call('GET', '/distribution/a/b:1/json');
+    expect(found.status).toBe(200);
+    expect(JSON.parse(found.text)).toEqual({ Descriptor: descriptor, Platforms: platforms });
+    expect((await api.call('GET', '/distribution/nosuch/json')).status).not.toBe(200);
+    expect(asked).toEqual(['a/b:1', 'nosuch']);
   });
 });
