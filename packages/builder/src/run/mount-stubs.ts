@@ -1,6 +1,6 @@
-import { lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
+import { readdirSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf } from '@wherry/base';
+import { statusOf } from '../files/resolve-within.ts';
 
 /** Where an engine mounts things into every container. */
 const everywhere = ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf', '/dev', '/proc', '/sys'];
@@ -61,14 +61,4 @@ function lowerStatus(lower: readonly string[], parts: readonly string[]): Stats 
 /** Whether all of these are folders and no links, which lead elsewhere. */
 function isReal(root: string, parts: readonly string[]): boolean {
   return parts.every((_, index) => statusOf(join(root, ...parts.slice(0, index + 1)))?.isDirectory() === true);
-}
-
-function statusOf(path: string): Stats | undefined {
-  try {
-    return lstatSync(path);
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw error;
-  }
 }
