@@ -65,6 +65,8 @@ test('works on the files of a container before it runs, while it does and after'
   expect(changes).toEqual(['A /data', 'C /etc', 'D /etc/group', 'A /etc/mine', 'A /l', 'A /newdir', 'A /ram']);
   const names = execFileSync('tar', ['-tf', '-'], { input: await buffer(await machine.containers.export('f1')) });
   expect(names.toString().split('\n')).toEqual(expect.arrayContaining(['bin/sh', 'etc/mine', 'newdir/']));
+  // Of the layer between the image's and its own.
+  expect(names.toString().split('\n')).toEqual(expect.arrayContaining(['.dockerenv', 'dev/console', 'etc/mtab']));
   expect(names.toString()).not.toContain('running');
   await expect(machine.containers.statPath('f1', '/nosuch')).rejects.toThrow(
     'Could not find the file /nosuch in container f1',

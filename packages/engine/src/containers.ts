@@ -88,8 +88,9 @@ export class Containers {
 
   /** One that starts once says at its creation what is wrong with it, as CRI has it; docker's says it at each start. */
   async #make(record: ContainerRecord): Promise<void> {
-    const { containers, images } = this.#context;
-    const { imageId, config: image, lowerDirectories } = await images.rootfs(record.config.image, record.id);
+    const { containers, images, initLayers } = this.#context;
+    const { imageId, config: image, lowerDirectories: lower } = await images.rootfs(record.config.image, record.id);
+    const lowerDirectories = record.config.initLayer === true ? [initLayers.above(lower), ...lower] : lower;
     const imageConfig = image.config ?? {};
     const stopSignal = checkedSignal(record.config.stopSignal || imageConfig.StopSignal);
     const made: ContainerRecord = { ...record, imageId, imageConfig, lowerDirectories, stopSignal, phase: 'created' };

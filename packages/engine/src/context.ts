@@ -2,6 +2,7 @@ import type { Clock, Logger, Random } from '@wherry/base';
 import type { RootfsSource } from '@wherry/images';
 import type { Cgroups } from '@wherry/linux';
 import type { PodNetwork } from '@wherry/network';
+import type { InitLayers } from './init-layers.ts';
 import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { RuntimeNamespace } from './runtime/runtime-namespace.ts';
 import type { EventHub } from './state/event-hub.ts';
@@ -17,6 +18,7 @@ export interface EngineContext {
   readonly images: RootfsSource;
   readonly sandboxes: RecordStore<SandboxRecord>;
   readonly containers: RecordStore<ContainerRecord>;
+  readonly initLayers: InitLayers;
   readonly runtimeNamespace: RuntimeNamespace;
   /** The OCI runtime of a sandbox's handler. Throws `invalid` for an unknown one. */
   runtimeFor(handler: string | undefined): OciRuntime;

@@ -35,6 +35,7 @@ import { freezeCgroup, killAndRemoveCgroup } from './cgroup-cleanup.ts';
 import { containerStatus } from './container-status.ts';
 import { Containers } from './containers.ts';
 import { type EngineContext, monitorGroup } from './context.ts';
+import { InitLayers } from './init-layers.ts';
 import type { Engine, EngineOptions } from './options.ts';
 import { OciRuntime } from './runtime/oci-runtime.ts';
 import { RuntimeNamespace } from './runtime/runtime-namespace.ts';
@@ -71,6 +72,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     images: options.images,
     sandboxes: await RecordStore.open<SandboxRecord>(paths.sandboxRecords, log),
     containers: await RecordStore.open<ContainerRecord>(paths.containerRecords, log),
+    initLayers: new InitLayers(paths.initLayers),
     runtimeNamespace,
     runtimeFor: runtimeTable(options, paths.runtimeState, runtimeNamespace),
     events: new EventHub(),
@@ -121,9 +123,10 @@ class EmbeddedEngine implements Engine {
 
   /** Folders without a record: what a crash or a power cut left of a creation or a removal. */
   async #removeStrays(): Promise<void> {
-    const { paths, containers, sandboxes } = this.#context;
+    const { paths, containers, sandboxes, initLayers } = this.#context;
     const ids = new Set([...readdirSync(paths.layers), ...readdirSync(paths.containers)]);
     for (const id of ids) if (containers.get(id) === undefined) await this.#containers.roots.remove(id);
+    initLayers.clear(new Set(containers.all().flatMap(({ lowerDirectories }) => lowerDirectories)));
     for (const id of readdirSync(paths.sandboxes)) {
       if (sandboxes.get(id) !== undefined) continue;
       unmountAll(join(paths.sandbox(id), 'shm'));

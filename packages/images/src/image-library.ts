@@ -154,8 +154,6 @@ export interface CommitLayer {
   /** The layers below, bottom first. */
   readonly base: readonly LayerRecord[];
   readonly adopt?: boolean | undefined;
-  /** Paths of empty files that were only there to be mounted over (`etc/hosts`): they stay out, but for `adopt`. */
-  readonly mountPoints?: ReadonlySet<string> | undefined;
   readonly timestamp?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -59,7 +59,7 @@ export interface OpenRootfs extends Disposable {
   readonly processRoot: string | undefined;
   /** The writable layer: what the container added and changed, with overlayfs' whiteouts and opaque marks. */
   readonly upperDirectory: string;
-  /** The image's unpacked layers, topmost first. */
+  /** The image's unpacked layers, topmost first, with that of `initLayer` above them. */
   readonly lowerDirectories: readonly string[];
 }
 

@@ -193,6 +193,8 @@ export interface ContainerConfig {
   readonly id?: string | undefined;
   /** It can be started again once it has exited, with the same writable layer. */
   readonly restartable?: boolean | undefined;
+  /** Between the image's layers and the writable one is docker's, with what is mounted on and `/.dockerenv`. */
+  readonly initLayer?: boolean | undefined;
   readonly metadata: { readonly name: string; readonly attempt: number };
   /** Anything that `ImageService.imageStatus` resolves. */
   readonly image: string;

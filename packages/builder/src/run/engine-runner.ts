@@ -162,6 +162,7 @@ class EngineRunner implements StepRunner {
     );
     return {
       id,
+      initLayer: true,
       metadata: { name: id.slice(0, 12), attempt: 0 },
       image,
       command,

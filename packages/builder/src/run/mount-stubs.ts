@@ -2,9 +2,6 @@ import { readdirSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { statusOf } from '../files/resolve-within.ts';
 
-/** Where an engine mounts things into every container. */
-const everywhere = ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf', '/dev', '/proc', '/sys'];
-
 /**
  * Removes what was made in a writable layer only to mount something on it: empty files and folders that no lower layer
  * has, and folders that came up into the layer for their sake alone.
@@ -14,7 +11,7 @@ export async function removeMountStubs(
   lower: readonly string[],
   targets: readonly string[],
 ): Promise<void> {
-  for (const target of [...everywhere, ...targets]) {
+  for (const target of targets) {
     const parts = target.split('/').filter((part) => part !== '' && part !== '.');
     if (parts.includes('..')) continue;
     for (let length = parts.length; length > 0; length--) {

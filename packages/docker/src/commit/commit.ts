@@ -12,15 +12,6 @@ import { layerChanges } from '../files/layer-changes.ts';
 import { formatNano } from '../times.ts';
 import { applyChanges } from './changes.ts';
 
-/** What the runtime makes to mount the engine's files on; docker has them in a layer of its own. */
-const mountPoints: ReadonlySet<string> = new Set([
-  '.dockerenv',
-  'dev/console',
-  'etc/hostname',
-  'etc/hosts',
-  'etc/resolv.conf',
-]);
-
 /** Makes an image of what a container has written, on top of its own. */
 export async function commitContainer(
   context: DockerContext,
@@ -98,7 +89,7 @@ async function assemble(
   using root = await engine.openRootfs(container.id);
   const { upperDirectory: upper, lowerDirectories } = root;
   const isChanged = (await layerChanges(upper, lowerDirectories)).length > 0;
-  using layer = isChanged ? await images.commitLayer({ upper, base: base.layers, mountPoints }) : undefined;
+  using layer = isChanged ? await images.commitLayer({ upper, base: base.layers }) : undefined;
   const created = formatNano(now());
   const { record } = container;
   const image = await images.assemble({

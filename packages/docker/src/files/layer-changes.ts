@@ -1,7 +1,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { lstat, open, readdir } from 'node:fs/promises';
-import { errnoOf, WherryError } from '@wherry/base';
-import { getExtendedAttribute } from '@wherry/linux';
+import { WherryError } from '@wherry/base';
+import { isOpaque, isWhiteout } from '@wherry/linux';
 import { present } from './tree-archive.ts';
 
 export interface PathChange {
@@ -13,22 +13,6 @@ const changed = 0;
 const added = 1;
 const deleted = 2;
 const deepest = 1000;
-
-/** What docker has in a layer below the container's own, and the runtime's mounts need: no change of the container's. */
-const ofTheEngine = new Set([
-  '/.dockerenv',
-  '/dev',
-  '/dev/console',
-  '/dev/mqueue',
-  '/dev/pts',
-  '/dev/shm',
-  '/etc/hostname',
-  '/etc/hosts',
-  '/etc/mtab',
-  '/etc/resolv.conf',
-  '/proc',
-  '/sys',
-]);
 
 /**
  * What a container changed, from its writable layer `upper` (overlayfs.rst: whiteouts, opaque folders) and the layers
@@ -65,9 +49,8 @@ async function folderChanges(
       continue;
     }
     const inner = status.isDirectory() ? await subfolderChanges(`${here}/${name}`, old, path, depth) : [];
-    if (old === undefined) {
-      if (!ofTheEngine.has(path) || inner.length > 0) changes.push({ Path: path, Kind: added });
-    } else if (inner.length > 0 || differs(old.status, status)) changes.push({ Path: path, Kind: changed });
+    if (old === undefined) changes.push({ Path: path, Kind: added });
+    else if (inner.length > 0 || differs(old.status, status)) changes.push({ Path: path, Kind: changed });
     // One by one: a layer may have more files than a call takes arguments.
     for (const change of inner) changes.push(change);
   }
@@ -123,22 +106,6 @@ async function hidden(lower: readonly string[], names: readonly string[]): Promi
   const gone: string[] = [];
   for (const name of [...found].sort()) if ((await below(lower, name)) !== undefined) gone.push(name);
   return gone;
-}
-
-function isWhiteout(status: BigIntStats): boolean {
-  return status.isCharacterDevice() && status.rdev === 0n;
-}
-
-/** The kernel marks with `trusted.`, an overlay of an unprivileged user with `user.`. */
-function isOpaque(path: string): boolean {
-  try {
-    return ['trusted', 'user'].some(
-      (kind) => getExtendedAttribute(`${path}/.`, `${kind}.overlay.opaque`)?.toString() === 'y',
-    );
-  } catch (error) {
-    if (errnoOf(error) === 'notFound') return false;
-    throw error;
-  }
 }
 
 function differs(old: BigIntStats, now: BigIntStats): boolean {

@@ -34,6 +34,7 @@ export function engineConfig(_context: DockerContext, record: ContainerRecord, f
   return {
     id,
     restartable: true,
+    initLayer: true,
     metadata: { name, attempt: 0 },
     image: record.imageId,
     command: [record.path, ...record.args],

@@ -6,6 +6,8 @@ export interface EnginePaths {
   readonly containerRecords: string;
   /** `<id>/upper` and `<id>/work` of each container. */
   readonly layers: string;
+  /** What is between the layers of an image and that of a container, where one wants it. */
+  readonly initLayers: string;
   /** Exit codes, one file a container, written by the monitors. */
   readonly exits: string;
   readonly runtimeState: string;
@@ -29,6 +31,7 @@ export function enginePaths(rootDirectory: string, runDirectory: string): Engine
     sandboxRecords: join(rootDirectory, 'sandboxes'),
     containerRecords: join(rootDirectory, 'containers'),
     layers,
+    initLayers: join(rootDirectory, 'init-layers'),
     exits: join(runDirectory, 'exits'),
     runtimeState: join(runDirectory, 'runtime'),
     runtimeNamespace: join(runDirectory, 'runtime-namespace'),

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { WherryError } from '@wherry/base';
-import { getExtendedAttribute, listExtendedAttributes } from '@wherry/linux';
+import { getExtendedAttribute, isWhiteout, listExtendedAttributes } from '@wherry/linux';
 import type { TarInput } from '../tar/tar-writer.ts';
 
 /** One entry of a layer, and from where its content is read. */
@@ -70,7 +70,7 @@ function changeOf(path: string, name: string, status: Stats, latest: number, lin
     gid: status.gid,
     mtime: Math.min(Math.floor(status.mtimeMs / 1000), latest),
   };
-  if (status.isCharacterDevice() && status.rdev === 0) {
+  if (isWhiteout(status)) {
     const slash = name.lastIndexOf('/') + 1;
     const entry: TarInput = {
       name: `${name.slice(0, slash)}.wh.${name.slice(slash)}`,

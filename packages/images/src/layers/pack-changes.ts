@@ -36,8 +36,6 @@ export interface PackRequest {
   /** Clamps the times of the folder itself: it becomes the layer. */
   readonly settle: boolean;
   readonly limits: UnpackLimits;
-  /** Names of empty files to leave out. */
-  readonly except?: ReadonlySet<string> | undefined;
 }
 
 export interface Packed {
@@ -63,7 +61,6 @@ export function packChanges(request: PackRequest, throwIfCancelled: () => void):
   try {
     for (const change of walkChanges(request.upper, latest)) {
       throwIfCancelled();
-      if (request.except?.has(change.entry.name) && change.status.isFile() && change.status.size === 0) continue;
       const file = change.open?.();
       if (change.open && file === undefined) continue;
       try {

@@ -8,7 +8,7 @@ import type { StoreParts } from '../store-parts.ts';
 /** Makes a layer of an overlay's upper folder; see `ImageLibrary.commitLayer`. */
 export async function commitLayer(parts: StoreParts, request: CommitLayer): Promise<CommittedLayer | undefined> {
   const { content, layers, threads, pins, limits } = parts;
-  const { upper, base, adopt = false, mountPoints, timestamp, signal } = request;
+  const { upper, base, adopt = false, timestamp, signal } = request;
   const latest = timestamp === undefined ? undefined : Math.floor(timestamp / 1000);
   const tar = await content.temporary();
   await using temporary = await layers.temporary();
@@ -24,7 +24,6 @@ export async function commitLayer(parts: StoreParts, request: CommitLayer): Prom
         latest,
         settle: adopt,
         limits,
-        except: adopt ? undefined : mountPoints,
       },
       signal,
     );

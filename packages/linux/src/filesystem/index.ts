@@ -6,6 +6,7 @@ export * from './mount-flags.ts';
 export * from './mount-options.ts';
 export * from './mount-table.ts';
 export * from './overlay.ts';
+export * from './overlay-entries.ts';
 export * from './seek.ts';
 export * from './sync.ts';
 export * from './xattr.ts';
