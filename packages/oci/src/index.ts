@@ -2,4 +2,5 @@ export * from './digest.ts';
 export * from './image-spec.ts';
 export * from './platform.ts';
 export * from './reference.ts';
+export * from './registry-address.ts';
 export * from './runtime-spec.ts';

@@ -42,10 +42,12 @@ export interface TestMachine extends AsyncDisposable {
 export interface TestMachineOptions {
   /** Puts the machine's folder `root` on a disk of that many bytes, in a mount namespace of its own. */
   readonly diskBytes?: number | undefined;
+  /** Gives the machine an `/etc` of its own above the host's, in a mount namespace: nobody else sees what is written there. */
+  readonly ownEtc?: boolean | undefined;
 }
 
 /** Makes a machine. */
-export async function createTestMachine({ diskBytes }: TestMachineOptions = {}): Promise<TestMachine> {
+export async function createTestMachine({ diskBytes, ownEtc }: TestMachineOptions = {}): Promise<TestMachine> {
   const id = systemRandom.hex(8);
   const name = `wt-${id}`;
   const before = hostFacts();
@@ -53,8 +55,12 @@ export async function createTestMachine({ diskBytes }: TestMachineOptions = {}):
   const netns = `/run/netns/${name}`;
   execFileSync('nsenter', [`--net=${netns}`, 'ip', 'link', 'set', 'lo', 'up']);
   const directory = await mkdtemp(join(tmpdir(), 'wherry-machine-'));
-  const disk = diskBytes === undefined ? undefined : await privateDisk(join(directory, 'root'), diskBytes);
-  const enter = ['nsenter', `--net=${netns}`, ...(disk ? [`--mount=/proc/${disk.pid}/ns/mnt`] : [])];
+  const mounts = [
+    ...(diskBytes === undefined ? [] : [diskAt(join(directory, 'root'), diskBytes)]),
+    ...(ownEtc ? [etcAbove(join(directory, 'etc'))] : []),
+  ];
+  const keeper = mounts.length === 0 ? undefined : await privateMounts(mounts);
+  const enter = ['nsenter', `--net=${netns}`, ...(keeper ? [`--mount=/proc/${keeper.pid}/ns/mnt`] : [])];
   const within = (program: string, args: readonly string[]) =>
     ['nsenter', [...enter.slice(1), program, ...args]] as const;
   const cgroupParent = `wherry-test-${id}`;
@@ -67,7 +73,7 @@ export async function createTestMachine({ diskBytes }: TestMachineOptions = {}):
     run: (program, args, options) => runProgram(...within(program, args), options),
     start: (program, args, options) => startProgram(...within(program, args), options),
     async [Symbol.asyncDispose]() {
-      await disk?.[Symbol.asyncDispose]();
+      await keeper?.[Symbol.asyncDispose]();
       const leaks = await leaksBelow(directory, cgroupParent, netns);
       execFileSync('ip', ['netns', 'delete', name]);
       await rm(directory, { recursive: true, force: true });
@@ -78,11 +84,22 @@ export async function createTestMachine({ diskBytes }: TestMachineOptions = {}):
   };
 }
 
-/** A disk in a new mount namespace, which this process keeps. */
-async function privateDisk(folder: string, bytes: number): Promise<Running> {
-  const script = 'mkdir "$1" && mount -t tmpfs -o "size=$2" none "$1" && echo mounted && exec sleep infinity';
-  const command = ['sh', '-c', script, 'sh', folder, String(bytes)];
-  const keeper = startProgram('unshare', ['--mount', '--propagation', 'slave', ...command]);
+/** Shell commands that mount a disk. */
+function diskAt(folder: string, bytes: number): string {
+  return `mkdir '${folder}' && mount -t tmpfs -o size=${bytes} none '${folder}'`;
+}
+
+/** Shell commands that mount a layer above `/etc`; a tmpfs holds it, since an overlay takes no overlay for that. */
+function etcAbove(folder: string): string {
+  const [upper, work] = [`${folder}/upper`, `${folder}/work`];
+  const layers = `lowerdir=/etc,upperdir=${upper},workdir=${work}`;
+  return `mkdir '${folder}' && mount -t tmpfs none '${folder}' && mkdir '${upper}' '${work}' && mount -t overlay -o '${layers}' overlay /etc`;
+}
+
+/** A new mount namespace with some mounts, which the process that is given keeps. */
+async function privateMounts(commands: readonly string[]): Promise<Running> {
+  const script = `${commands.join(' && ')} && echo mounted && exec sleep infinity`;
+  const keeper = startProgram('unshare', ['--mount', '--propagation', 'slave', 'sh', '-c', script]);
   await keeper.waitFor('mounted');
   return keeper;
 }

@@ -7,6 +7,7 @@ const specs: readonly FlagSpec[] = [
   { name: 'purge', short: 'p', type: 'boolean', usage: 'all of it' },
   { name: 'quiet', short: 'q', type: 'boolean', usage: 'silent' },
   { name: 'port', type: 'number', usage: 'a port' },
+  { name: 'serve', type: 'string', usage: 'serves', implied: 'here' },
 ];
 
 describe('parseFlags', () => {
@@ -38,6 +39,14 @@ describe('parseFlags', () => {
     const flags = parseFlags(specs, ['--purge', 'file', '--', '--name', '-']);
     expect(flags.args).toEqual(['file', '--name', '-']);
     expect(flags.string('name')).toBe('wherry');
+  });
+
+  it('takes what a flag alone means, and another value only after =', () => {
+    const alone = parseFlags(specs, ['--serve', 'there']);
+    expect([alone.string('serve'), alone.args]).toEqual(['here', ['there']]);
+    expect(parseFlags(specs, ['--serve=there']).string('serve')).toBe('there');
+    expect(parseFlags(specs, []).string('serve')).toBeUndefined();
+    expect(flagUsage(specs.slice(4))).toBe('      --serve string[="here"]   serves');
   });
 
   it('takes - as an argument and numbers as numbers', () => {

@@ -7,6 +7,8 @@ export interface FlagSpec {
   readonly type: 'string' | 'boolean' | 'number' | 'strings';
   readonly usage: string;
   readonly default?: string | boolean | number;
+  /** Of a flag that may stand alone: what it means then. Another value follows `=`. */
+  readonly implied?: string;
 }
 
 export interface ParsedFlags {
@@ -35,6 +37,7 @@ export function parseFlags(specs: readonly FlagSpec[], argv: readonly string[]):
     let value = inline;
     if (value === undefined) {
       if (spec.type === 'boolean') value = 'true';
+      else if (spec.implied !== undefined) value = spec.implied;
       else {
         value = rest.shift();
         if (value === undefined) throw new WherryError('invalid', `flag needs an argument: ${shown}`);
@@ -102,8 +105,9 @@ function checkValue(spec: FlagSpec, shown: string, value: string): void {
 export function flagUsage(specs: readonly FlagSpec[]): string {
   const rows = specs.map((spec) => {
     const kind = spec.type === 'boolean' ? '' : spec.type === 'number' ? ' int' : ' string';
+    const shown = spec.implied === undefined ? kind : `${kind}[="${spec.implied}"]`;
     return [
-      `${spec.short ? `-${spec.short}, ` : '    '}--${spec.name}${kind}`,
+      `${spec.short ? `-${spec.short}, ` : '    '}--${spec.name}${shown}`,
       `${spec.usage}${spec.default !== undefined && spec.default !== false ? ` (default ${spec.default})` : ''}`,
     ];
   });

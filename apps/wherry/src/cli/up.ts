@@ -1,9 +1,10 @@
 import { WherryError } from '@wherry/base';
-import { type ClusterConfig, ensureCluster } from '../machine/config.ts';
+import { type ClusterConfig, type ClusterWishes, ensureCluster } from '../machine/config.ts';
 import type { Phase } from '../machine/machine.ts';
 import { preflight } from '../machine/preflight.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { daemonStatus } from './control-client.ts';
+import type { ParsedFlags } from './flags.ts';
 import { createProgress } from './progress.ts';
 import { spawnDaemon } from './spawn-daemon.ts';
 import { statusTable } from './status.ts';
@@ -32,6 +33,16 @@ export const upCommand: Command = {
     { name: 'service-cidr', type: 'string', usage: 'range of the services (default: 10.96.0.0/12 or the next one)' },
     { name: 'cgroup-parent', type: 'string', usage: 'cgroup of everything that runs (default: wherry-NAME)' },
     { name: 'engine-only', type: 'boolean', usage: 'containers by the docker API alone, without a cluster' },
+    {
+      name: 'registry-mirror',
+      type: 'strings',
+      usage: 'ask this mirror (a URL) before docker.io; may be given more than once, empty for none',
+    },
+    {
+      name: 'insecure-registry',
+      type: 'strings',
+      usage: 'HOST[:PORT] or a range of addresses whose registries need no valid TLS; as --registry-mirror',
+    },
     { name: 'merge-kubeconfig', type: 'boolean', usage: 'put the context into ~/.kube/config and make it current' },
     { name: 'quiet', short: 'q', type: 'boolean', usage: 'print nothing but errors' },
     { name: 'debug', type: 'boolean', usage: 'let the daemon log every step' },
@@ -39,7 +50,7 @@ export const upCommand: Command = {
   async run(flags, context) {
     await preflight(context.env.PATH ?? '');
     const quiet = flags.boolean('quiet');
-    const config = await ensureCluster(context.home, {
+    const wishes: ClusterWishes = {
       name: flags.string('name')!,
       rootDirectory: flags.string('root-dir'),
       nodeName: flags.string('node-name'),
@@ -50,7 +61,11 @@ export const upCommand: Command = {
       serviceCidr: flags.string('service-cidr'),
       cgroupParent: flags.string('cgroup-parent'),
       engineOnly: flags.boolean('engine-only') || undefined,
-    });
+      registryMirrors: listOf(flags, 'registry-mirror'),
+      insecureRegistries: listOf(flags, 'insecure-registry'),
+    };
+    const isRunning = async (config: ClusterConfig) => (await daemonStatus(config)) !== undefined;
+    const config = await ensureCluster(context.home, wishes, isRunning);
     if ((await daemonStatus(config)) === undefined) await start(config, context, flags.boolean('debug'), quiet);
     if (flags.boolean('merge-kubeconfig') && !config.engineOnly) {
       // Brings a YAML parser, which the way to the daemon does not wait for.
@@ -75,6 +90,12 @@ export const upCommand: Command = {
     return 0;
   },
 };
+
+/** The values of a flag, without empty ones; `undefined` where it was not given. */
+function listOf(flags: ParsedFlags, name: string): readonly string[] | undefined {
+  const values = flags.strings(name);
+  return values.length === 0 ? undefined : values.filter((value) => value !== '');
+}
 
 async function start(
   config: ClusterConfig,

@@ -48,6 +48,31 @@ it('remembers a cluster as it was made, and says what cannot change', async () =
   expect(codeOf(await failure(ensureCluster(home, { name: 'y', rootDirectory: '/somewhere' })))).toBe('conflict');
 });
 
+it('takes other settings of registries at each start, but not beside a daemon that runs with others', async () => {
+  const made = await ensureCluster(home, { name: 'x', registryMirrors: ['https://mirror.example'] });
+  expect(made.registryMirrors).toEqual(['https://mirror.example/']);
+  const insecureRegistries = ['http://registry.lan:5000', '10.0.0.0/8'];
+  const changed = await ensureCluster(home, { name: 'x', insecureRegistries });
+  expect(changed).toEqual({ ...made, insecureRegistries: ['registry.lan:5000', '10.0.0.0/8'] });
+  expect(await findCluster(home, 'x')).toEqual(changed);
+  const running = async () => true;
+  const wishes = { name: 'x', registryMirrors: ['https://mirror.example/'] };
+  expect(await ensureCluster(home, wishes, running)).toEqual(changed);
+  const error = await failure(ensureCluster(home, { name: 'x', registryMirrors: [] }, running));
+  expect(codeOf(error)).toBe('conflict');
+  expect((error as Error).message).toContain('stop it first with "wherry down --name x"');
+  expect((await ensureCluster(home, { name: 'x', registryMirrors: [] })).registryMirrors).toEqual([]);
+});
+
+it('refuses settings of registries as dockerd does', async () => {
+  const error = await failure(ensureCluster(home, { name: 'x', registryMirrors: ['mirror.example'] }));
+  expect((error as Error).message).toBe(
+    'invalid argument "mirror.example" for "--registry-mirror" flag: invalid mirror: unsupported scheme "" in "mirror.example"',
+  );
+  expect(codeOf(await failure(ensureCluster(home, { name: 'x', insecureRegistries: ['-x'] })))).toBe('invalid');
+  expect(await findCluster(home, 'x')).toBeUndefined();
+});
+
 it('refuses a range in which this machine has an address', async () => {
   const error = await failure(ensureCluster(home, { name: 'x', clusterCidr: '127.0.0.0/8' }));
   expect(codeOf(error)).toBe('conflict');

@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Cidr,
   cidrContains,
@@ -13,6 +14,7 @@ import {
   WherryError,
   writeFileAtomically,
 } from '@wherry/base';
+import { parseInsecureRegistry, parseRegistryMirror } from '@wherry/oci';
 
 /**
  * One cluster on one machine, as `wherry up` fixed it at the first start: a root directory, a cgroup parent
@@ -41,7 +43,13 @@ export interface ClusterConfig {
   readonly engineOnly?: boolean | undefined;
   /** Docker's default bridge; clusters of before docker's API have none written down. */
   readonly dockerBridge?: string | undefined;
+  /** How other registries are reached; may be another at each start. */
+  readonly registryMirrors?: readonly string[] | undefined;
+  readonly insecureRegistries?: readonly string[] | undefined;
 }
+
+/** What may be another at each start. */
+type Changeable = Pick<ClusterConfig, 'registryMirrors' | 'insecureRegistries'>;
 
 /** Where clusters are remembered, and where their files go by default. */
 export interface Home {
@@ -60,6 +68,9 @@ export interface ClusterWishes {
   readonly serviceCidr?: string | undefined;
   readonly cgroupParent?: string | undefined;
   readonly engineOnly?: boolean | undefined;
+  /** Empty for none from now on; what is not given stays as it is. */
+  readonly registryMirrors?: readonly string[] | undefined;
+  readonly insecureRegistries?: readonly string[] | undefined;
 }
 
 const namePattern = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
@@ -107,12 +118,20 @@ export async function forgetCluster(home: Home, name: string): Promise<void> {
   await rm(recordPath(home, name), { force: true });
 }
 
-/** The remembered cluster of this name, or a new one that stands beside all the others. */
-export async function ensureCluster(home: Home, wishes: ClusterWishes): Promise<ClusterConfig> {
+/**
+ * The remembered cluster of this name, or a new one that stands beside all the others. `isRunning` says whether it has
+ * a daemon, which must start anew for some wishes to hold.
+ */
+export async function ensureCluster(
+  home: Home,
+  wishes: ClusterWishes,
+  isRunning: (config: ClusterConfig) => Promise<boolean> = async () => false,
+): Promise<ClusterConfig> {
   const present = await findCluster(home, wishes.name);
+  const changeable = changeableOf(wishes);
   if (present) {
     refuseChanges(present, wishes);
-    return present;
+    return await changed(home, present, changeable, isRunning);
   }
   const others = await listClusters(home);
   const slot = freeSlot(others);
@@ -140,13 +159,59 @@ export async function ensureCluster(home: Home, wishes: ClusterWishes): Promise<
     clusterDomain: 'cluster.local',
     ...(wishes.engineOnly === true ? { engineOnly: true } : {}),
     dockerBridge: freeDockerBridge(slot, others),
+    ...changeable,
   };
   checkAddresses(config);
   const clash = rangeClash(config);
   if (clash) throw new WherryError('conflict', clash);
   await mkdir(join(home.directory, 'clusters'), { recursive: true, mode: 0o700 });
-  await writeFileAtomically(recordPath(home, config.name), `${JSON.stringify(config, null, 2)}\n`);
+  await remember(home, config);
   return config;
+}
+
+async function remember(home: Home, config: ClusterConfig): Promise<void> {
+  await writeFileAtomically(recordPath(home, config.name), `${JSON.stringify(config, null, 2)}\n`);
+}
+
+/** A remembered cluster with what is wished for its next start. Throws `conflict` where that is not to come. */
+async function changed(
+  home: Home,
+  present: ClusterConfig,
+  wished: Changeable,
+  isRunning: (config: ClusterConfig) => Promise<boolean>,
+): Promise<ClusterConfig> {
+  const config = { ...present, ...wished };
+  if (isDeepStrictEqual(config, present)) return present;
+  if (await isRunning(present)) {
+    const named = present.name === 'wherry' ? '' : ` --name ${present.name}`;
+    throw new WherryError(
+      'conflict',
+      `${JSON.stringify(present.name)} runs with other settings of registries; stop it first with "wherry down${named}"`,
+    );
+  }
+  await remember(home, config);
+  return config;
+}
+
+/** Throws `invalid`, as dockerd refuses the flags. */
+function changeableOf({ registryMirrors, insecureRegistries }: ClusterWishes): Changeable {
+  return {
+    ...(registryMirrors && {
+      registryMirrors: registryMirrors.map((text) => inFlag('--registry-mirror', text, parseRegistryMirror)),
+    }),
+    ...(insecureRegistries && {
+      insecureRegistries: insecureRegistries.map((text) => inFlag('--insecure-registry', text, parseInsecureRegistry)),
+    }),
+  };
+}
+
+function inFlag<T>(flag: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    const words = `invalid argument ${JSON.stringify(text)} for "${flag}" flag: ${messageOf(error)}`;
+    throw new WherryError('invalid', words, { cause: error });
+  }
 }
 
 function refuseChanges(present: ClusterConfig, wishes: ClusterWishes): void {

@@ -1,13 +1,13 @@
 import { type DisposalStack, WherryError } from '@wherry/base';
-import { openImageStore } from '@wherry/images';
 import type { PodNetwork } from '@wherry/network';
 import { wherryVersion } from '../version.ts';
 import type { ClusterConfig } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
 import { startDocker } from './docker.ts';
+import { openImages } from './images.ts';
 import type { Machine, Phase } from './machine.ts';
 import { startEngine } from './node.ts';
-import { dockerSocketPath, machinePaths } from './paths.ts';
+import { dockerSocketPath } from './paths.ts';
 
 /** Brings up containers by the docker API alone: no API server and nothing that follows it. */
 export async function startEngineOnly(
@@ -15,13 +15,10 @@ export async function startEngineOnly(
   options: Surroundings & { readonly onPhase: (phase: Phase) => void },
   stack: DisposalStack,
 ): Promise<Machine> {
-  const { log, clock, onPhase } = options;
+  const { clock, onPhase } = options;
   const startedAt = clock.now();
   onPhase('engine');
-  const images = stack.use(
-    await openImageStore({ directory: machinePaths(config).images, log: log.with({ part: 'images' }), clock }),
-    'images',
-  );
+  const images = stack.use(await openImages(config, options), 'images');
   const engine = stack.use(await startEngine(config, { network: noPods, images }, options), 'engine');
   const { ociRuntime } = await engine.version();
   stack.use(await startDocker(config, { engine, images }, options), 'docker');

@@ -2,13 +2,13 @@ import type { ApiServer } from '@wherry/apiserver';
 import { DisposalStack, ipv4At, parseCidr, WherryError, writeFileAtomically } from '@wherry/base';
 import { type ClusterPki, type KubeconfigContent, kubeconfigText } from '@wherry/bootstrap';
 import { createInformerFactory } from '@wherry/client';
-import { openImageStore } from '@wherry/images';
 import type { PodStreams } from '@wherry/runtime';
 import { checkDns, dnsServiceAddress, ensureDnsService } from './cluster-dns.ts';
 import type { ClusterConfig } from './config.ts';
 import { listen, openState, readerUser, type Surroundings, startApiServer } from './control-plane.ts';
 import { startDocker } from './docker.ts';
 import { startEngineOnly } from './engine-only.ts';
+import { openImages } from './images.ts';
 import { startControllers, startScheduler } from './loops.ts';
 import type { Machine, Phase } from './machine.ts';
 import { nodeCidr, openNetwork, startDns, startEngine, startKubelet, startProxy } from './node.ts';
@@ -77,12 +77,11 @@ async function start(config: ClusterConfig, options: StartOptions, stack: Dispos
 
 /** Opens what does not depend on each other side by side: state on disk, the bridge, the images. */
 async function openParts({ config, options, stack, gateway, nodeIp }: Start) {
-  const { log, clock, onPhase } = options;
-  onPhase('store');
+  options.onPhase('store');
   const [{ store, pki }, network, images] = await Promise.all([
     openState(config, nodeIp, gateway, options),
     openNetwork(config, nodeCidr(config), options),
-    openImageStore({ directory: machinePaths(config).images, log: log.with({ part: 'images' }), clock }),
+    openImages(config, options),
   ]);
   stack.use(store, 'store');
   stack.use(network, 'network');

@@ -1,7 +1,9 @@
+import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
-import { WherryError } from '@wherry/base';
+import { type Cidr, cidrContains, parseCidr, parseIp, WherryError } from '@wherry/base';
 import { readNames } from '../content/content-store.ts';
 import { isLoopback, type TlsSettings } from './request.ts';
 
@@ -9,7 +11,10 @@ import { isLoopback, type TlsSettings } from './request.ts';
 export interface RegistrySettings {
   /** Base URLs (`https://mirror.example`) that are asked before a registry itself, by its host (`docker.io`). */
   readonly mirrors?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** Hosts (`registry.lan:5000`) that may be spoken to without TLS or with a certificate that nobody vouches for. */
+  /**
+   * Hosts (`registry.lan:5000`) and ranges of addresses (`10.0.0.0/8`) that may be spoken to without TLS or with a
+   * certificate that nobody vouches for.
+   */
   readonly insecure?: readonly string[] | undefined;
   /** Folders `HOST/` with `*.crt` (authorities), `*.cert` and `*.key` (ours); default `/etc/docker/certs.d`. */
   readonly certificates?: string | undefined;
@@ -30,7 +35,8 @@ export async function endpointsOf(host: string, settings: RegistrySettings): Pro
     const url = URL.canParse(mirror) ? new URL(mirror) : undefined;
     if (!url || !/^https?:$/.test(url.protocol)) throw new WherryError('invalid', `the mirror ${mirror} is no URL`);
     const base = new URL('v2/', `${url.href.replace(/\/+$/, '')}/`);
-    mirrors.push({ bases: [base], tls: await tlsOf(url.host, settings), isMirror: true });
+    const tls = await tlsOf(url.host, await isInsecure(url.host, settings), settings);
+    mirrors.push({ bases: [base], tls, isMirror: true });
   }
   return [...mirrors, await endpointOf(host, settings)];
 }
@@ -38,18 +44,30 @@ export async function endpointsOf(host: string, settings: RegistrySettings): Pro
 /** The registry itself. */
 export async function endpointOf(host: string, settings: RegistrySettings): Promise<Endpoint> {
   const name = host === 'docker.io' ? 'registry-1.docker.io' : host;
-  const tls = await tlsOf(name, settings);
+  const insecure = await isInsecure(name, settings);
+  const tls = await tlsOf(name, insecure, settings);
   const secure = new URL(`https://${name}/v2/`);
-  if (!isInsecure(name, settings)) return { bases: [secure], tls, isMirror: false };
+  if (!insecure) return { bases: [secure], tls, isMirror: false };
   const plain = new URL(`http://${name}/v2/`);
   return { bases: tls.ca === undefined ? [plain, secure] : [secure, plain], tls, isMirror: false };
 }
 
-function isInsecure(host: string, { insecure = [] }: RegistrySettings): boolean {
-  return isLoopback(host.replace(/:\d+$/, '')) || insecure.includes(host);
+/** A name is insecure where one of its addresses is, as dockerd has it. */
+async function isInsecure(host: string, { insecure = [] }: RegistrySettings): Promise<boolean> {
+  const name = host.replace(/:\d+$/, '');
+  if (isLoopback(name) || insecure.includes(host)) return true;
+  const ranges = insecure.filter((entry) => entry.includes('/')).map((entry) => parseCidr(entry));
+  return ranges.length > 0 && (await isWithin(name.replace(/^\[|\]$/g, ''), ranges));
 }
 
-async function tlsOf(host: string, settings: RegistrySettings): Promise<TlsSettings> {
+async function isWithin(name: string, ranges: readonly Cidr[]): Promise<boolean> {
+  // A name that nobody knows is asked for below, and that fails in its own words.
+  const found = isIP(name) ? [{ address: name }] : await lookup(name, { all: true }).catch(() => []);
+  const addresses = found.map(({ address }) => parseIp(address)).filter((address) => address !== undefined);
+  return ranges.some((range) => addresses.some((address) => cidrContains(range, address)));
+}
+
+async function tlsOf(host: string, insecure: boolean, settings: RegistrySettings): Promise<TlsSettings> {
   const folder = join(settings.certificates ?? '/etc/docker/certs.d', host);
   const names = (await readNames(folder)).sort();
   const read = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
@@ -63,6 +81,6 @@ async function tlsOf(host: string, settings: RegistrySettings): Promise<TlsSetti
     ...ours,
     ...(authorities.length > 0 && { ca: [...rootCertificates, ...authorities] }),
     // An authority that was given is what the certificate must come from, even of this machine's own registry.
-    rejectUnauthorized: authorities.length > 0 || !isInsecure(host, settings),
+    rejectUnauthorized: authorities.length > 0 || !insecure,
   };
 }

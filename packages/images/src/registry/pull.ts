@@ -18,9 +18,9 @@ import type { PulledImage } from '../image-library.ts';
 import { layerRecords } from '../image-registrar.ts';
 import type { ImageRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
-import { endpointsOf } from './endpoint.ts';
-import { RegistryClient } from './registry-client.ts';
+import type { RegistryClient } from './registry-client.ts';
 import type { Dialect } from './registry-failure.ts';
+import { withRegistry } from './with-registry.ts';
 
 export interface PullContext extends PullOptions {
   readonly signal: AbortSignal;
@@ -34,23 +34,7 @@ const parallelLayers = 3;
 
 /** Pulls an image and enters it under its tag and digest, from a mirror where one has it. */
 export async function pull(reference: Reference, context: PullContext): Promise<PulledImage> {
-  const { parts, dialect } = context;
-  const endpoints = await endpointsOf(reference.host, parts.registries);
-  for (const endpoint of endpoints) {
-    const { auth, signal } = context;
-    const own = endpoint.isMirror ? undefined : auth;
-    using client = new RegistryClient({ reference, endpoint, auth: own, clock: parts.clock, signal, dialect });
-    try {
-      return await pullFrom(reference, client, context);
-    } catch (error) {
-      if (!endpoint.isMirror || signal.aborted) throw error;
-      parts.log.warn('a mirror does not serve an image', {
-        reference: formatReference(reference),
-        error: messageOf(error),
-      });
-    }
-  }
-  throw new WherryError('internal', 'a registry has no endpoint');
+  return await withRegistry(reference, context, (client) => pullFrom(reference, client, context));
 }
 
 async function pullFrom(reference: Reference, client: RegistryClient, context: PullContext): Promise<PulledImage> {

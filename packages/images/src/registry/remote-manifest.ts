@@ -3,8 +3,8 @@ import type { Descriptor, Platform, Reference } from '@wherry/oci';
 import type { PullOptions } from '@wherry/runtime';
 import type { RemoteManifest } from '../image-library.ts';
 import type { StoreParts } from '../store-parts.ts';
-import { endpointOf } from './endpoint.ts';
-import { largestManifest, RegistryClient } from './registry-client.ts';
+import { largestManifest, type RegistryClient } from './registry-client.ts';
+import { withRegistry } from './with-registry.ts';
 
 /** Most platforms of one index that are told. */
 const mostPlatforms = 1000;
@@ -15,13 +15,13 @@ export async function remoteManifest(
   reference: Reference,
   { auth, signal }: PullOptions & { readonly signal: AbortSignal },
 ): Promise<RemoteManifest> {
-  const endpoint = await endpointOf(reference.host, parts.registries);
-  using client = new RegistryClient({ reference, endpoint, auth, clock: parts.clock, signal, dialect: 'docker' });
   try {
-    const descriptor = await client.resolve();
-    if (descriptor.size > largestManifest) throw new WherryError('tooLarge', 'the manifest is too large');
-    const { content } = await client.manifest(descriptor.digest);
-    return { descriptor, platforms: await platformsOf(client, parse(content)) };
+    return await withRegistry(reference, { parts, auth, signal, dialect: 'docker' }, async (client) => {
+      const descriptor = await client.resolve();
+      if (descriptor.size > largestManifest) throw new WherryError('tooLarge', 'the manifest is too large');
+      const { content } = await client.manifest(descriptor.digest);
+      return { descriptor, platforms: await platformsOf(client, parse(content)) };
+    });
   } catch (error) {
     const code = codeOf(error) ?? 'internal';
     throw new WherryError(code === 'unavailable' ? 'internal' : code, messageOf(error), { cause: error });

@@ -2,8 +2,7 @@ import { codeOf, messageOf, WherryError } from '@wherry/base';
 import type { Reference } from '@wherry/oci';
 import type { PullOptions } from '@wherry/runtime';
 import type { StoreParts } from '../store-parts.ts';
-import { endpointOf } from './endpoint.ts';
-import { RegistryClient } from './registry-client.ts';
+import { withRegistry } from './with-registry.ts';
 
 /** All tags that a registry has of a repository; see `ImageLibrary.remoteTags`. */
 export async function remoteTags(
@@ -11,10 +10,8 @@ export async function remoteTags(
   reference: Reference,
   { auth, signal }: PullOptions & { readonly signal: AbortSignal },
 ): Promise<string[]> {
-  const endpoint = await endpointOf(reference.host, parts.registries);
-  using client = new RegistryClient({ reference, endpoint, auth, clock: parts.clock, signal, dialect: 'docker' });
   try {
-    return await client.tags();
+    return await withRegistry(reference, { parts, auth, signal, dialect: 'docker' }, (client) => client.tags());
   } catch (error) {
     const code = codeOf(error) ?? 'internal';
     const own = code === 'unavailable' || code === 'unauthorized' ? 'internal' : code;

@@ -118,6 +118,8 @@ interface NetworkError extends Error {
 
 const unknownAuthority = 'tls: failed to verify certificate: x509: certificate signed by unknown authority';
 
+const notTls = 'http: server gave HTTP response to HTTPS client';
+
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connect: connection refused',
   EHOSTUNREACH: 'connect: no route to host',
@@ -128,8 +130,8 @@ const reasons: Readonly<Record<string, string>> = {
   SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
   DEPTH_ZERO_SELF_SIGNED_CERT: unknownAuthority,
   CERT_HAS_EXPIRED: 'tls: failed to verify certificate: x509: certificate has expired or is not yet valid',
-  ERR_SSL_WRONG_VERSION_NUMBER: 'http: server gave HTTP response to HTTPS client',
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'http: server gave HTTP response to HTTPS client',
+  ERR_SSL_WRONG_VERSION_NUMBER: notTls,
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: notTls,
 };
 
 /** A network failure as Go words it: that is what people search for. */
@@ -143,6 +145,8 @@ function networkReason(error: NetworkError, url: URL): string {
     const address = last.address.includes(':') ? `[${last.address}]` : last.address;
     return `dial tcp ${address}:${last.port}: ${reason}`;
   }
+  // Some versions of Node name what OpenSSL says in the text alone.
+  if (last.code === 'EPROTO' && /wrong version number|packet length too long/.test(last.message)) return notTls;
   if (last.code === 'ECONNRESET') return 'read: connection reset by peer';
   return reason ?? messageOf(last);
 }
