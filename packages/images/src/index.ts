@@ -1,3 +1,4 @@
+export { decompressed } from './content/compression.ts';
 export type { LayerSource } from './create-image.ts';
 export * from './image-library.ts';
 export {

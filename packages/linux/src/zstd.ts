@@ -57,7 +57,7 @@ export function zstdDecoder(): ZstdDecoder | undefined {
       }
     },
     end() {
-      if (isMidway) throw new WherryError('corrupt', 'invalid zstd data: unexpected EOF');
+      if (isMidway) throw new WherryError('corrupt', 'unexpected EOF');
     },
     [Symbol.dispose]: () => free(stream),
   };

@@ -3,8 +3,7 @@ import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { codeOf, WherryError } from '@wherry/base';
-import { type TarInput, writeTar } from '@wherry/images';
-import { plainArchive } from './compressed-archive.ts';
+import { decompressed, type TarInput, writeTar } from '@wherry/images';
 import type { ContainerFiles, ContainerView, FileTarget, OpenContainerFiles } from './container-files.ts';
 import { ownerOf } from './container-owner.ts';
 import { ContainerTree, type Located } from './container-tree.ts';
@@ -55,7 +54,7 @@ export function createContainerFiles(open: OpenContainerFiles): ContainerFiles {
         const folder = folderAt(tree, absolutePath(path));
         tree.checkWritable(folder);
         const owner = copyUidGid ? await ownerOf(tree, view.user) : undefined;
-        await extractArchive(tree, folder, plainArchive(archive), { noOverwriteDirNonDir, owner });
+        await extractArchive(tree, folder, decompressed(archive), { noOverwriteDirNonDir, owner });
       }),
   };
 }

@@ -2,8 +2,8 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Logger, messageOf, type Random, WherryError } from '@wherry/base';
+import { decompressed } from '@wherry/images';
 import { readFileBeneath } from '@wherry/linux';
-import { unpacked } from '../containers/archive-routes.ts';
 import { readText } from '../http/body.ts';
 import { fetchContent } from '../http/fetch-content.ts';
 import { unpackContext } from './unpack-context.ts';
@@ -17,7 +17,7 @@ export interface BuildContext extends AsyncDisposable {
 }
 
 export interface ContextSource {
-  /** An archive, gzipped or not. */
+  /** An archive, compressed or not. */
   readonly body: Readable;
   /** An address instead of the body: of an archive, or of a Dockerfile alone. */
   readonly remote: string;
@@ -72,7 +72,7 @@ export class BuildContexts {
     { body, remote, dockerfile, signal }: ContextSource,
   ): Promise<{ name: string; text: string }> {
     if (remote === '') {
-      await unpackContext(await unpacked(body), folder, { signal });
+      await unpackContext(decompressed(body), folder, { signal });
       return await readDockerfile(folder, dockerfile || defaultName);
     }
     if (/^(git:\/\/|git@|github\.com\/)|\.git(#|$)/.test(remote)) {
@@ -81,7 +81,7 @@ export class BuildContexts {
         'build contexts from git repositories are not supported: clone it and build the folder',
       );
     }
-    const content = await unpacked(Readable.from(await fetchContent(remote, signal), { objectMode: false }));
+    const content = decompressed(await fetchContent(remote, signal));
     const first = await firstPiece(content);
     if (!isTar(first.piece)) return { name: defaultName, text: await readText(first.whole, largestDockerfile) };
     await unpackContext(first.whole, folder, { signal });
@@ -106,9 +106,9 @@ async function readDockerfile(folder: string, name: string): Promise<{ name: str
   throw new WherryError('internal', `Cannot locate specified Dockerfile: ${name}`);
 }
 
-async function firstPiece(stream: Readable): Promise<{ piece: Buffer; whole: Readable }> {
-  const iterator = (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
-  const chunks: Buffer[] = [];
+async function firstPiece(stream: AsyncIterable<Uint8Array>): Promise<{ piece: Buffer; whole: Readable }> {
+  const iterator = stream[Symbol.asyncIterator]();
+  const chunks: Uint8Array[] = [];
   let length = 0;
   while (length < 512) {
     const next = await iterator.next();

@@ -1,5 +1,3 @@
-import { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import { WherryError } from '@wherry/base';
 import type { DockerContainers, PathStat } from '@wherry/docker';
 import type { Exchange } from '../http/exchange.ts';
@@ -30,7 +28,7 @@ export function archiveRoutes(containers: DockerContainers): readonly Route[] {
       path: '/containers/{name:.*}/archive',
       async handle(exchange) {
         const { query } = exchange;
-        await containers.putArchive(nameOf(exchange), pathOf(exchange), await unpacked(exchange.body), {
+        await containers.putArchive(nameOf(exchange), pathOf(exchange), exchange.body, {
           noOverwriteDirNonDir: query.flag('noOverwriteDirNonDir'),
           copyUidGid: query.flag('copyUIDGID'),
         });
@@ -58,24 +56,6 @@ function pathOf({ query }: Exchange): string {
 
 function encodeStat({ name, size, mode, mtime, linkTarget }: PathStat): string {
   return Buffer.from(JSON.stringify({ name, size, mode, mtime, linkTarget })).toString('base64');
-}
-
-/** An archive that a client may have sent gzipped. */
-export async function unpacked(body: Readable): Promise<Readable> {
-  const iterator = (body as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
-  const first = await iterator.next();
-  const whole = Readable.from(
-    (async function* () {
-      if (!first.done) yield first.value;
-      yield* { [Symbol.asyncIterator]: () => iterator };
-    })(),
-    { objectMode: false },
-  );
-  const gzipped = !first.done && first.value[0] === 0x1f && first.value[1] === 0x8b;
-  if (!gzipped) return whole;
-  const gunzip = createGunzip();
-  whole.on('error', (error) => gunzip.destroy(error));
-  return whole.pipe(gunzip);
 }
 
 async function commit(containers: DockerContainers, exchange: Exchange): Promise<void> {

@@ -1,8 +1,6 @@
-import { Readable } from 'node:stream';
 import { WherryError } from '@wherry/base';
 import { configOfChanges } from '@wherry/docker';
 import { parseReference } from '@wherry/oci';
-import { unpacked } from '../containers/archive-routes.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { fetchContent } from '../http/fetch-content.ts';
 import type { EngineApiOptions } from '../options.ts';
@@ -30,7 +28,7 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
   const lines = exchange.lines('\r\n');
   if (source !== '-') lines.write({ status: `Downloading from ${source}` });
   try {
-    const { id } = await images.importImage(await unpacked(Readable.from(tar)), {
+    const { id } = await images.importImage(tar, {
       references: reference === undefined ? [] : [reference],
       config: { config },
       message: query.text('message') || `Imported from ${source}`,

@@ -1,6 +1,5 @@
 import { systemClock, WherryError } from '@wherry/base';
 import { parseReference } from '@wherry/oci';
-import { unpacked } from '../containers/archive-routes.ts';
 import { BodyFields } from '../http/body-fields.ts';
 import { type Exchange, primed } from '../http/exchange.ts';
 import { booleanFilter, checkFilters } from '../http/filters.ts';
@@ -64,7 +63,7 @@ async function load({ images, clock = systemClock }: EngineApiOptions, exchange:
   const progress = new Progress(lines, clock);
   lines.begin();
   try {
-    const loaded = await images.load(await unpacked(exchange.body), {
+    const loaded = await images.load(exchange.body, {
       signal: exchange.signal,
       ...(quiet
         ? {}

@@ -2,51 +2,69 @@ import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { WherryError } from '@wherry/base';
 import { zstdDecoder } from '@wherry/linux';
+import { decodeByProgram } from './decode-by-program.ts';
 
-export type Compression = 'none' | 'gzip' | 'zstd';
+export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
 
-/** By the first bytes (RFC 1952, RFC 8878); whatever is neither is taken as it is. */
+const magics: readonly (readonly [Compression, string])[] = [
+  ['gzip', '1f8b'],
+  ['bzip2', '425a68'],
+  ['xz', 'fd377a585a00'],
+  ['zstd', '28b52ffd'],
+];
+const longestMagic = 6;
+
+/** By the first bytes; whatever has none of the known beginnings is taken as it is. */
 export function detectCompression(start: Uint8Array): Compression {
-  if (start[0] === 0x1f && start[1] === 0x8b) return 'gzip';
-  if (start[0] === 0x28 && start[1] === 0xb5 && start[2] === 0x2f && start[3] === 0xfd) return 'zstd';
-  return 'none';
+  const hex = Buffer.from(start.subarray(0, longestMagic)).toString('hex');
+  return magics.find(([, magic]) => hex.startsWith(magic))?.[0] ?? 'none';
 }
 
-/** The plain content of a stream that may be compressed. Throws `corrupt`; `unsupported` for zstd without libzstd. */
+/**
+ * The plain content of a stream that may be compressed; nothing is read before it is asked for. Throws `corrupt` in the
+ * words of Go, `unsupported` for what the host has no library (zstd) or program (bzip2, xz) for.
+ */
 export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]();
   const head: Uint8Array[] = [];
   let length = 0;
-  while (length < 4) {
+  while (length < longestMagic) {
     const next = await iterator.next();
     if (next.done) break;
     head.push(next.value);
     length += next.value.length;
   }
-  const compression = detectCompression(Buffer.concat(head).subarray(0, 4));
+  const compression = detectCompression(Buffer.concat(head).subarray(0, longestMagic));
   const whole = join(head, iterator);
   if (compression === 'none') yield* whole;
-  else yield* decode(whole, compression);
+  else if (compression === 'gzip') yield* decodeGzip(whole);
+  else if (compression === 'zstd') yield* decodeZstd(whole);
+  else yield* decodeByProgram(whole, compression);
 }
 
-async function* decode(source: AsyncIterable<Uint8Array>, compression: 'gzip' | 'zstd'): AsyncGenerator<Uint8Array> {
-  if (compression === 'zstd') {
-    yield* decodeZstd(source);
-    return;
-  }
+async function* decodeGzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const input = Readable.from(source, { objectMode: false });
   const decoder = createGunzip({ chunkSize: 256 * 1024 });
+  // Whoever reads is told by the iteration; afterwards nobody is there to be told.
+  decoder.on('error', () => undefined);
   input.on('error', (error) => decoder.destroy(error));
   try {
     for await (const chunk of input.pipe(decoder)) yield chunk as Buffer;
   } catch (error) {
     const code = String((error as { code?: unknown }).code);
     if (!code.startsWith('Z_')) throw error;
-    throw new WherryError('corrupt', `invalid gzip data: ${(error as Error).message}`, { cause: error });
+    throw new WherryError('corrupt', inWordsOfGo(code, (error as Error).message), { cause: error });
   } finally {
     input.destroy();
     decoder.destroy();
   }
+}
+
+/** compress/gzip and compress/flate; where a flate stream is broken zlib does not say. */
+function inWordsOfGo(code: string, message: string): string {
+  if (code === 'Z_BUF_ERROR') return 'unexpected EOF';
+  if (/header|compression method|window size/.test(message)) return 'gzip: invalid header';
+  return /check$/.test(message) ? 'gzip: invalid checksum' : `flate: corrupt input: ${message}`;
 }
 
 async function* decodeZstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
