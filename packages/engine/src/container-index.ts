@@ -54,6 +54,6 @@ export class ContainerIndex {
   }
 
   runtimeOf(record: ContainerRecord): OciRuntime {
-    return this.#context.runtimeFor(this.#context.sandboxes.get(record.sandboxId)?.config.runtimeHandler);
+    return this.#context.runtimes.for(this.#context.sandboxes.get(record.sandboxId)?.config.runtimeHandler);
   }
 }

@@ -3,7 +3,7 @@ import type { RootfsSource } from '@wherry/images';
 import type { Cgroups } from '@wherry/linux';
 import type { PodNetwork } from '@wherry/network';
 import type { InitLayers } from './init-layers.ts';
-import type { OciRuntime } from './runtime/oci-runtime.ts';
+import type { OciRuntimes } from './runtime/oci-runtimes.ts';
 import type { RuntimeNamespace } from './runtime/runtime-namespace.ts';
 import type { EventHub } from './state/event-hub.ts';
 import type { EnginePaths } from './state/paths.ts';
@@ -20,8 +20,7 @@ export interface EngineContext {
   readonly containers: RecordStore<ContainerRecord>;
   readonly initLayers: InitLayers;
   readonly runtimeNamespace: RuntimeNamespace;
-  /** The OCI runtime of a sandbox's handler. Throws `invalid` for an unknown one. */
-  runtimeFor(handler: string | undefined): OciRuntime;
+  readonly runtimes: OciRuntimes;
   readonly events: EventHub;
   readonly clock: Clock;
   readonly random: Random;

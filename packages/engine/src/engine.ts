@@ -37,7 +37,7 @@ import { Containers } from './containers.ts';
 import { type EngineContext, monitorGroup } from './context.ts';
 import { InitLayers } from './init-layers.ts';
 import type { Engine, EngineOptions } from './options.ts';
-import { OciRuntime } from './runtime/oci-runtime.ts';
+import { OciRuntimes } from './runtime/oci-runtimes.ts';
 import { RuntimeNamespace } from './runtime/runtime-namespace.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { supportedResources } from './spec/resources.ts';
@@ -74,7 +74,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     containers: await RecordStore.open<ContainerRecord>(paths.containerRecords, log),
     initLayers: new InitLayers(paths.initLayers),
     runtimeNamespace,
-    runtimeFor: runtimeTable(options, paths.runtimeState, runtimeNamespace),
+    runtimes: new OciRuntimes(options, paths.runtimeState, runtimeNamespace),
     events: new EventHub(),
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
@@ -83,24 +83,6 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const engine = new EmbeddedEngine(context, options.parallelStarts ?? 4);
   await engine.recover();
   return engine;
-}
-
-function runtimeTable(
-  options: EngineOptions,
-  state: string,
-  namespace: RuntimeNamespace,
-): (handler: string | undefined) => OciRuntime {
-  const fallback = new OciRuntime((options.defaultRuntime ?? { path: 'crun' }).path, state, namespace);
-  const named = new Map<string, OciRuntime>();
-  return (handler) => {
-    if (handler === undefined || handler === '') return fallback;
-    const wanted = options.runtimes?.[handler];
-    if (wanted === undefined)
-      throw new WherryError('invalid', `no runtime for ${JSON.stringify(handler)} is configured`);
-    const runtime = named.get(handler) ?? new OciRuntime(wanted.path, join(state, handler), namespace);
-    named.set(handler, runtime);
-    return runtime;
-  };
 }
 
 class EmbeddedEngine implements Engine {
@@ -135,14 +117,17 @@ class EmbeddedEngine implements Engine {
   }
 
   async version(): Promise<RuntimeVersion> {
-    const ociRuntime = await this.#context.runtimeFor(undefined).version();
+    const ociRuntime = await this.#context.runtimes.for(undefined).version();
     return { runtimeName: 'wherry', runtimeVersion: '0.1.0', ociRuntime };
   }
 
   async ready(): Promise<void> {
-    for (const program of ['conmon', ...(this.#context.runtimeNamespace.separate ? ['nsenter', 'unshare'] : [])])
+    for (const program of [
+      'conmon',
+      ...(this.#context.runtimeNamespace.path === undefined ? [] : ['nsenter', 'unshare']),
+    ])
       findProgram(program);
-    this.#context.runtimeFor(undefined);
+    this.#context.runtimes.for(undefined);
   }
 
   definePodSandbox(config: PodSandboxConfig): Promise<string> {
@@ -381,6 +366,7 @@ class EmbeddedEngine implements Engine {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#containers[Symbol.asyncDispose]();
+    this.#context.runtimes[Symbol.dispose]();
     this.#context.events.end();
   }
 }

@@ -17,7 +17,7 @@ export function relayMounts(
   id: string,
   spec: RuntimeSpec,
 ): { readonly spec: RuntimeSpec } & Disposable {
-  if (!context.runtimeNamespace.separate) return { spec, [Symbol.dispose]: () => undefined };
+  if (context.runtimeNamespace.path === undefined) return { spec, [Symbol.dispose]: () => undefined };
   const folder = join(context.paths.container(id), relayFolder);
   const made: string[] = [];
   const undo = (): void => {

@@ -58,9 +58,9 @@ export class Sandboxes {
   }
 
   #idFor(config: PodSandboxConfig): string {
-    const { sandboxes, random, runtimeFor } = this.#context;
+    const { sandboxes, random, runtimes } = this.#context;
     checkConfig(config);
-    runtimeFor(config.runtimeHandler);
+    runtimes.for(config.runtimeHandler);
     return checkedId(config.id, 'sandbox', (id) => sandboxes.get(id) !== undefined) ?? random.hex(64);
   }
 
@@ -92,7 +92,7 @@ export class Sandboxes {
       checkConfig(config);
       if ((config.id ?? record.id) !== record.id)
         throw new WherryError('invalid', 'the id of a sandbox does not change');
-      this.#context.runtimeFor(config.runtimeHandler);
+      this.#context.runtimes.for(config.runtimeHandler);
       await this.#context.sandboxes.put({ ...record, config });
     });
   }

@@ -66,6 +66,7 @@ async function launch(
         args,
         env: { _OCI_SYNCPIPE: '3', _OCI_STARTPIPE: '4', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
         workingDirectory: request.bundle,
+        mountNamespace: request.runtime.mountNamespace,
         descriptors: { 3: sync.write, 4: start.read },
         newSession: true,
       });
@@ -84,7 +85,6 @@ async function launch(
 }
 
 function monitorArguments(request: MonitorRequest, log: string, monitorPidFile: string): string[] {
-  const [first, ...rest] = [request.runtime.path, ...request.runtime.args] as [string, ...string[]];
   return [
     '--api-version=1',
     `--cid=${request.id}`,
@@ -97,8 +97,8 @@ function monitorArguments(request: MonitorRequest, log: string, monitorPidFile: 
     `--log-path=k8s-file:${request.logPath}`,
     '--full-attach',
     '--no-sync-log',
-    `--runtime=${first}`,
-    ...rest.map((argument) => `--runtime-arg=${argument}`),
+    `--runtime=${request.runtime.path}`,
+    ...request.runtime.args.map((argument) => `--runtime-arg=${argument}`),
     `--runtime-arg=--log=${log}`,
     '--runtime-arg=--log-format=json',
     ...(request.tty ? ['--terminal'] : []),

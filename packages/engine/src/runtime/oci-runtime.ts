@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, rmSync, writeSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { WherryError } from '@wherry/base';
-import { findProgram, type RunResult, runProgram } from '@wherry/linux';
+import { errnoOf, WherryError } from '@wherry/base';
+import { findProgram, type RunResult, runProgram, type SealedProgram, sealProgram } from '@wherry/linux';
 import type { RuntimeState } from '@wherry/oci';
 import type { RuntimeNamespace } from './runtime-namespace.ts';
 
@@ -10,30 +10,41 @@ import type { RuntimeNamespace } from './runtime-namespace.ts';
 export interface CommandLine {
   readonly path: string;
   readonly args: readonly string[];
+  /** Where it can run. */
+  readonly mountNamespace: string | undefined;
 }
 
 /** No call of a runtime takes long; one that hangs (a dead network file system) is given up. */
 const longestCall = 60_000;
 
 /** An OCI runtime's command line (runtime-spec, `runtime.md`; crun(1)). */
-export class OciRuntime {
+export class OciRuntime implements Disposable {
   readonly #path: string;
   readonly #stateDirectory: string;
   readonly #namespace: RuntimeNamespace;
+  readonly #isCrun: boolean;
+  #sealed: SealedProgram | undefined;
 
   constructor(path: string, stateDirectory: string, namespace: RuntimeNamespace) {
     this.#path = findProgram(path);
     this.#stateDirectory = stateDirectory;
     this.#namespace = namespace;
+    this.#isCrun = basename(this.#path) === 'crun';
   }
 
   /** The runtime with these arguments, in its namespace. */
   command(args: readonly string[]): CommandLine {
-    const [path, ...rest] = [...this.#namespace.prefix, this.#path, `--root=${this.#stateDirectory}`, ...args] as [
-      string,
-      ...string[],
-    ];
-    return { path, args: rest };
+    if (this.#isCrun) this.#sealed ??= sealProgram(this.#path);
+    return {
+      path: this.#sealed?.path ?? this.#path,
+      args: [`--root=${this.#stateDirectory}`, ...args],
+      mountNamespace: this.#namespace.path,
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#sealed?.[Symbol.dispose]();
+    this.#sealed = undefined;
   }
 
   async #run(...args: string[]): Promise<RunResult> {
@@ -51,8 +62,31 @@ export class OciRuntime {
   }
 
   async start(id: string): Promise<void> {
+    if (this.#isCrun && this.#letGo(id)) return;
     const result = await this.#run('start', id);
     if (result.exitCode !== 0) throw new WherryError('internal', result.stderr.toString().trim());
+  }
+
+  /**
+   * What `crun start` does to a created container without `poststart` hooks: its first process waits for a byte in a
+   * FIFO, which is then gone. False where there is no such FIFO with somebody at its other end.
+   */
+  #letGo(id: string): boolean {
+    const fifo = join(this.#stateDirectory, id, 'exec.fifo');
+    let descriptor: number;
+    try {
+      descriptor = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENXIO') return false;
+      throw error;
+    }
+    try {
+      rmSync(fifo);
+      writeSync(descriptor, '\0');
+      return true;
+    } finally {
+      closeSync(descriptor);
+    }
   }
 
   /** Whether the runtime may know a container: both crun and runc keep a folder of its name. */
@@ -71,7 +105,7 @@ export class OciRuntime {
    * besides its folder, so no process need be started for that.
    */
   async forget(id: string): Promise<void> {
-    if (basename(this.#path) === 'crun') await rm(join(this.#stateDirectory, id), { recursive: true, force: true });
+    if (this.#isCrun) await rm(join(this.#stateDirectory, id), { recursive: true, force: true });
     else await this.delete(id);
   }
 

@@ -21,20 +21,16 @@ import type { EnginePaths } from '../state/paths.ts';
  * host's, where those are shared: what a container with `rshared` volumes mounts there travels out.
  */
 export class RuntimeNamespace {
-  /** Program and arguments before the runtime's own; empty when the runtime can run as it is. */
-  readonly prefix: readonly string[];
+  /** Its pin; `undefined` when the runtime can run in ours. */
+  readonly path: string | undefined;
 
-  private constructor(prefix: readonly string[]) {
-    this.prefix = prefix;
-  }
-
-  get separate(): boolean {
-    return this.prefix.length > 0;
+  private constructor(path?: string) {
+    this.path = path;
   }
 
   static async open(paths: EnginePaths): Promise<RuntimeNamespace> {
     const layout = cgroupLayout();
-    if (layout.kind !== 'hybrid') return new RuntimeNamespace([]);
+    if (layout.kind !== 'hybrid') return new RuntimeNamespace();
     const runDirectory = dirname(paths.runtimeNamespace);
     const pin = join(paths.runtimeNamespace, 'mnt');
     const mounts = listMounts();
@@ -65,7 +61,7 @@ export class RuntimeNamespace {
       bindMount(staged, pin);
       unmountAll(staged);
     }
-    return new RuntimeNamespace([findProgram('nsenter'), `--mount=${pin}`, '--']);
+    return new RuntimeNamespace(pin);
   }
 
   /** Takes everything back. */

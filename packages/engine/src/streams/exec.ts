@@ -16,7 +16,7 @@ import {
 import type { ProcessSpec } from '@wherry/oci';
 import type { ExecOptions, ExecStreamSession, StreamSession } from '@wherry/runtime';
 import { lastError, startFailure } from '../runtime/messages.ts';
-import type { OciRuntime } from '../runtime/oci-runtime.ts';
+import type { CommandLine, OciRuntime } from '../runtime/oci-runtime.ts';
 
 export interface ExecRequest {
   readonly id: string;
@@ -56,7 +56,7 @@ export async function startExec(request: ExecRequest): Promise<ExecSession> {
   }
 }
 
-function commandOf(request: ExecRequest, files: Files): { readonly path: string; readonly args: readonly string[] } {
+function commandOf(request: ExecRequest, files: Files): CommandLine {
   const terminal = request.options.tty ? ['--tty', `--console-socket=${files.console}`] : [];
   return request.runtime.command([
     `--log=${files.log}`,

@@ -1,4 +1,5 @@
 export * from './kinds.ts';
 export * from './loopback.ts';
+export * from './mount-namespace.ts';
 export * from './pinned.ts';
 export * from './switch.ts';

@@ -1,5 +1,6 @@
 /** Kinds of namespaces with their file below `/proc/<pid>/ns` and their flag for unshare(2) and setns(2). */
 export const namespaceFlags = {
+  mnt: 0x00020000,
   cgroup: 0x02000000,
   uts: 0x04000000,
   ipc: 0x08000000,

@@ -3,7 +3,9 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { mountsBelow } from '../filesystem/index.ts';
+import { findProgram, runProgram, spawnProgram } from '../processes/index.ts';
 import {
+  insideMountNamespace,
   insideNamespaces,
   insideNetworkNamespace,
   pinNewNamespaces,
@@ -65,4 +67,41 @@ test('sysctls written inside stay inside; a failing set-up leaves nothing', () =
   ).toThrow('no');
   expect(existsSync(join(directory, 'net'))).toBe(false);
   expect(existsSync(join(directory, 'ipc'))).toBe(false);
+});
+
+test('a program starts in another mount namespace; this thread keeps its own, its root and its folder', async () => {
+  const marker = join(directory, 'marker');
+  writeFileSync(marker, 'outside');
+  const sleeper = spawnProgram({
+    path: findProgram('unshare'),
+    args: [
+      '--mount',
+      findProgram('sh'),
+      '-c',
+      'mount -t tmpfs inside "$0" && echo inside > "$0/marker" && exec sleep 60',
+      directory,
+    ],
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+  });
+  try {
+    const its = `/proc/${sleeper.pid}/root`;
+    while (!existsSync(`${its}${marker}`) || readFileSync(`${its}${marker}`, 'utf8') !== 'inside\n')
+      await new Promise(setImmediate);
+    const home = { mnt: current('mnt'), folder: process.cwd() };
+    const mountNamespace = `/proc/${sleeper.pid}/ns/mnt`;
+    const read = await runProgram({ path: findProgram('cat'), args: [marker], mountNamespace });
+    expect(read.stdout.toString()).toBe('inside\n');
+    expect(insideMountNamespace(mountNamespace, () => readFileSync(marker, 'utf8'))).toBe('inside\n');
+    expect(() =>
+      insideMountNamespace(mountNamespace, () => {
+        throw new Error('inside');
+      }),
+    ).toThrow('inside');
+    expect({ mnt: current('mnt'), folder: readlinkSync('/proc/thread-self/cwd') }).toEqual(home);
+    expect(readFileSync(marker, 'utf8')).toBe('outside');
+  } finally {
+    sleeper.kill('SIGKILL');
+    await sleeper.exited;
+  }
+  rmSync(marker);
 });

@@ -6,5 +6,6 @@ export { adoptOrphans } from './orphans.ts';
 export * from './pidfd.ts';
 export * from './pollable.ts';
 export * from './run.ts';
+export * from './sealed-program.ts';
 export * from './seqpacket.ts';
 export { type Child, type ExitStatus, type SpawnRequest, spawnProgram } from './spawn.ts';

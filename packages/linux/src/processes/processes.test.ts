@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { codeOf, VirtualClock } from '@wherry/base';
 import { expect, test } from 'vitest';
 import {
@@ -9,6 +9,7 @@ import {
   ProcessHandle,
   processStartTime,
   runProgram,
+  sealProgram,
   spawnProgram,
   streamOfDescriptor,
 } from './index.ts';
@@ -32,6 +33,14 @@ test('a signal gives 128 + n; output is bounded; a missing program is notFound',
   const long = await runProgram({ path: '/bin/sh', args: ['-c', 'head -c 300000 /dev/zero'], limit: 1000 });
   expect(long.stdout).toHaveLength(1000);
   expect(await runProgram({ path: '/nosuch', args: [] }).catch(code)).toBe('notFound');
+});
+
+test('a sealed program runs and cannot be written to', async () => {
+  const sealed = sealProgram(findProgram('echo'));
+  expect((await runProgram({ path: sealed.path, args: ['sealed'] })).stdout.toString()).toBe('sealed\n');
+  expect(() => writeFileSync(sealed.path, 'other')).toThrow(/EPERM|ETXTBSY/);
+  expect((await runProgram({ path: sealed.path, args: ['still'] })).stdout.toString()).toBe('still\n');
+  sealed[Symbol.dispose]();
 });
 
 test('the timeout kills', async () => {

@@ -2,6 +2,7 @@ import { openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { WherryError } from '@wherry/base';
 import { checked, lastErrno, libc, systemError } from '../libc.ts';
+import { insideMountNamespace } from '../namespaces/mount-namespace.ts';
 import { closeQuietly, duplicateDescriptor } from './descriptors.ts';
 import { ProcessHandle } from './pidfd.ts';
 
@@ -36,6 +37,8 @@ export interface SpawnRequest {
   readonly workingDirectory?: string | undefined;
   /** Descriptors of this process by their number in the child; 0, 1 and 2 default to /dev/null. */
   readonly descriptors?: Readonly<Record<number, number>> | undefined;
+  /** A pinned mount namespace in which the child starts, and in which all paths of the request are. */
+  readonly mountNamespace?: string | undefined;
   /** Makes the child leader of a session of its own: signals of the terminal do not reach it. */
   readonly newSession?: boolean | undefined;
 }
@@ -94,7 +97,13 @@ export function spawnProgram(request: SpawnRequest): Child {
     const envp = Object.entries(request.env ?? {}).map(([name, value]) => `${name}=${value}`);
     if ([...argv, ...envp].some((text) => text.includes('\0')))
       throw new WherryError('invalid', `an argument of ${request.path} holds a zero byte`);
-    must(spawnCall(pid, request.path, actions, attributes, [...argv, null], [...envp, null]), `start ${request.path}`);
+    const spawn = (): void =>
+      must(
+        spawnCall(pid, request.path, actions, attributes, [...argv, null], [...envp, null]),
+        `start ${request.path}`,
+      );
+    if (request.mountNamespace === undefined) spawn();
+    else insideMountNamespace(request.mountNamespace, spawn);
   } finally {
     actionsDestroy(actions);
     attributesDestroy(attributes);
