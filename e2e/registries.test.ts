@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { createTestCluster, type Running, repository, type TestCluster } from '@wherry/testkit';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-// How other registries are reached. `named.lan` and the like are addresses inside of the machine, none of them loopback.
+// How other registries are reached, and our own in its three places: alone, in the daemon, in a container.
+// `named.lan` and the like are addresses inside of the machine, none of them loopback.
 
 const names = ['named.lan', 'secure.lan', 'other.lan'];
 const etcHosts = `127.0.0.1 localhost\n10.8.0.1 ${names.join(' ')}\n10.9.0.1 ranged.lan\n`;
@@ -17,6 +18,7 @@ beforeAll(async () => {
   await certificate('secure.lan');
   await serve('--address', '10.8.0.1', '--port', '5003', '--tls-cert', path('cert.pem'), '--tls-key', path('key.pem'));
   await up(
+    '--registry',
     '--registry-mirror=http://127.0.0.1:1',
     '--registry-mirror=http://127.0.0.1:5001/',
     '--insecure-registry=http://named.lan:5002',
@@ -110,12 +112,69 @@ it('asks mirrors before docker.io, also for all tags and for what is there', asy
   expect(missing.stderr).toContain('Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io');
 });
 
+describe('the registry in the daemon', () => {
+  const name = '127.0.0.1:5000/team/app:1';
+  const namesOf = async (digest: string): Promise<number> =>
+    Number(await shell(`stat -c %h ${path(`root/images/blobs/sha256/${digest.replace('sha256:', '')}`)}`));
+
+  it('has its content where the images have theirs, once', async () => {
+    const status = JSON.parse((await engine.wherry(['status', '-o', 'json'])).stdout) as Record<string, unknown>;
+    const part = { name: 'registry', ready: true, message: 'http://127.0.0.1:5000' };
+    expect(status.components).toContainEqual(part);
+    const own = '127.0.0.1:5000/team/imported:1';
+    await shell(`cd /bin; tar -cf ${path('import.tar')} busybox`);
+    await engine.mustDocker(['import', path('import.tar'), own]);
+    await engine.mustDocker(['push', '-q', own]);
+    await engine.mustDocker(['rmi', own]);
+    expect(await engine.mustDocker(['pull', own])).toContain('Download complete');
+    const answer = await shell('curl -s http://127.0.0.1:5000/v2/team/imported/manifests/1');
+    const [layer] = (JSON.parse(answer) as { layers: { digest: string }[] }).layers;
+    expect(await namesOf(layer!.digest)).toBe(2);
+    expect(await engine.mustDocker(['run', '--rm', own, '/busybox', 'echo', 'hi'])).toBe('hi\n');
+    await engine.mustDocker(['rmi', own]);
+  });
+
+  it('keeps what images give up, over kill -9 too, and the other way round', async () => {
+    expect(await thereAndBack('127.0.0.1:5000')).toBe('there and back');
+    await engine.killDaemon();
+    await engine.startAgain();
+    expect(await engine.mustDocker(['run', '--rm', '--pull=always', '-q', name, 'echo', 'hi'])).toBe('hi\n');
+    await shell(`curl -sf -X DELETE http://127.0.0.1:5000/v2/team/app/manifests/1`);
+    const collected = await engine.wherry(['registry', 'gc', '--untagged', '--root', path('root/registry')]);
+    expect(collected).toMatchObject({ code: 0 });
+    expect(await engine.mustDocker(['run', '--rm', '--pull=never', name, 'echo', 'hi'])).toBe('hi\n');
+    await engine.mustDocker(['rmi', name]);
+  });
+});
+
+it('runs as a container whose volume has what was pushed', async () => {
+  const made = await engine.wherry(['registry', 'image', path('registry.tar')]);
+  const image = /^(\S+) written to/.exec(made.stdout)![1]!;
+  await engine.mustDocker(['load', '-q', '-i', path('registry.tar')]);
+  const run = ['run', '-d', '--name', 'registry', '-p', '5010:5000', '-v', 'pushed:/var/lib/registry', image];
+  const serving = async (): Promise<void> => {
+    await engine.mustDocker(run);
+    await engine.startDocker(['logs', '-f', 'registry']).waitFor('registry serves');
+  };
+  await serving();
+  expect(await thereAndBack('127.0.0.1:5010')).toBe('there and back');
+  await engine.mustDocker(['rm', '-f', 'registry']);
+  await serving();
+  expect(await engine.mustDocker(['pull', '-q', '127.0.0.1:5010/team/app:1'])).toBe('127.0.0.1:5010/team/app:1\n');
+  expect(await engine.mustDocker(['stop', 'registry'])).toBe('registry\n');
+  const { stdout } = await engine.docker(['inspect', '-f', '{{.State.ExitCode}}', 'registry']);
+  expect(stdout).toBe('0\n');
+  await engine.mustDocker(['rm', 'registry']);
+  await engine.mustDocker(['volume', 'rm', 'pushed']);
+});
+
 it('can be told otherwise at the next start', async () => {
   await engine.wherry(['down', '--quiet']);
-  await up('--registry-mirror=', '--insecure-registry=other.lan:5002');
+  await up('--registry-mirror=', '--insecure-registry=other.lan:5002', '--registry=off');
   const info = await engine.mustDocker(['info']);
   expect(info).toContain(' Insecure Registries:\n  other.lan:5002\n  127.0.0.0/8\n');
   expect(info).not.toContain('Registry Mirrors');
+  expect((await engine.wherry(['status'])).stdout).not.toContain('registry');
   expect(await thereAndBack('other.lan:5002')).toBe('there and back');
 });
 

@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, systemRandom, WherryError } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
-import { readNames } from './content/content-store.ts';
+import { readNames } from './content/folder-names.ts';
 
 /** What an owner keeps from being collected, whatever becomes of the image's names. */
 export interface Hold {

@@ -5,6 +5,7 @@ import { type Digest, hostPlatform, type ImageConfig, type Platform, parseRefere
 import type { ImageService, ImageStatus, PullOptions, RegistryAuth } from '@wherry/runtime';
 import { saveArchive } from './archive/save-archive.ts';
 import { ContentStore } from './content/content-store.ts';
+import type { KeptContent } from './content/kept-content.ts';
 import { Pins } from './content/pins.ts';
 import { buildImage, type NewImage } from './create-image.ts';
 import { GarbageCollector } from './garbage-collector.ts';
@@ -87,6 +88,8 @@ export interface ImageStore extends ImageService, RootfsSource, ImageLibrary, As
   importImage(tar: AsyncIterable<Uint8Array>, options?: ImportOptions): Promise<LoadedImage>;
   /** An image's config and manifest. Throws `notFound`. */
   inspect(reference: string): Promise<{ readonly image: ImageRecord; readonly config: ImageConfig }>;
+  /** Content that another part of the process, `owner`, keeps beside the images: each of it once on disk. */
+  keptContent(owner: string): KeptContent;
   /** Removes content that no image and no hold needs; runs by itself when one of them ends. */
   collectGarbage(): Promise<void>;
 }
@@ -350,6 +353,10 @@ class LocalImageStore implements ImageStore {
 
   onEvent(listener: (event: ImageEvent) => void): Disposable {
     return this.#parts.events.on(listener);
+  }
+
+  keptContent(owner: string): KeptContent {
+    return this.#parts.content.kept(owner);
   }
 
   async collectGarbage(): Promise<void> {

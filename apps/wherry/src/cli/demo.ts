@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import type { V1Deployment, V1Node, V1Pod } from '@wherry/api';
 import { codeOf, WherryError } from '@wherry/base';
 import { type ApiClient, createHttpApiClient, parseKubeconfig, resources } from '@wherry/client';
-import { writeDemoArchive } from '../demo/archive.ts';
 import { demoImage, demoNamespace, demoNodePort, demoObjects } from '../demo/objects.ts';
+import { demoServer, serverPath } from '../demo/server.ts';
 import type { ClusterConfig } from '../machine/config.ts';
 import { adminKubeconfigPath } from '../machine/paths.ts';
+import { writeNodeArchive } from '../node-image/archive.ts';
+import { nodePath } from '../node-image/node-files.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { sendImages } from './control-client.ts';
 import { createProgress } from './progress.ts';
@@ -75,7 +77,9 @@ async function loadImage(config: ClusterConfig): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'wherry-demo-'));
   try {
     const archive = join(folder, 'demo.tar');
-    await writeDemoArchive(archive, demoImage);
+    const settings = { Entrypoint: [nodePath, serverPath], ExposedPorts: { '8080/tcp': {} } };
+    const files = [{ target: serverPath, text: demoServer }];
+    await writeNodeArchive(archive, { reference: demoImage, files, config: settings });
     await sendImages(config, createReadStream(archive));
   } finally {
     await rm(folder, { recursive: true, force: true });

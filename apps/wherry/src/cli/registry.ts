@@ -41,7 +41,9 @@ const flags: readonly FlagSpec[] = [
 
 type Subcommand = (flags: ParsedFlags, context: CliContext) => Promise<number>;
 
-const subcommands: Readonly<Record<string, Subcommand>> = { serve, gc, ls, passwd };
+const subcommands: Readonly<Record<string, Subcommand>> = { serve, gc, ls, passwd, image };
+/** Arguments after the subcommand, at most. */
+const mostArguments: Readonly<Record<string, number>> = { ls: 1, passwd: 1, image: 1 };
 
 /** `wherry registry …`: the registry itself is loaded when one of these runs. */
 export const registryCommand: Command = {
@@ -49,15 +51,16 @@ export const registryCommand: Command = {
   usage: `wherry registry serve [flags]
   wherry registry ls [REPOSITORY] [--root FOLDER]
   wherry registry gc [--untagged] [--root FOLDER]
-  wherry registry passwd USER --htpasswd FILE   (reads the password from standard input)`,
+  wherry registry passwd USER --htpasswd FILE   (reads the password from standard input)
+  wherry registry image FILE                    (an archive for docker load, of a registry to run as a container)`,
   summary: 'Serve images to container engines, or look after such a registry',
   flags,
   async run(parsed, context) {
     const name = parsed.args[0] ?? '';
     if (!Object.hasOwn(subcommands, name))
       throw new WherryError('invalid', `wherry registry takes an argument: ${Object.keys(subcommands).join(', ')}`);
-    const most = name === 'ls' || name === 'passwd' ? 2 : 1;
-    if (parsed.args.length > most) throw new WherryError('invalid', `wherry registry ${name} takes no more arguments`);
+    if (parsed.args.length > 1 + (mostArguments[name] ?? 0))
+      throw new WherryError('invalid', `wherry registry ${name} takes no more arguments`);
     return await subcommands[name]!(parsed, context);
   },
 };
@@ -203,6 +206,19 @@ async function passwd(parsed: ParsedFlags, { stdin, stdout }: CliContext): Promi
   const others = text.split('\n').filter((line) => line !== '' && !line.startsWith(`${user}:`));
   await writeFileAtomically(file, `${[...others, `${user}:${await hash(password, 10)}`].join('\n')}\n`);
   stdout.write(`Password of ${printable(user)} set in ${printable(file)}\n`);
+  return 0;
+}
+
+/** Makes an image of the registry from this program and the Node that runs it. */
+async function image(parsed: ParsedFlags, { stdout, version }: CliContext): Promise<number> {
+  const { registryImage } = await import('../node-image/registry-image.ts');
+  const { writeNodeArchive } = await import('../node-image/archive.ts');
+  const file = parsed.args[1];
+  if (file === undefined)
+    throw new WherryError('invalid', 'wherry registry image takes an argument: the file to write');
+  const reference = `wherry.local/registry:${version}`;
+  await writeNodeArchive(file, await registryImage(reference));
+  stdout.write(`${reference} written to ${printable(file)}\n`);
   return 0;
 }
 

@@ -2,6 +2,7 @@ import { WherryError } from '@wherry/base';
 import { type ClusterConfig, type ClusterWishes, ensureCluster } from '../machine/config.ts';
 import type { Phase } from '../machine/machine.ts';
 import { preflight } from '../machine/preflight.ts';
+import { defaultRegistryAddress } from '../machine/registry.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { daemonStatus } from './control-client.ts';
 import type { ParsedFlags } from './flags.ts';
@@ -34,6 +35,12 @@ export const upCommand: Command = {
     { name: 'cgroup-parent', type: 'string', usage: 'cgroup of everything that runs (default: wherry-NAME)' },
     { name: 'engine-only', type: 'boolean', usage: 'containers by the docker API alone, without a cluster' },
     {
+      name: 'registry',
+      type: 'string',
+      implied: defaultRegistryAddress,
+      usage: 'serve a registry with the images of this machine; off for none from now on',
+    },
+    {
       name: 'registry-mirror',
       type: 'strings',
       usage: 'ask this mirror (a URL) before docker.io; may be given more than once, empty for none',
@@ -61,6 +68,7 @@ export const upCommand: Command = {
       serviceCidr: flags.string('service-cidr'),
       cgroupParent: flags.string('cgroup-parent'),
       engineOnly: flags.boolean('engine-only') || undefined,
+      registry: flags.string('registry'),
       registryMirrors: listOf(flags, 'registry-mirror'),
       insecureRegistries: listOf(flags, 'insecure-registry'),
     };

@@ -1,6 +1,7 @@
 import type { KubeObject, ResourceId } from '@wherry/client';
 import { resources } from '@wherry/client';
-import { nodePath, serverPath } from './node-files.ts';
+import { nodePath } from '../node-image/node-files.ts';
+import { serverPath } from './server.ts';
 
 export const demoNamespace = 'demo';
 export const demoImage = 'wherry.local/demo:latest';

@@ -1,3 +1,6 @@
+/** Where it stands in its image. */
+export const serverPath = '/srv/demo/server.mjs';
+
 /** The demo's web server: what it answers shows which pod answered, and what the pod knows of itself. */
 export const demoServer = `import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';

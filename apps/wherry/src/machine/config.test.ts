@@ -64,6 +64,28 @@ it('takes other settings of registries at each start, but not beside a daemon th
   expect((await ensureCluster(home, { name: 'x', registryMirrors: [] })).registryMirrors).toEqual([]);
 });
 
+it.each([
+  ['127.0.0.1:5000', { address: '127.0.0.1', port: 5000 }],
+  ['[::1]:5001', { address: '::1', port: 5001 }],
+  ['0.0.0.0', { address: '0.0.0.0', port: 5000 }],
+  ['5002', { address: '127.0.0.1', port: 5002 }],
+])('serves a registry at %s, until it is off', async (registry, address) => {
+  expect((await ensureCluster(home, { name: 'x', registry })).registry).toEqual(address);
+  expect((await ensureCluster(home, { name: 'x' })).registry).toEqual(address);
+  expect((await ensureCluster(home, { name: 'x', registry: 'off' })).registry).toBeUndefined();
+  expect((await findCluster(home, 'x'))?.registry).toBeUndefined();
+});
+
+it.each([':5000', 'host:5000', '127.0.0.1:99999', '127.0.0.1:0', '::1', ''])(
+  'serves no registry at %j',
+  async (registry) => {
+    const error = await failure(ensureCluster(home, { name: 'x', registry }));
+    expect((error as Error).message).toContain(
+      `invalid argument ${JSON.stringify(registry)} for "--registry" flag: it must be`,
+    );
+  },
+);
+
 it('refuses settings of registries as dockerd does', async () => {
   const error = await failure(ensureCluster(home, { name: 'x', registryMirrors: ['mirror.example'] }));
   expect((error as Error).message).toBe(

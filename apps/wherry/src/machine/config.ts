@@ -15,6 +15,7 @@ import {
   writeFileAtomically,
 } from '@wherry/base';
 import { parseInsecureRegistry, parseRegistryMirror } from '@wherry/oci';
+import { parseRegistryAddress, type RegistryAddress } from './registry.ts';
 
 /**
  * One cluster on one machine, as `wherry up` fixed it at the first start: a root directory, a cgroup parent
@@ -46,10 +47,12 @@ export interface ClusterConfig {
   /** How other registries are reached; may be another at each start. */
   readonly registryMirrors?: readonly string[] | undefined;
   readonly insecureRegistries?: readonly string[] | undefined;
+  /** Where the machine's own registry answers; without it there is none. May be another at each start, too. */
+  readonly registry?: RegistryAddress | undefined;
 }
 
 /** What may be another at each start. */
-type Changeable = Pick<ClusterConfig, 'registryMirrors' | 'insecureRegistries'>;
+type Changeable = Pick<ClusterConfig, 'registryMirrors' | 'insecureRegistries' | 'registry'>;
 
 /** Where clusters are remembered, and where their files go by default. */
 export interface Home {
@@ -71,6 +74,8 @@ export interface ClusterWishes {
   /** Empty for none from now on; what is not given stays as it is. */
   readonly registryMirrors?: readonly string[] | undefined;
   readonly insecureRegistries?: readonly string[] | undefined;
+  /** `off` for none from now on. */
+  readonly registry?: string | undefined;
 }
 
 const namePattern = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
@@ -181,7 +186,8 @@ async function changed(
   isRunning: (config: ClusterConfig) => Promise<boolean>,
 ): Promise<ClusterConfig> {
   const config = { ...present, ...wished };
-  if (isDeepStrictEqual(config, present)) return present;
+  // As it is written: what is undefined is not.
+  if (isDeepStrictEqual(JSON.parse(JSON.stringify(config)), present)) return present;
   if (await isRunning(present)) {
     const named = present.name === 'wherry' ? '' : ` --name ${present.name}`;
     throw new WherryError(
@@ -194,8 +200,11 @@ async function changed(
 }
 
 /** Throws `invalid`, as dockerd refuses the flags. */
-function changeableOf({ registryMirrors, insecureRegistries }: ClusterWishes): Changeable {
+function changeableOf({ registryMirrors, insecureRegistries, registry }: ClusterWishes): Changeable {
   return {
+    ...(registry === 'off' && { registry: undefined }),
+    ...(registry !== undefined &&
+      registry !== 'off' && { registry: inFlag('--registry', registry, parseRegistryAddress) }),
     ...(registryMirrors && {
       registryMirrors: registryMirrors.map((text) => inFlag('--registry-mirror', text, parseRegistryMirror)),
     }),

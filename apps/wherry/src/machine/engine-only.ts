@@ -8,6 +8,7 @@ import { openImages } from './images.ts';
 import type { Machine, Phase } from './machine.ts';
 import { startEngine } from './node.ts';
 import { dockerSocketPath } from './paths.ts';
+import { startRegistry } from './registry.ts';
 
 /** Brings up containers by the docker API alone: no API server and nothing that follows it. */
 export async function startEngineOnly(
@@ -22,6 +23,8 @@ export async function startEngineOnly(
   const engine = stack.use(await startEngine(config, { network: noPods, images }, options), 'engine');
   const { ociRuntime } = await engine.version();
   stack.use(await startDocker(config, { engine, images }, options), 'docker');
+  const registry = await startRegistry(config, images, options);
+  if (registry) stack.use(registry, 'registry');
   return {
     kubeconfig: undefined,
     status: () => ({
@@ -33,6 +36,7 @@ export async function startEngineOnly(
       components: [
         { name: 'engine', ready: true, message: ociRuntime },
         { name: 'docker API', ready: true, message: `unix://${dockerSocketPath(config)}` },
+        ...(registry ? [registry.status()] : []),
       ],
       memoryBytes: process.memoryUsage.rss(),
     }),

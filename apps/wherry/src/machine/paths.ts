@@ -16,6 +16,7 @@ export function machinePaths({ rootDirectory, runDirectory }: ClusterConfig) {
     volumes: join(rootDirectory, 'volumes'),
     dockerNetworks: join(rootDirectory, 'docker-networks'),
     builder: join(rootDirectory, 'builder'),
+    registry: join(rootDirectory, 'registry'),
     engineRun: join(runDirectory, 'engine'),
     dockerRun: join(runDirectory, 'docker'),
   };

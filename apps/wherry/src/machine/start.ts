@@ -14,6 +14,7 @@ import type { Machine, Phase } from './machine.ts';
 import { nodeCidr, openNetwork, startDns, startEngine, startKubelet, startProxy } from './node.ts';
 import { defaultRouteAddress } from './node-address.ts';
 import { machinePaths } from './paths.ts';
+import { startRegistry } from './registry.ts';
 import { Loops } from './running-loops.ts';
 import { StatusBoard } from './status-board.ts';
 
@@ -59,9 +60,13 @@ async function start(config: ClusterConfig, options: StartOptions, stack: Dispos
   const parts = await openParts(step);
   let streams: PodStreams | undefined;
   const server = await startServer(step, parts, (node) => (node === config.nodeName ? streams : undefined));
+  // Before the kubelet, which may need an image of it.
+  const registry = await startRegistry(config, parts.images, options);
+  if (registry) stack.use(registry, 'registry');
   const loops = await startLoops(step, parts, server);
   streams = loops.kubelet.streams;
-  const board = stack.use(new StatusBoard({ config, startedAt, nodeIp, clock: options.clock, ...loops }), 'status');
+  const { clock } = options;
+  const board = stack.use(new StatusBoard({ config, startedAt, nodeIp, clock, registry, ...loops }), 'status');
   await whenReady(step, server, loops, board);
   return {
     kubeconfig: kubeconfigOf(config, parts.pki),

@@ -5,6 +5,7 @@ import { wherryVersion } from '../version.ts';
 import type { ClusterConfig } from './config.ts';
 import type { ComponentStatus, MachineStatus } from './machine.ts';
 import { dockerSocketPath } from './paths.ts';
+import type { MachineRegistry } from './registry.ts';
 
 export interface StatusBoardOptions {
   readonly config: ClusterConfig;
@@ -12,6 +13,7 @@ export interface StatusBoardOptions {
   readonly nodeIp: string;
   readonly informers: InformerFactory;
   readonly clock: Clock;
+  readonly registry: MachineRegistry | undefined;
   /** Loops by name, and why those that ended did. */
   readonly loops: { readonly names: readonly string[]; readonly failures: ReadonlyMap<string, string> };
 }
@@ -47,7 +49,7 @@ export class StatusBoard implements Disposable {
   }
 
   status(): MachineStatus {
-    const { config, startedAt, nodeIp, loops } = this.#options;
+    const { config, startedAt, nodeIp, registry, loops } = this.#options;
     const node = this.#node();
     const pods = this.#pods.list();
     const running = pods.filter((pod) => pod.status?.phase === 'Running').length;
@@ -64,6 +66,7 @@ export class StatusBoard implements Disposable {
       loop('kube-proxy', 'services', `${config.serviceCidr} by nftables`),
       { name: 'DNS', ready: this.dnsReady, message: config.clusterDomain },
       { name: 'docker API', ready: true, message: `unix://${dockerSocketPath(config)}` },
+      ...(registry ? [registry.status()] : []),
       { name: 'pods', ready: true, message: `${running} of ${pods.length} running, ${config.clusterCidr}` },
     ];
     return {

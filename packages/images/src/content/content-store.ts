@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, systemRandom, WherryError } from '@wherry/base';
 import { algorithmOf, type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
+import { readNames } from './folder-names.ts';
+import { KeptContent, linked } from './kept-content.ts';
 
 /** A download that nobody went on with for this long (ms) is given up. */
 const longestPartial = 7 * 24 * 3600 * 1000;
@@ -14,9 +16,30 @@ const longestPartial = 7 * 24 * 3600 * 1000;
  */
 export class ContentStore {
   readonly #directory: string;
+  readonly #kept = new Map<string, KeptContent>();
 
   constructor(directory: string) {
     this.#directory = directory;
+  }
+
+  /** What `owner`, a word, keeps beside the images. */
+  kept(owner: string): KeptContent {
+    const known = this.#kept.get(owner);
+    if (known) return known;
+    const kept = new KeptContent(join(this.#directory, 'kept', owner), (digest) => this.path(digest));
+    this.#kept.set(owner, kept);
+    return kept;
+  }
+
+  /** Takes a blob that is kept beside the images. `false` when none of this size is. */
+  async takeKept(digest: Digest, size: number): Promise<boolean> {
+    for (const kept of this.#kept.values()) {
+      if ((await kept.size(digest)) !== size) continue;
+      const target = this.path(digest);
+      await mkdir(join(target, '..'), { recursive: true, mode: 0o700 });
+      if (await linked(kept.path(digest), target)) return true;
+    }
+    return false;
   }
 
   /** Where the blob is, or would be. */
@@ -270,15 +293,5 @@ async function startOf(path: string): Promise<Buffer> {
     return buffer.subarray(0, bytesRead);
   } finally {
     await file.close();
-  }
-}
-
-/** The names in a folder; none when there is no folder. */
-export async function readNames(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return [];
-    throw error;
   }
 }

@@ -2,10 +2,10 @@ import { copyFile, type FileHandle, link, mkdir, open, rename, rm, stat } from '
 import { dirname, join } from 'node:path';
 import { errnoOf, systemRandom } from '@wherry/base';
 import { algorithmOf, type Digest, hexOf, isDigest } from '@wherry/oci';
-import { readNames } from './content-store.ts';
+import { readNames } from './folder-names.ts';
 
 /**
- * Content that another part keeps beside the images, each of it once on disk whoever needs it: names of its own,
+ * Content that another part of the process keeps beside the images, each of it once on disk whoever needs it: names of its own,
  * `kept/<owner>/<algorithm>/<two digits>/<hex>`, for the files that images have in `blobs/`. Who gives content up
  * removes a name, and the file goes with the last one: no collection has to know of the other.
  */
@@ -36,13 +36,17 @@ export class KeptContent {
   /** Takes over a file that was verified and synced; it survives a power cut once this resolves, and `file` is gone. */
   async adopt(file: string, digest: Digest): Promise<void> {
     const target = this.path(digest);
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-    const size = await sizeOf(file);
+    const made = await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+    const { size } = await stat(file);
     const isHere = (await this.size(digest)) === size || (await this.#takeFromImages(digest, size));
     if (isHere) await rm(file, { force: true });
     else await move(file, target);
-    // The name, and those of the folders that were made for it.
-    for (let folder = dirname(target); folder.startsWith(this.#folder); folder = dirname(folder)) await sync(folder);
+    await sync(dirname(target));
+    if (made === undefined) return;
+    // The names of the folders that were made for it.
+    for (let folder = dirname(target); folder.length >= made.length; folder = dirname(folder)) {
+      await sync(dirname(folder));
+    }
   }
 
   async remove(digest: Digest): Promise<void> {
@@ -66,7 +70,7 @@ export class KeptContent {
     return join(this.#folder, algorithmOf(digest), hex.slice(0, 2), hex);
   }
 
-  async #takeFromImages(digest: Digest, size: number | undefined): Promise<boolean> {
+  async #takeFromImages(digest: Digest, size: number): Promise<boolean> {
     const source = this.#imagesPath(digest);
     return (await sizeOf(source)) === size && (await linked(source, this.path(digest)));
   }

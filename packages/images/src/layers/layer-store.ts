@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { errnoOf, KeyedMutex, systemRandom } from '@wherry/base';
 import { syncFileSystem } from '@wherry/linux';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
-import { readNames } from '../content/content-store.ts';
+import { readNames } from '../content/folder-names.ts';
 import type { LayerThreads } from '../threads/layer-threads.ts';
 import type { Unpacked, UnpackLimits } from './unpack.ts';
 

@@ -195,6 +195,10 @@ async function fetchBlob(
       report({ digest, phase: 'exists' });
       return;
     }
+    if (await content.takeKept(digest, total)) {
+      report({ digest, phase: 'downloaded' });
+      return;
+    }
     await using ingest = await content.resume(digest);
     await client.blob(descriptor, ingest, (current) => report({ digest, phase: 'downloading', current, total }));
     report({ digest, phase: 'verifying' });

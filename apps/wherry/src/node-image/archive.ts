@@ -4,17 +4,24 @@ import { rm, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type TarInput, writeTar } from '@wherry/images';
-import { hostPlatform } from '@wherry/oci';
-import { nodeImageFiles, nodePath, serverPath } from './node-files.ts';
-import { demoServer } from './server.ts';
+import { hostPlatform, type ImageConfig } from '@wherry/oci';
+import { nodeImageFiles, type ProgramFile } from './node-files.ts';
 
-/** Writes the demo's image as a docker archive (`docker save`'s format): one layer, its config, the list of both. */
-export async function writeDemoArchive(path: string, reference: string): Promise<void> {
+/** An image of a program on the Node that runs now. */
+export interface NodeImage {
+  readonly reference: string;
+  readonly files: readonly ProgramFile[];
+  /** Of the image's config; `PATH` is set. */
+  readonly config: ImageConfig['config'];
+}
+
+/** Writes an image as a docker archive (`docker save`'s format): one layer, its config, the list of both. */
+export async function writeNodeArchive(path: string, { reference, files, config: settings }: NodeImage): Promise<void> {
   const layer = `${path}.layer`;
   try {
     const hash = createHash('sha256');
     const hashing = async function* (): AsyncGenerator<Buffer> {
-      for await (const chunk of writeTar(await nodeImageFiles(demoServer))) {
+      for await (const chunk of writeTar(await nodeImageFiles(files))) {
         hash.update(chunk);
         yield chunk;
       }
@@ -22,11 +29,7 @@ export async function writeDemoArchive(path: string, reference: string): Promise
     await pipeline(Readable.from(hashing()), createWriteStream(layer, { mode: 0o600 }));
     const config = {
       ...hostPlatform(),
-      config: {
-        Env: ['PATH=/usr/local/bin:/bin'],
-        Entrypoint: [nodePath, serverPath],
-        ExposedPorts: { '8080/tcp': {} },
-      },
+      config: { Env: ['PATH=/usr/local/bin:/bin'], ...settings },
       rootfs: { type: 'layers', diff_ids: [`sha256:${hash.digest('hex')}`] },
     };
     const { size } = await stat(layer);

@@ -7,15 +7,17 @@ import type { TarInput } from '@wherry/images';
 
 const run = promisify(execFile);
 
-/** Where the demo's files stand in its image. */
+/** Where Node stands in such an image. */
 export const nodePath = '/usr/local/bin/node';
-export const serverPath = '/srv/demo/server.mjs';
+
+/** A file beside Node: its text, or one of this machine that is copied. */
+export type ProgramFile = { readonly target: string } & ({ readonly text: string } | { readonly source: string });
 
 /**
- * The files of an image that runs Node: the binary that runs now, the libraries that it is linked to (ldd(1)) and,
- * where there is one, a static busybox as its shell.
+ * The files of an image that runs a program on Node: the binary that runs now, the libraries that it is linked to
+ * (ldd(1)), the program's files and, where there is one, a static busybox as its shell.
  */
-export async function nodeImageFiles(server: string): Promise<TarInput[]> {
+export async function nodeImageFiles(program: readonly ProgramFile[]): Promise<TarInput[]> {
   const files: TarInput[] = [];
   const folders = new Set<string>();
   const addFolder = (path: string): void => {
@@ -38,7 +40,10 @@ export async function nodeImageFiles(server: string): Promise<TarInput[]> {
   for (const folder of ['/tmp', '/proc', '/sys', '/dev', '/etc']) addFolder(folder);
   addText('/etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1000:node:/home/node:/bin/sh\n');
   addText('/etc/group', 'root:x:0:\nnode:x:1000:\n');
-  addText(serverPath, server);
+  for (const file of program) {
+    if ('text' in file) addText(file.target, file.text);
+    else await addFile(file.source, file.target);
+  }
   const busybox = await staticBusybox();
   if (busybox !== undefined) {
     await addFile(busybox, '/bin/busybox');
