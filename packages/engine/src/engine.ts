@@ -135,6 +135,7 @@ class EmbeddedEngine implements Engine {
   }
 
   startPodSandbox(id: string): Promise<PodSandboxStatus> {
+    this.anticipate();
     return this.#sandboxes.start(id);
   }
 
@@ -143,6 +144,7 @@ class EmbeddedEngine implements Engine {
   }
 
   runPodSandbox(config: PodSandboxConfig): Promise<PodSandboxStatus> {
+    this.anticipate();
     return this.#sandboxes.run(config);
   }
 
@@ -166,6 +168,7 @@ class EmbeddedEngine implements Engine {
   }
 
   createContainer(sandboxId: string, config: ContainerConfig): Promise<string> {
+    this.anticipate();
     return this.#containers.create(sandboxId, config);
   }
 
@@ -174,6 +177,7 @@ class EmbeddedEngine implements Engine {
   }
 
   startContainer(id: string): Promise<void> {
+    this.anticipate();
     return this.#containers.start(id);
   }
 
@@ -209,6 +213,10 @@ class EmbeddedEngine implements Engine {
     return this.#matching(filter).map((record) => this.#status(record));
   }
 
+  anticipate(): void {
+    this.#context.cgroups.anticipateMoves();
+  }
+
   async execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<ExecResult> {
     const session = await this.#exec(id, { command, tty: false, stdin: false, stdout: true, stderr: true });
     return await collectExec(session, timeoutSeconds, this.#context.clock);
@@ -221,6 +229,7 @@ class EmbeddedEngine implements Engine {
   async #exec(id: string, options: ExecOptions): Promise<ExecSession> {
     if (options.command.length === 0) throw new WherryError('invalid', 'no command specified');
     const { record, runtime } = this.#containers.running(id);
+    this.anticipate();
     if (this.#isPaused(record))
       throw new WherryError('conflict', `container ${record.id} is paused, unpause the container before exec`);
     const { paths, random } = this.#context;

@@ -27,6 +27,8 @@ export interface ContainerEngine extends RuntimeService {
   /** Replaces a container's config, for its next start. Resources of a running one: `updateContainerResources`. */
   updateContainer(id: string, change: (config: ContainerConfig) => ContainerConfig): Promise<void>;
 
+  /** Says that a start or a command is about to come: what the kernel takes its time for begins meanwhile. */
+  anticipate(): void;
   /**
    * As `RuntimeService.attach`; for a container that does not run, the session waits for its next start and misses
    * nothing of it: it is joined before the first process is let go. Disposing it before that withdraws it.

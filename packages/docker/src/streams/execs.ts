@@ -47,6 +47,7 @@ export class Execs {
     const command = reader.texts('Cmd', true) ?? [];
     if (command.length === 0) throw new WherryError('invalid', 'No exec command specified');
     this.#checkRuns(container, reference);
+    this.#context.engine.anticipate();
     const detachKeys = reader.text('DetachKeys');
     parseDetachKeys(detachKeys);
     const size = reader.raw('ConsoleSize');

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
+import { AnticipatedMove } from './anticipated-move.ts';
 import { deviceName } from './block-devices.ts';
 import type { CgroupFeatures, CgroupStats, Cgroups } from './contract.ts';
 import {
@@ -28,6 +29,7 @@ export class CgroupsVersion1 implements Cgroups {
   /** Some controllers share a mount (`cpu,cpuacct`). */
   readonly #mounts: readonly string[];
   #features: CgroupFeatures | undefined;
+  #anticipated: AnticipatedMove | undefined;
 
   constructor(controllers: Controllers) {
     this.#controllers = controllers;
@@ -141,6 +143,20 @@ export class CgroupsVersion1 implements Cgroups {
     const [first, ...others] = this.#mounts;
     for (const mount of [first, ...others.filter((each) => limited.has(each))])
       if (mount !== undefined) await writeControlApart(join(mount, path, 'cgroup.procs'), String(pid));
+  }
+
+  anticipateMoves(): void {
+    this.#anticipated ??= new AnticipatedMove(this.#ownGroup());
+    void this.#anticipated.begin();
+  }
+
+  #ownGroup(): string {
+    for (const line of (readControl('/proc/self/cgroup') ?? '').split('\n')) {
+      const [, names = '', group = '/'] = line.split(':', 3);
+      const mount = this.#controllers.get(names.split(',')[0] as string);
+      if (mount !== undefined) return join(mount, group, 'cgroup.procs');
+    }
+    return '';
   }
 
   processes(path: string): number[] {

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, WherryError } from '@wherry/base';
 import type { ContainerMetrics, ExtendedResources } from '@wherry/runtime';
+import { AnticipatedMove } from './anticipated-move.ts';
 import { deviceName } from './block-devices.ts';
 import type { CgroupFeatures, CgroupStats, Cgroups } from './contract.ts';
 import {
@@ -27,6 +28,7 @@ export class CgroupsVersion2 implements Cgroups {
   readonly version = 2;
   readonly #root: string;
   #features: CgroupFeatures | undefined;
+  #anticipated: AnticipatedMove | undefined;
 
   constructor(root: string) {
     this.#root = root;
@@ -173,6 +175,11 @@ export class CgroupsVersion2 implements Cgroups {
     await writeControlApart(this.#file(path, 'cgroup.procs'), String(pid));
   }
 
+  anticipateMoves(): void {
+    this.#anticipated ??= new AnticipatedMove(this.#file(ownGroup(), 'cgroup.procs'));
+    void this.#anticipated.begin();
+  }
+
   processes(path: string): number[] {
     return processesBelow(join(this.#root, path));
   }
@@ -268,3 +275,5 @@ function swapOf({ memoryLimitBytes, memorySwapLimitBytes }: ExtendedResources): 
 }
 
 const orMax = (limit: number): string => (limit <= 0 ? 'max' : String(limit));
+
+const ownGroup = (): string => /^0::(.*)$/m.exec(readControl('/proc/self/cgroup') ?? '')?.[1] ?? '/';
