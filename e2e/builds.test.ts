@@ -40,6 +40,78 @@ describe('docker build', () => {
     expect(await run('target', 'cat', '/made')).toBe('for nobody\n');
   });
 
+  it('by wherry says why each step is not cached, and ends as docker does', async () => {
+    const folder = await context('why', {
+      Dockerfile: 'FROM busybox\nARG MODE=slow\nCOPY . /app/\nRUN echo $MODE > /mode\nCMD ["cat", "/mode"]\n',
+      '.dockerignore': 'Dockerfile\nnode_modules\n.dockerignore\n',
+      'main.js': 'one',
+      'sub/other.js': 'other',
+      'node_modules/x/index.js': 'left out',
+    });
+    const build = (...args: string[]) => engine.wherry(['build', '-t', 'why', ...args, folder]);
+    const reasons = (output: string): string[] => output.match(/(?<= ---> Not cached: ).*/g) ?? [];
+    const first = await build('--why');
+    expect([first.code, first.stderr]).toEqual([0, '']);
+    expect(first.stdout).toContain('Successfully tagged why:latest');
+    expect(reasons(first.stdout)).toEqual([
+      expect.stringMatching(/^no image with this step/),
+      'parent changed: step 2 was not cached',
+      'parent changed: step 2 was not cached',
+      'parent changed: step 2 was not cached',
+    ]);
+    expect(await run('why')).toBe('slow\n');
+    expect((await run('why', 'find', '/app', '-type', 'f')).split('\n').sort().filter(Boolean)).toEqual([
+      '/app/main.js',
+      '/app/sub/other.js',
+    ]);
+    expect(reasons((await build('--why')).stdout)).toEqual([]);
+    expect(reasons((await build('--why', '--build-arg', 'MODE=fast')).stdout)).toEqual([
+      'build argument MODE changed',
+      'parent changed: step 4 was not cached',
+    ]);
+    await writeFile(join(folder, 'main.js'), 'two');
+    await writeFile(join(folder, 'sub', 'new.js'), 'new');
+    const untold = await engine.mustDocker(['build', '--target', 'none', folder]).catch(String);
+    expect(untold).not.toContain('Not cached');
+    expect(reasons((await build('--why')).stdout)).toEqual([
+      'COPY: main.js changed, sub/new.js added',
+      'parent changed: step 3 was not cached',
+      'parent changed: step 3 was not cached',
+    ]);
+  });
+
+  it('by wherry takes what docker build takes', async () => {
+    const wherry = (args: readonly string[], input?: string | Buffer) =>
+      engine.wherry(['build', '-q', ...args], { input, env: { FROM_ENV: 'of the environment' } });
+    const folder = await context('wherry-build', {
+      'a.txt': 'a\n',
+      'docker/File': 'FROM busybox\nCOPY a.txt /from-file\n',
+    });
+    const idFile = join(folder, 'id');
+    const byFile = await wherry(['-f', join(folder, 'docker', 'File'), '--iidfile', idFile, folder]);
+    const id = byFile.stdout.trim();
+    expect([byFile.code, byFile.stderr, await readFile(idFile, 'utf8')]).toEqual([0, '', id]);
+    expect(await run(id, 'cat', '/from-file')).toBe('a\n');
+    const text = 'FROM busybox AS one\nARG FROM_ENV\nRUN echo "$FROM_ENV" > /env\nFROM one\nRUN exit 9\n';
+    const target = await wherry(['-', '--target', 'one', '--build-arg', 'FROM_ENV', '--label', 'l=v'], text);
+    expect(await run(target.stdout.trim(), 'cat', '/env')).toBe('of the environment\n');
+    expect(await engine.mustDocker(['image', 'inspect', '-f', '{{json .Config.Labels}}', target.stdout.trim()])).toBe(
+      '{"l":"v"}\n',
+    );
+    const outside = await wherry(['-f', '-', folder], 'FROM busybox\nCOPY a.txt /outside\n');
+    expect(await run(outside.stdout.trim(), 'cat', '/outside')).toBe('a\n');
+    const failed = await wherry(['-'], text);
+    expect([failed.code, failed.stdout]).toEqual([9, '']);
+    expect(failed.stderr).toMatch(/The command '\/bin\/sh -c exit 9' returned a non-zero code: 9\n$/);
+    const { stdout: archive } = await engine.machine.run('sh', ['-c', 'tar c a.txt docker | base64'], { cwd: folder });
+    const packed = await wherry(['-f', 'docker/File', '-'], Buffer.from(archive, 'base64'));
+    expect(packed.stdout).toBe(byFile.stdout);
+    const refused = await wherry(['-t', 'BAD', folder]);
+    expect([refused.code, refused.stdout]).toEqual([1, '']);
+    expect(refused.stderr).toMatch(/^Error: invalid reference format: repository name .* must be lowercase\n$/);
+    expect((await wherry(['nosuch-folder'])).stderr).toMatch(/^Error: path ".*nosuch-folder" not found\n$/);
+  });
+
   it('leaves the step before a failing one usable', async () => {
     const input = 'FROM busybox\nRUN echo kept > /kept\nRUN exit 7\n';
     const failed = await engine.docker(['build', '-'], { input });

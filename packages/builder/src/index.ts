@@ -1,6 +1,7 @@
 export * from './builder.ts';
 export { applyChanges } from './config/apply-changes.ts';
 export { createBuilder } from './create-builder.ts';
+export { type PackOptions, packContext, packDockerfile } from './files/pack-context.ts';
 export type { BuilderImages, BuilderOptions } from './options.ts';
 export {
   createEngineRunner,

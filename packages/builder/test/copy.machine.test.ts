@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -115,6 +115,17 @@ describe('COPY', () => {
     );
   });
 
+  it('keeps the names of one file names of one file', async () => {
+    const { imageId, error } = await machine.build(
+      'FROM busybox AS made\nRUN mkdir /m && head -c 3000000 /dev/urandom > /m/a && ln /m/a /m/b && ln /m/a /m/z\n' +
+        'FROM busybox\nCOPY --from=made /m /got/\n',
+    );
+    expect(error).toBeUndefined();
+    const details = await machine.images.details(imageId);
+    const inodes = ['a', 'b', 'z'].map((name) => statSync(join(details.folders[0]!, 'got', name)).ino);
+    expect(new Set(inodes).size).toBe(1);
+  });
+
   it('stays in the context, whatever links say', async () => {
     const context = mkdtempSync(join(machine.folder, 'hostile-'));
     symlinkSync('/etc/hostname', join(context, 'absolute'));
@@ -148,7 +159,7 @@ describe('COPY', () => {
     expect(changed.events).toContainEqual({
       type: 'miss',
       number: 2,
-      reason: 'files changed: new.txt (new), sub/s.txt',
+      reason: 'COPY: new.txt added, sub/s.txt changed',
     });
   });
 });

@@ -284,6 +284,21 @@ describe('build', () => {
     ]);
   });
 
+  it('says why steps are not cached to whom asks for it', async () => {
+    const builder = builderOf(async ({ onProgress }) => {
+      onProgress({ type: 'miss', number: 2, reason: 'COPY: a changed' });
+      return { imageId: digest };
+    });
+    await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
+    const body = await tarOf([file('Dockerfile', 'FROM x')]);
+    const built = { stream: 'Successfully built dddddddddddd\n' };
+    const why = await api.call('POST', '/build?why=1', { body });
+    expect(linesOf(why.text)).toEqual([{ stream: ' ---> Not cached: COPY: a changed\n' }, built]);
+    for (const query of ['', '?why=0']) {
+      expect(linesOf((await api.call('POST', `/build${query}`, { body })).text)).toEqual([built]);
+    }
+  });
+
   it.each([
     ['', [file('x', 'y')], 500, 'Cannot locate specified Dockerfile: Dockerfile'],
     ['', [file('Dockerfile', '')], 400, 'the Dockerfile (Dockerfile) cannot be empty'],

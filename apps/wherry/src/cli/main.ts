@@ -11,6 +11,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   ls: async () => (await import('./status.ts')).listCommand,
   env: async () => (await import('./kubeconfig-command.ts')).envCommand,
   kubeconfig: async () => (await import('./kubeconfig-command.ts')).kubeconfigCommand,
+  build: async () => (await import('./build.ts')).buildCommand,
   load: async () => (await import('./load.ts')).loadCommand,
   demo: async () => (await import('./demo.ts')).demoCommand,
   version: async () => (await import('./version.ts')).versionCommand,

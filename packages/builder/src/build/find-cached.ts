@@ -46,7 +46,7 @@ export class CacheProbe {
   async probe(before: StageImage, step: CacheStep): Promise<Probe> {
     const { cache, images } = this.#services;
     const key = this.keyOf(before, step);
-    if (this.#noCache) return { key, image: undefined, reason: 'the cache was not to be used' };
+    if (this.#noCache) return { key, image: undefined, reason: 'the cache is not used' };
     const record = cache.find(key);
     if (record && (await images.find(record.image)) && (await this.#mayUse(record.image))) {
       cache.used(key);
@@ -56,9 +56,10 @@ export class CacheProbe {
     if (local !== undefined && (await this.#mayUse(local))) return { key, image: local };
     if (record && this.#sources.length === 0) {
       cache.forget(key);
-      return { key, image: undefined, reason: `its image ${record.image} was removed` };
+      return { key, image: undefined, reason: `its image was removed: ${record.image}` };
     }
-    const missed = { ...step, parent: before.id, files: step.files && Object.fromEntries(step.files) };
+    const files = step.files && Object.fromEntries(step.files);
+    const missed = { ...step, parent: before.id, files, hasMounts: step.more !== undefined };
     const reason = record ? 'no image of --cache-from has it' : explainMiss(missed, cache.records());
     return { key, image: undefined, reason };
   }

@@ -126,7 +126,7 @@ export class StageBuild {
   /** What stands on a new image cannot have been built before. */
   #reason(own: string): string {
     const isOwn = this.#missed === undefined || this.#context.probe.isOff;
-    return isOwn ? own : `step ${this.#missed} before it was not cached`;
+    return isOwn ? own : `parent changed: step ${this.#missed} was not cached`;
   }
 
   /** Takes a step's image from the cache, or makes it. `isSilent`: no container is told of. */

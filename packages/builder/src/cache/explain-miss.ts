@@ -6,6 +6,8 @@ export interface MissedStep {
   readonly keyword: string;
   readonly words: readonly string[];
   readonly files?: Readonly<Record<string, string>> | undefined;
+  /** It depends on more than its words and files: content that is mounted. */
+  readonly hasMounts?: boolean | undefined;
 }
 
 const mostNames = 5;
@@ -14,31 +16,53 @@ const mostNames = 5;
 export function explainMiss(step: MissedStep, records: readonly StepRecord[]): string {
   const alike = records.filter(({ keyword }) => keyword === step.keyword);
   const siblings = alike.filter(({ parent }) => parent === step.parent);
-  const same = alike.find(({ words, parent }) => parent !== step.parent && equal(words, step.words));
-  const sibling = siblings[0];
-  if (sibling !== undefined) {
-    const change = changed(sibling, step);
-    if (change !== undefined) return change;
+  const shape = shapeOf(step.words);
+  const nearest = siblings.find(({ words }) => shapeOf(words) === shape) ?? siblings[0];
+  const elsewhere = alike.find(({ parent, words }) => parent !== step.parent && shapeOf(words) === shape);
+  // What was done at the same place tells most, unless it is another instruction and this one was done elsewhere.
+  if (nearest !== undefined && (shapeOf(nearest.words) === shape || elsewhere === undefined)) {
+    return changed(nearest, step);
   }
-  if (same !== undefined) {
-    const [before, now] = [same.parent, step.parent].map((id) => (id === '' ? 'scratch' : shortId(id)));
-    return `it was built on another image before: ${before}, now ${now}`;
-  }
-  return 'it was not built before';
+  if (elsewhere === undefined) return 'no image with this step';
+  const [before, now] = [elsewhere.parent, step.parent].map((id) => (id === '' ? 'scratch' : shortId(id)));
+  return `parent changed: ${before} before, now ${now}`;
 }
 
-function changed(before: StepRecord, step: MissedStep): string | undefined {
+function changed(before: StepRecord, step: MissedStep): string {
   if (before.files && step.files) {
     const names = fileChanges(before.files, step.files);
-    if (names.length > 0) return `files changed: ${names.join(', ')}`;
+    if (names.length > 0) return `${step.keyword}: ${names.join(', ')}`;
   }
   const [argsBefore, wordsBefore] = splitArguments(before.words);
   const [args, words] = splitArguments(step.words);
-  if (equal(wordsBefore, words)) {
-    const names = differences(argsBefore, args);
-    return names.length > 0 ? `build arguments changed: ${names.join(', ')}` : undefined;
+  if (!equal(wordsBefore, words)) {
+    return sameContent(wordsBefore, words)
+      ? `${step.keyword}: content changed`
+      : `no image with this step; the last ${step.keyword} here was: ${written(wordsBefore)}`;
   }
-  return `the instruction changed, it was: ${wordsBefore.join(' ')}`;
+  const names = differences(argsBefore, args);
+  if (names.length > 0) return `build argument${names.length === 1 ? '' : 's'} ${names.join(', ')} changed`;
+  return step.hasMounts ? 'content of its mounts changed' : 'platform or author changed';
+}
+
+/** The command, without the shell before it. */
+function written(words: readonly string[]): string {
+  const text = words.join(' ');
+  const [, own] = /#\(nop\) +(?:[A-Z]+ )?([\s\S]*)/.exec(text) ?? [];
+  return (own ?? text.replace(/^\/bin\/sh -c /, '')).trim();
+}
+
+/** What an instruction says, but for the checksums of its files and the build arguments that it sees. */
+function shapeOf(words: readonly string[]): string {
+  return withoutChecksums(splitArguments(words)[1]);
+}
+
+function sameContent(before: readonly string[], now: readonly string[]): boolean {
+  return withoutChecksums(before) === withoutChecksums(now);
+}
+
+function withoutChecksums(words: readonly string[]): string {
+  return words.join('\0').replace(/\b(?:file|dir|multi):[0-9a-f]{64}\b|\b[0-9a-f]{64}\b/g, 'CHECKSUM');
 }
 
 /** `|2 A=1 B=2 /bin/sh -c make` holds the build arguments that a RUN sees. */
@@ -61,8 +85,8 @@ function fileChanges(
   const found = names
     .filter((name) => before[name] !== now[name])
     .map((name) => {
-      if (before[name] === undefined) return `${name} (new)`;
-      return now[name] === undefined ? `${name} (gone)` : name;
+      if (before[name] === undefined) return `${name} added`;
+      return now[name] === undefined ? `${name} removed` : `${name} changed`;
     });
   if (found.length <= mostNames) return found;
   return [...found.slice(0, mostNames), `${found.length - mostNames} more`];

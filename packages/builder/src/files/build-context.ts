@@ -13,23 +13,34 @@ export function openContext(request: {
   readonly ignoredBy?: 'builder' | 'client' | undefined;
 }): SourceTree {
   const { context, dockerfileName, ignoredBy } = request;
+  const ignored = readIgnored(context, dockerfileName);
+  if (ignored === undefined) return new SourceTree(context);
+  const { isIgnored, mayReturn } = ignored;
+  if (ignoredBy !== 'client') return new SourceTree(context, { includes: (path) => !isIgnored(path), mayReturn });
+  const sentAnyway = new Set(['.dockerignore', dockerfileName].filter((path) => path !== '' && isIgnored(path)));
+  return new SourceTree(context, { includes: (path) => !sentAnyway.has(path) });
+}
+
+/** What the ignore file of a context names. */
+export interface Ignored {
+  readonly isIgnored: (path: string) => boolean;
+  /** Below what is ignored, something may not be. */
+  readonly mayReturn: boolean;
+}
+
+/** Reads a context's ignore file; `undefined` where none names anything. Throws `invalid`. */
+export function readIgnored(context: string, dockerfileName: string): Ignored | undefined {
   const own = dockerfileName === '' ? undefined : `${dockerfileName}.dockerignore`;
   const text = (own && readIgnoreFile(context, own)) ?? readIgnoreFile(context, '.dockerignore');
-  if (text === undefined) return new SourceTree(context);
-  const patterns = text
+  const patterns = (text ?? '')
     .replace(/^\ufeff/, '')
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== '' && !line.startsWith('#'));
-  if (patterns.length === 0) return new SourceTree(context);
+  if (patterns.length === 0) return undefined;
   const filter = ignore().add(patterns);
-  const isIgnored = (path: string): boolean => filter.ignores(path);
-  if (ignoredBy !== 'client') {
-    const mayReturn = patterns.some((pattern) => pattern.startsWith('!'));
-    return new SourceTree(context, { includes: (path) => !isIgnored(path), mayReturn });
-  }
-  const sentAnyway = new Set(['.dockerignore', dockerfileName].filter((path) => path !== '' && isIgnored(path)));
-  return new SourceTree(context, { includes: (path) => !sentAnyway.has(path) });
+  const mayReturn = patterns.some((pattern) => pattern.startsWith('!'));
+  return { isIgnored: (path) => filter.ignores(path), mayReturn };
 }
 
 function readIgnoreFile(context: string, path: string): string | undefined {

@@ -7,6 +7,7 @@ import {
   fchownSync,
   futimesSync,
   lchownSync,
+  linkSync,
   lutimesSync,
   mkdirSync,
   openSync,
@@ -22,6 +23,7 @@ import { getExtendedAttribute, listExtendedAttributes, makeNode, setExtendedAttr
 import { Breather } from './breathe.ts';
 import { openEntry } from './content-digest.ts';
 import type { Destination, Owner } from './destination.ts';
+import { deviceNumbers } from './device-numbers.ts';
 import type { ChangeMode } from './file-mode.ts';
 import type { SourceEntry, SourceTree } from './source-tree.ts';
 
@@ -36,7 +38,10 @@ export interface CopyOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Copies entries of a tree, each with its path below the folder `hostFolder`; folders come before what is in them. */
+/**
+ * Copies entries of a tree, each with its path below the folder `hostFolder`; folders come before what is in them. Names
+ * of one file stay names of one file.
+ */
 export async function copyEntries(
   tree: SourceTree,
   entries: readonly (readonly [SourceEntry, string])[],
@@ -46,13 +51,19 @@ export async function copyEntries(
 ): Promise<void> {
   const breather = new Breather(options.signal);
   const folders: (readonly [string, SourceEntry])[] = [];
+  const copied = new Map<string, string>();
   for (const [entry, path] of entries) {
     const target = join(hostFolder, path);
     const isNew = destination.makeRoom(target, entry.type === 'directory');
     if (entry.type === 'directory') {
       if (isNew) mkdirSync(target);
       folders.push([target, entry]);
-    } else await copyEntry(tree, entry, target, options);
+    } else {
+      const other = entry.inode === undefined ? undefined : copied.get(entry.inode);
+      if (other !== undefined) linkSync(other, target);
+      else await copyEntry(tree, entry, target, options);
+      if (entry.inode !== undefined) copied.set(entry.inode, target);
+    }
     await breather.rest();
   }
   // Deepest first, and at the end: each file made in a folder touches it.
@@ -81,8 +92,7 @@ export async function copyEntry(
     lutimesSync(target, time, time);
   } else if (entry.type !== 'directory') {
     const type = entry.type;
-    const [major, minor] = [majorOf(entry.device), minorOf(entry.device)];
-    makeNode(target, { type, mode: 0o600, major, minor });
+    makeNode(target, { type, mode: 0o600, ...deviceNumbers(entry.device) });
     setFacts(target, entry, options);
     utimesSync(target, time, time);
   }
@@ -141,13 +151,4 @@ function copyAttributes(source: string, target: string): void {
     const value = getExtendedAttribute(source, name);
     if (value) setExtendedAttribute(target, name, value);
   }
-}
-
-/** glibc's `major` and `minor`. */
-function majorOf(device: number): number {
-  return Number((BigInt(device) >> 8n) & 0xfffn) | Number((BigInt(device) >> 32n) & 0xfffff000n);
-}
-
-function minorOf(device: number): number {
-  return Number(BigInt(device) & 0xffn) | Number((BigInt(device) >> 12n) & 0xffffff00n);
 }

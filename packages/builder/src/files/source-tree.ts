@@ -19,6 +19,8 @@ export interface SourceEntry {
   readonly mtime: number; // ms
   readonly linkName: string;
   readonly device: number;
+  /** Of a file with several names: equal for all of them. */
+  readonly inode: string | undefined;
 }
 
 /** Files of one source: huge trees fail instead of filling the memory. */
@@ -31,10 +33,11 @@ export class SourceTree {
   readonly keepsOwners: boolean;
   readonly #includes: ((path: string) => boolean) | undefined;
   readonly #mayReturn: boolean;
+  readonly #skipsSockets: boolean;
 
   /**
    * `includes` says which paths are there; `mayReturn`: below what is not there, something may be again
-   * (`!` in an ignore file).
+   * (`!` in an ignore file). `skipsSockets`: they are not there; default: they fail.
    */
   constructor(
     root: string,
@@ -42,12 +45,14 @@ export class SourceTree {
       readonly keepsOwners?: boolean;
       readonly includes?: ((path: string) => boolean) | undefined;
       readonly mayReturn?: boolean;
+      readonly skipsSockets?: boolean;
     } = {},
   ) {
     this.root = root;
     this.keepsOwners = options.keepsOwners ?? false;
     this.#includes = options.includes;
     this.#mayReturn = options.mayReturn ?? false;
+    this.#skipsSockets = options.skipsSockets ?? false;
   }
 
   /** Whether something of the folder is left out. */
@@ -79,7 +84,9 @@ export class SourceTree {
       const path = folder === '' ? name : `${folder}/${name}`;
       const isIncluded = this.#isIncluded(path);
       if (!isIncluded && !this.#mayReturn) continue;
-      const entry = this.#entry(path, lstatSync(join(this.root, path)));
+      const status = lstatSync(join(this.root, path));
+      if (this.#skipsSockets && status.isSocket()) continue;
+      const entry = this.#entry(path, status);
       if (found.length >= mostEntries) throw new WherryError('tooLarge', `more than ${mostEntries} files to copy`);
       if (isIncluded) found.push(entry);
       await breather.rest();
@@ -108,6 +115,7 @@ export class SourceTree {
       mtime: status.mtimeMs,
       linkName: type === 'symlink' ? readlinkSync(join(this.root, path)) : '',
       device: type === 'character' || type === 'block' ? status.rdev : 0,
+      inode: type === 'file' && status.nlink > 1 ? `${status.dev}:${status.ino}` : undefined,
     };
   }
 }

@@ -10,11 +10,14 @@ import { PullReport } from '../images/pull-image.ts';
 export class BuildLines {
   readonly #lines: JsonLines;
   readonly #clock: Clock;
+  readonly #why: boolean;
   readonly #pulls = new Map<string, PullReport>();
 
-  constructor(lines: JsonLines, clock: Clock) {
+  /** `why`: say why steps are not cached, which dockerd cannot. */
+  constructor(lines: JsonLines, clock: Clock, { why = false } = {}) {
     this.#lines = lines;
     this.#clock = clock;
+    this.#why = why;
   }
 
   add(event: BuildEvent): void {
@@ -51,6 +54,7 @@ export class BuildLines {
         this.#pullOf(event.reference).add(event as unknown as PullProgress);
         break;
       case 'miss':
+        if (this.#why) this.#say(` ---> Not cached: ${event.reason}\n`);
         break;
     }
   }
