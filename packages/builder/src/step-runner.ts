@@ -26,8 +26,6 @@ export interface RunStep {
   readonly extraHosts: readonly string[];
   readonly sharedMemoryBytes: number | undefined;
   readonly resources: ExtendedResources | undefined;
-  /** Without the sandbox's restrictions (`--security=insecure`). */
-  readonly isInsecure: boolean;
   /** Where the result's files are put: a path that is free, on the file system of the images. */
   readonly upperDirectory: string;
   /** No more is read while the result is awaited. */
@@ -36,7 +34,14 @@ export interface RunStep {
 }
 
 export type StepMount =
-  | { readonly type: 'bind'; readonly hostPath: string; readonly target: string; readonly readOnly: boolean }
+  | {
+      readonly type: 'bind';
+      readonly hostPath: string;
+      readonly target: string;
+      readonly readOnly: boolean;
+      /** What has to be made to mount it stays in the layer. */
+      readonly keepsTarget?: boolean;
+    }
   | { readonly type: 'tmpfs'; readonly target: string; readonly sizeBytes: number | undefined };
 
 export interface StepResult extends AsyncDisposable {

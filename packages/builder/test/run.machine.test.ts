@@ -70,6 +70,38 @@ describe('RUN', () => {
     expect(output.match(/No such file/g)).toHaveLength(3);
   });
 
+  it('keeps what it writes to a volume to itself', async () => {
+    const { imageId, events, error } = await machine.build(
+      'FROM busybox\nRUN mkdir /full && echo old > /full/f && chmod 711 /full && chown 5:6 /full\nVOLUME /new /full\n' +
+        'RUN cat /full/f && stat -c "%a %u:%g" /full && echo x > /new/x && rm /full/f\nRUN ls /new /full\n',
+    );
+    expect(error).toBeUndefined();
+    expect(outputOf(events)).toBe('old\n711 5:6\n/full:\nf\n\n/new:\n');
+    expect(await machine.read(imageId, 'new/x')).toBeUndefined();
+    expect(await machine.read(imageId, 'full/f')).toBe('old\n');
+  });
+
+  it('gets no more of the machine than the Dockerfile’s user is asked for', async () => {
+    for (const [flag, message] of [
+      ['--security=insecure', 'security.insecure is not allowed'],
+      ['--network=host', 'network.host is not allowed'],
+    ]) {
+      expect((await machine.build(`FROM busybox\nRUN ${flag} true\n`)).error).toMatchObject({
+        code: 'invalid',
+        message,
+      });
+    }
+    const asked = await machine.build('FROM busybox\nRUN --network=host ls /sys/class/net\n', { networkMode: 'host' });
+    expect(asked.error).toBeUndefined();
+  });
+
+  it('that cannot be started is told of in dockerd’s words', async () => {
+    const { error } = await machine.build('FROM busybox\nRUN ["nosuchcommand"]\n');
+    expect(error?.message).toBe(
+      'failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "nosuchcommand": executable file not found in $PATH: unknown',
+    );
+  });
+
   it('has the network that is asked for, and its hosts', async () => {
     const { events, error } = await machine.build('FROM busybox\nRUN cat /etc/hosts && ls /sys/class/net\n', {
       networkMode: 'default',

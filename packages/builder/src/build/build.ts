@@ -13,7 +13,7 @@ import type { Services } from '../services.ts';
 import { resolveImage } from './base-image.ts';
 import { CacheProbe } from './find-cached.ts';
 import { OrderedEvents } from './ordered-events.ts';
-import { findStage, type Plan, planBuild } from './plan.ts';
+import { findStage, isNamedTwice, type Plan, planBuild } from './plan.ts';
 import { parsePlatform, platformArguments } from './platforms.ts';
 import { StageBuild } from './stage-build.ts';
 import type { StageContext } from './stage-context.ts';
@@ -53,11 +53,14 @@ export class Build {
 
   async run(): Promise<{ readonly imageId: string; readonly baseLayers: number }> {
     const { dockerfile, needed, target, total } = this.#plan;
+    for (const warning of dockerfile.warnings) {
+      const content = Buffer.from(`[WARNING]: ${warning}\n`);
+      this.#request.onProgress({ type: 'output', number: 0, stream: 'stderr', content });
+    }
     for (const [index, { code }] of dockerfile.globals.entries()) {
       this.#request.onProgress({ type: 'step', number: index + 1, total, instruction: code, stage: 0 });
     }
     if (target < 0) throw new WherryError('invalid', 'No image was generated. Is your Dockerfile empty?');
-    for (const warning of dockerfile.warnings) this.#request.onProgress({ type: 'warning', message: warning });
     for (const stage of needed) this.#events.open(stage);
     const results = await Promise.allSettled(needed.map((stage) => this.#stage(stage)));
     // As if they were done in the order of the file: the first failure is the one that counts.
@@ -109,6 +112,7 @@ export class Build {
     const context = this.#stageContext(index, image.platform, emit, signal);
     const build = new StageBuild(context, image, this.#arguments.forStage(), number);
     await build.begin(triggers);
+    if (isNamedTwice(stages, index)) throw new WherryError('invalid', `${from.alias} stage name already used`);
     for (const [offset, instruction] of instructions.entries()) {
       const step = number + offset + 1;
       await emit({ type: 'step', number: step, total, instruction: instruction.code, stage: index });

@@ -34,7 +34,6 @@ export function planBuild(
     firstStep.push(next);
     next += 1 + instructions.length;
   }
-  checkNames(stages);
   const needed = new Set<number>();
   const visit = (index: number): void => {
     if (needed.has(index)) return;
@@ -42,6 +41,8 @@ export function planBuild(
     for (const dependency of dependenciesOf(stages, index, dockerfile.escapeToken, args)) visit(dependency);
   };
   if (target >= 0) visit(target);
+  const second = stages.findIndex((_, index) => isNamedTwice(stages, index));
+  if (second >= 0) visit(second);
   const order = [...needed].sort((one, other) => one - other);
   return { dockerfile, stages, target, firstStep, total: next - 1, needed: order };
 }
@@ -86,13 +87,10 @@ function labelled(stage: Stage, labels: Readonly<Record<string, string>>): Stage
   return { ...stage, instructions: [...stage.instructions, ...added] };
 }
 
-function checkNames(stages: readonly Stage[]): void {
-  const names = new Set<string>();
-  for (const { from } of stages) {
-    if (from.alias === undefined) continue;
-    if (names.has(from.alias)) throw new WherryError('invalid', `${from.alias} stage name already used`);
-    names.add(from.alias);
-  }
+/** An earlier stage has the same name: said where the stage is begun. */
+export function isNamedTwice(stages: readonly Stage[], index: number): boolean {
+  const name = stages[index]!.from.alias;
+  return name !== undefined && stages.slice(0, index).some(({ from }) => from.alias === name);
 }
 
 function dependenciesOf(

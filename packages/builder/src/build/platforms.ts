@@ -14,7 +14,11 @@ const architectures: Readonly<Record<string, Pick<Platform, 'architecture' | 'va
 /** `linux/arm64/v8`, `linux`, `arm64`. Throws `invalid` in containerd's words. */
 export function parsePlatform(text: string): Platform {
   const parts = text.toLowerCase().split('/');
-  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_-]+$/.test(part))) {
+  if (parts.length > 3) {
+    const fault = `${JSON.stringify(text)}: cannot parse platform specifier: invalid argument`;
+    throw new WherryError('invalid', `failed to parse platform ${text}: ${fault}`);
+  }
+  if (parts.some((part) => !/^[a-z0-9_-]+$/.test(part))) {
     throw new WherryError(
       'invalid',
       `failed to parse platform ${text}: ${JSON.stringify(text)} is an invalid component of ${JSON.stringify(text)}: platform specifier component must match "^[A-Za-z0-9_-]+$": invalid argument`,

@@ -7,10 +7,17 @@ import type { BuildArguments } from '../config/build-arguments.ts';
 import type { RunInstruction } from '../dockerfile/instruction.ts';
 import { parseMount, type RunMount } from '../run/run-mount.ts';
 import { StepMounts } from '../run/step-mounts.ts';
-import type { StepMount } from '../step-runner.ts';
+import { volumeMounts } from '../run/volume-mounts.ts';
+import type { RunStep as Command, StepMount, StepResult } from '../step-runner.ts';
 import type { CacheStep } from './find-cached.ts';
 import type { StageContext } from './stage-context.ts';
 import { assembleStep, type StageImage, scratchImage } from './stage-image.ts';
+
+/** What BuildKit asks whoever builds for: a Dockerfile alone gets neither the machine's network nor its privileges. */
+function checkEntitlements({ network, security }: RunInstruction, networkMode: string): void {
+  if (security === 'insecure') throw new WherryError('invalid', 'security.insecure is not allowed');
+  if (network === 'host' && networkMode !== 'host') throw new WherryError('invalid', 'network.host is not allowed');
+}
 
 /** A RUN: its words are its identity, with the build arguments that it sees and the content that is mounted. */
 export class RunStep implements AsyncDisposable {
@@ -36,6 +43,7 @@ export class RunStep implements AsyncDisposable {
     this.#number = number;
     this.#image = image;
     this.#arguments = buildArguments;
+    checkEntitlements(instruction, context.request.networkMode);
     const { WorkingDir = '/' } = image.config;
     this.#runMounts = instruction.mounts.map((mount) => parseMount(mount, WorkingDir));
     this.#mounts = new StepMounts(context, this.#runMounts);
@@ -65,7 +73,9 @@ export class RunStep implements AsyncDisposable {
     const image = await this.#imageToRun();
     const { exitCode, layer } = await this.#mounts.within(async (mounts) =>
       services.runs.run(async () => {
-        await using result = await services.runner.run(this.#request(containerId, image, mounts));
+        const taken = mounts.map(({ target }) => target);
+        const volumes = await volumeMounts(this.#context, this.#image, taken);
+        await using result = await this.#start(this.#request(containerId, image, [...volumes, ...mounts]));
         if (result.exitCode !== 0) return { exitCode: result.exitCode, layer: undefined };
         const { upperDirectory: upper } = result;
         const base = this.#image.layers;
@@ -85,14 +95,20 @@ export class RunStep implements AsyncDisposable {
     await this.#disposals[Symbol.asyncDispose]();
   }
 
-  #request(
-    id: string,
-    image: string,
-    mounts: readonly StepMount[],
-  ): Parameters<StageContext['services']['runner']['run']>[0] {
+  async #start(command: Command): Promise<StepResult> {
+    try {
+      return await this.#context.services.runner.run(command);
+    } catch (error) {
+      const reason = error instanceof WherryError ? error.details?.reason : undefined;
+      if (typeof reason !== 'string') throw error;
+      throw new WherryError('invalid', `${startFailed}: ${reason}: unknown`, { cause: error });
+    }
+  }
+
+  #request(id: string, image: string, mounts: readonly StepMount[]): Command {
     const { request, signal, emit, workFolder } = this.#context;
     const { config } = this.#image;
-    const { network, security } = this.#instruction;
+    const { network } = this.#instruction;
     const env = config.Env ?? [];
     const given = request.resources;
     return {
@@ -113,7 +129,6 @@ export class RunStep implements AsyncDisposable {
         cpuShares: given.cpuShares,
         cpusetCpus: given.cpusetCpus,
       },
-      isInsecure: security === 'insecure',
       upperDirectory: join(workFolder(), 'upper'),
       onOutput: (stream, content) => emit({ type: 'output', number: this.#number, stream, content }),
       signal,
@@ -164,6 +179,10 @@ export class RunStep implements AsyncDisposable {
     return [{ type: 'bind', hostPath, target: scriptPath(script.name), readOnly: true }];
   }
 }
+
+/** Dockerd's words before what its runtime says. */
+const startFailed =
+  'failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process';
 
 function scriptPath(name: string): string {
   return `/dev/pipes/${/^[\w.-]+$/.test(name) ? name : 'script'}`;

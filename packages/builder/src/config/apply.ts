@@ -24,7 +24,8 @@ export function shellOf(config: Config): readonly string[] {
 
 /** The words that run: exec form as it is, shell form by the stage's shell. */
 export function resolveCommand(config: Config, { form, words }: CommandLine): readonly string[] {
-  return form === 'exec' ? words : [...shellOf(config), words.join(' ')];
+  if (form === 'exec') return words;
+  return [...shellOf(config), ...(words.length > 0 ? [words.join(' ')] : [])];
 }
 
 /**
@@ -35,6 +36,9 @@ export function applyInstruction(config: Config, instruction: ConfigInstruction,
   switch (instruction.name) {
     case 'ENV': {
       const comment = `ENV ${pairsText(instruction.pairs)}`;
+      for (const { key, value } of instruction.pairs) {
+        if (key === '') throw new WherryError('invalid', `invalid environment variable: =${value}`);
+      }
       return { config: { ...config, Env: withVariables(config.Env ?? [], instruction.pairs) }, comment };
     }
     case 'LABEL': {
@@ -90,9 +94,8 @@ export function applyInstruction(config: Config, instruction: ConfigInstruction,
 /** Where `WORKDIR text` leads from the directory before. */
 export function workingDirectory(config: Config, text: string): string {
   if (text === '') throw new WherryError('invalid', 'cannot normalize nothing');
-  if (text.startsWith('/')) return text;
   const parts: string[] = [];
-  for (const part of `${config.WorkingDir ?? ''}/${text}`.split('/')) {
+  for (const part of (text.startsWith('/') ? text : `${config.WorkingDir ?? ''}/${text}`).split('/')) {
     if (part === '..') parts.pop();
     else if (part !== '' && part !== '.') parts.push(part);
   }
@@ -116,6 +119,6 @@ function withVariables(env: readonly string[], pairs: readonly Pair[]): readonly
 function checkSignal(text: string): void {
   const name = text.toUpperCase().replace(/^SIG/, '');
   const known = Object.hasOwn(constants.signals, `SIG${name}`) || /^RTM(?:IN(?:\+\d+)?|AX(?:-\d+)?)$/.test(name);
-  const isNumber = /^\d+$/.test(text) && Number(text) > 0;
+  const isNumber = /^[+-]?\d+$/.test(text) && Number(text) !== 0;
   if (!known && !isNumber) throw new WherryError('invalid', `invalid signal: ${text}`);
 }

@@ -10,13 +10,14 @@ const consumed = ['SOURCE_DATE_EPOCH', 'BUILDKIT_INLINE_CACHE', 'BUILDKIT_SYNTAX
 
 /** What build arguments a stage sees: those that its `ARG`s name, and the proxies. */
 export class BuildArguments {
-  readonly #given: ReadonlyMap<string, string>;
+  /** `null`: named on the command line, without a value. */
+  readonly #given: ReadonlyMap<string, string | null>;
   readonly #globals: ReadonlyMap<string, string | undefined>;
   readonly #named = new Map<string, string | undefined>();
   readonly #used: Set<string>;
 
   private constructor(
-    given: ReadonlyMap<string, string>,
+    given: ReadonlyMap<string, string | null>,
     globals: ReadonlyMap<string, string | undefined>,
     used: Set<string>,
   ) {
@@ -30,8 +31,7 @@ export class BuildArguments {
     given: Readonly<Record<string, string | null>>,
     predefined: Readonly<Record<string, string>>,
   ): BuildArguments {
-    const values = Object.entries(given).filter((entry): entry is [string, string] => entry[1] !== null);
-    return new BuildArguments(new Map(values), new Map(Object.entries(predefined)), new Set());
+    return new BuildArguments(new Map(Object.entries(given)), new Map(Object.entries(predefined)), new Set());
   }
 
   /** After the `ARG`s before the first `FROM`: what they named is global to every stage of the file. */

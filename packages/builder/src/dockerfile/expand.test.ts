@@ -67,7 +67,7 @@ describe('words of a Dockerfile', () => {
   });
 
   it.each([
-    ['$' + '{A', "syntax error: missing '}'"],
+    ['$' + '{A', 'unsupported modifier (\ufffd) in substitution'],
     ['$' + '{', "syntax error: missing '}'"],
     ['$' + '{}', 'syntax error: bad substitution'],
     ['$' + '{:x}', 'syntax error: bad substitution'],

@@ -156,7 +156,8 @@ class Expansion {
   #substitution(name: string): string {
     const value = this.#options.variable(name);
     let modifier = this.#characters[this.#at++] ?? '';
-    if (modifier === '') throw syntaxError("missing '}'");
+    // Docker's scanner gives the replacement character at the end.
+    if (modifier === '') throw new WherryError('invalid', 'unsupported modifier (\ufffd) in substitution');
     if (modifier === '}') return value ?? '';
     if (modifier === '/') return this.#replacement(value ?? '');
     const emptyIsUnset = modifier === ':';

@@ -33,7 +33,12 @@ export const largestDockerfile = 4 * 1024 * 1024;
  */
 export function readLines(text: string): DockerfileLines {
   if (text.length > largestDockerfile) throw new WherryError('tooLarge', 'the Dockerfile is too large');
-  const source = new Source(text.replace(/^\ufeff/, '').split('\n'));
+  const source = new Source(
+    text
+      .replace(/^\ufeff/, '')
+      .replace(/\n$/, '')
+      .split('\n'),
+  );
   const directives = readDirectives(source.lines);
   const escapeToken = directives.get('escape') ?? '\\';
   const instructions: InstructionLine[] = [];
@@ -48,6 +53,7 @@ export function readLines(text: string): DockerfileLines {
     if (hasEmptyLine) warnings.push(`Empty continuation line found in: ${whole}`);
     instructions.push(readInstruction(whole, line, escapeToken, source));
   }
+  if (warnings.length > 0) warnings.push('Empty continuation lines will become errors in a future release.');
   if (instructions.length === 0) throw new WherryError('invalid', 'file with no instructions');
   return { instructions, escapeToken, directives, warnings };
 }

@@ -180,7 +180,7 @@ function parseRun(from: Arguments, written: { line: number; code: string }): Run
   const flags = new Flags(from.line.flags, { mount: 'list', network: 'text', security: 'text' });
   const network = flags.text('network');
   if (network !== undefined && network !== 'default' && network !== 'none' && network !== 'host') {
-    throw new WherryError('invalid', `invalid network mode: ${network}`);
+    throw new WherryError('invalid', `invalid network mode ${JSON.stringify(network)}`);
   }
   const security = flags.text('security');
   if (security !== undefined && security !== 'sandbox' && security !== 'insecure') {
@@ -189,7 +189,7 @@ function parseRun(from: Arguments, written: { line: number; code: string }): Run
   return {
     ...written,
     name: 'RUN',
-    command: commandLine(atLeastOne(from, 'RUN')),
+    command: commandLine(from),
     mounts: flags.list('mount').map(mountOptions),
     network,
     security,

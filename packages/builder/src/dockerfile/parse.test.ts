@@ -9,7 +9,11 @@ describe('a Dockerfile', () => {
     const { stages, warnings } = parse('  # c\nfrom a AS B\nRUN one && \\\n  # inside\n\n   two\\\n\nrun x\n');
     expect(stages[0]!.from).toMatchObject({ base: 'a', alias: 'b', line: 2, code: 'from a AS B' });
     expect(stages[0]!.instructions.map(({ code }) => code)).toEqual(['RUN one &&    tworun x']);
-    expect(warnings).toHaveLength(1);
+    expect(warnings).toEqual([
+      'Empty continuation line found in: RUN one &&    tworun x',
+      'Empty continuation lines will become errors in a future release.',
+    ]);
+    expect(parse('FROM a\nRUN b \\\n').warnings).toEqual([]);
   });
 
   it('takes CRLF, a byte order mark and no newline at the end', () => {
@@ -167,7 +171,7 @@ describe('a Dockerfile', () => {
     ['FROM x\nRUN <<E\nnever', 'failed to parse Dockerfile: unterminated heredoc'],
     [
       'FROM x\nCMD ["a", 1]',
-      'failed to parse Dockerfile: When using JSON array syntax, arrays must be comprised of strings only.',
+      'failed to parse Dockerfile: when using JSON array syntax, arrays must be comprised of strings only',
     ],
     ['# escape=x\nFROM a', "failed to parse Dockerfile: invalid escape token 'x' does not match ` or \\"],
     ['FROM x\nVOLUME [""]', 'dockerfile parse error on line 2: VOLUME specified can not be an empty string'],

@@ -65,7 +65,7 @@ export function jsonStrings(text: string): readonly string[] | undefined {
     return undefined;
   }
   if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) {
-    throw new WherryError('invalid', 'When using JSON array syntax, arrays must be comprised of strings only.');
+    throw new WherryError('invalid', 'when using JSON array syntax, arrays must be comprised of strings only');
   }
   return value as string[];
 }

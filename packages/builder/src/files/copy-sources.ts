@@ -60,6 +60,8 @@ async function matches(tree: SourceTree, pattern: string, signal?: AbortSignal):
   const folder = await tree.find(prefix);
   if (folder?.type !== 'directory') return [];
   const expression = wildcardPattern(pattern);
+  // Docker takes a pattern that is none for one that matches nothing.
+  if (expression === undefined) return [];
   return (await tree.list(folder.path, signal))
     .map(({ path }) => posix.join(prefix, path.slice(folder.path === '' ? 0 : folder.path.length + 1)))
     .filter((path) => expression.test(path));

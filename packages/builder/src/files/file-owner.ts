@@ -14,8 +14,10 @@ const largestId = 2 ** 32 - 2;
 export function parseOwner(text: string, folders: readonly string[]): Owner {
   const parts = text.split(':');
   const [user = '', group = user] = parts;
-  if (parts.length > 2 || user === '') throw new WherryError('invalid', `invalid chown string format: ${text}`);
   const fault = 'unable to convert uid/gid chown string to host mapping';
+  if (parts.length > 2 || user === '') {
+    throw new WherryError('invalid', `${fault}: invalid chown string format: ${text}`);
+  }
   const uid = idOf(user) ?? lookUp(folders, 'etc/passwd', user);
   if (uid === undefined) {
     throw new WherryError('invalid', `${fault}: can't find uid for user ${user}: no such user: ${user}`);

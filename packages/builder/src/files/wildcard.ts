@@ -1,12 +1,10 @@
-import { WherryError } from '@wherry/base';
-
 /** Whether a path is a pattern of Go's `filepath.Match`; `\` escapes. */
 export function hasWildcards(path: string): boolean {
   return /[*?[]/.test(path.replace(/\\./g, ''));
 }
 
-/** Matches whole paths: `*` and `?` stop at a slash, `**` does not, `[a-z]` and `[^a]`. Throws `invalid`. */
-export function wildcardPattern(path: string): RegExp {
+/** Matches whole paths: `*` and `?` stop at a slash, `**` does not, `[a-z]` and `[^a]`. `undefined`: no pattern. */
+export function wildcardPattern(path: string): RegExp | undefined {
   let source = '';
   for (let at = 0; at < path.length; at++) {
     const character = path[at]!;
@@ -21,15 +19,15 @@ export function wildcardPattern(path: string): RegExp {
     } else if (character === '?') source += '[^/]';
     else if (character === '[') {
       const [whole = '', not = '', set = ''] = /^\[([\^!]?)((?:\\.|[^\]\\])+)\]/.exec(path.slice(at)) ?? [];
-      if (whole === '') throw new WherryError('invalid', `syntax error in pattern ${path}`);
+      if (whole === '') return undefined;
       source += `[${not && '^'}${set.replace(/[[\]^]/g, '\\$&')}]`;
       at += whole.length - 1;
     } else source += literal(character === '\\' ? (path[++at] ?? '') : character);
   }
   try {
     return new RegExp(`^${source}$`, 's');
-  } catch (error) {
-    throw new WherryError('invalid', `syntax error in pattern ${path}`, { cause: error });
+  } catch {
+    return undefined;
   }
 }
 

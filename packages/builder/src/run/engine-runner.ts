@@ -120,7 +120,8 @@ class EngineRunner implements StepRunner {
   async #takeChanges(step: RunStep): Promise<string> {
     using rootfs = await this.#options.engine.openRootfs(step.id);
     const { upperDirectory, lowerDirectories } = rootfs;
-    const targets = step.mounts.map(({ target }) => target);
+    const stubs = step.mounts.filter((mount) => mount.type !== 'bind' || mount.keepsTarget !== true);
+    const targets = stubs.map(({ target }) => target);
     await removeMountStubs(upperDirectory, lowerDirectories, targets);
     await mkdir(dirname(step.upperDirectory), { recursive: true, mode: 0o700 });
     try {
@@ -149,7 +150,7 @@ class EngineRunner implements StepRunner {
   }
 
   #container(step: RunStep, hosts: string | undefined): ContainerConfig {
-    const { id, image, command, environment, user, workingDirectory, mounts, resources, isInsecure } = step;
+    const { id, image, command, environment, user, workingDirectory, mounts, resources } = step;
     const binds = mounts.flatMap((mount) =>
       mount.type === 'bind'
         ? [{ hostPath: mount.hostPath, containerPath: mount.target, readOnly: mount.readOnly }]
@@ -178,7 +179,7 @@ class EngineRunner implements StepRunner {
       stdinOnce: false,
       tty: false,
       ...(resources && { resources }),
-      security: { privileged: isInsecure, ...(user !== '' && { runAsUsername: user }) },
+      security: user === '' ? {} : { runAsUsername: user },
     };
   }
 
