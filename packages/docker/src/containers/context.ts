@@ -1,4 +1,4 @@
-import type { Clock, Logger, Random } from '@wherry/base';
+import { type Clock, errnoOf, type Logger, type Random } from '@wherry/base';
 import type { NanoClock } from '../times.ts';
 import type { Container } from './container.ts';
 import type { DockerContainersOptions, HostView } from './options.ts';
@@ -19,6 +19,14 @@ export interface DockerContext extends Omit<DockerContainersOptions, 'host' | 'c
 /** Writes a container's record; `durable`: before its user is told. */
 export async function save(context: DockerContext, container: Container, durable = false): Promise<void> {
   await context.store.save(container.record, { durable });
+}
+
+/** Writes a record of what happens anyway: a full disk keeps no container from its end. */
+export async function saveIfPossible(context: DockerContext, container: Container, durable: boolean): Promise<void> {
+  await save(context, container, durable).catch((error: unknown) => {
+    if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) throw error;
+    context.log.warn('no room for a record', { container: container.id, error });
+  });
 }
 
 /** Writes a record that nobody waits for: the engine's own records say the same after a crash. */

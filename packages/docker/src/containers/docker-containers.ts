@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { codeOf, messageOf, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
 import { commitContainer } from '../commit/commit.ts';
+import { isRestarting } from '../config/restart-policy.ts';
 import type { ContainerFiles } from '../files/container-files.ts';
 import { Connections } from '../lifecycle/connections.ts';
 import { Ender } from '../lifecycle/ending.ts';
@@ -105,9 +106,7 @@ class EngineContainers implements OpenDockerContainers {
         this.#context.log.error('the engine tells of nothing more', { error: messageOf(error) });
     });
     await recoverContainers(this.#context, parts);
-    startByPolicy(this.#context, parts).catch((error: unknown) =>
-      this.#context.log.error('containers were not started again', { error: messageOf(error) }),
-    );
+    await startByPolicy(this.#context, parts, this.#stop.signal);
   }
 
   #find(reference: string): Container {
@@ -142,13 +141,21 @@ class EngineContainers implements OpenDockerContainers {
       container.restart?.abort();
       container.restart = undefined;
       container.restartDelay = 0;
-      container.change({ manuallyStopped: false, restartCount: 0 });
+      await this.#wantRunning(container, { restartCount: 0 });
       await this.#run(container);
       return true;
     });
     // It may have ended before it was known to run.
     if (started) this.#supervisor.settleSoon(container);
     return started;
+  }
+
+  /** Written before it runs: its policy holds again from the answer to this start on, also for the next daemon. */
+  async #wantRunning(container: Container, change: { readonly restartCount?: number }): Promise<void> {
+    const { manuallyStopped, restartCount, host } = container.record;
+    container.change({ ...change, manuallyStopped: false });
+    if (manuallyStopped || restartCount !== container.record.restartCount)
+      await save(this.#context, container, isRestarting(host.RestartPolicy));
   }
 
   /** The caller holds the lock. */
@@ -175,7 +182,7 @@ class EngineContainers implements OpenDockerContainers {
       await this.#ender.stop(container, { ...options, manual: false });
       await container.lock.run(async () => {
         if (!startable(container)) return;
-        container.change({ manuallyStopped: false });
+        await this.#wantRunning(container, {});
         await this.#run(container);
       });
     } finally {

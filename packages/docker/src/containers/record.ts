@@ -44,4 +44,6 @@ export interface ContainerRecord {
   readonly restartCount: number;
   /** A user ended it: `unless-stopped` leaves it alone. */
   readonly manuallyStopped: boolean;
+  /** Of a removal that has begun: whether volumes without a name go, too. */
+  readonly removesVolumes?: boolean | undefined;
 }

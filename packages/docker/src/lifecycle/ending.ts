@@ -1,7 +1,8 @@
 import { sleep, WherryError } from '@wherry/base';
+import { isRestarting } from '../config/restart-policy.ts';
 import { engineSignal, parseSignal } from '../config/signals.ts';
 import type { Container } from '../containers/container.ts';
-import { type DockerContext, save, saveSoon, tell } from '../containers/context.ts';
+import { type DockerContext, saveIfPossible, tell } from '../containers/context.ts';
 
 const sigkill = 9;
 const defaultTimeout = 10;
@@ -46,7 +47,7 @@ export class Ender {
   async #note(container: Container, manual: boolean): Promise<void> {
     if (!manual || container.record.manuallyStopped) return;
     container.change({ manuallyStopped: true });
-    await save(this.#context, container);
+    await saveIfPossible(this.#context, container, isRestarting(container.record.host.RestartPolicy));
   }
 
   async #stayDown(container: Container, manual: boolean): Promise<boolean> {
@@ -56,7 +57,7 @@ export class Ender {
       container.restart = undefined;
       container.change({ manuallyStopped: manual || container.record.manuallyStopped });
       container.enter('exited');
-      saveSoon(this.#context, container);
+      await saveIfPossible(this.#context, container, true);
       container.ended();
       tell(this.#context, container, 'stop');
       return true;

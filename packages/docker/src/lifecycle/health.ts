@@ -17,7 +17,7 @@ export class HealthMonitors {
     this.#context = context;
   }
 
-  /** Begins with a run, or goes on after a pause or a restart of the daemon. */
+  /** Begins with a run, or goes on with what was found before: after a pause, or a restart of the daemon. */
   start(container: Container, { resume = false } = {}): void {
     this.stop(container);
     const test = container.record.config.Healthcheck?.Test ?? [];
@@ -25,8 +25,11 @@ export class HealthMonitors {
       container.health = undefined;
       return;
     }
-    if (!resume || container.health === undefined) container.health = { Status: 'starting', FailingStreak: 0, Log: [] };
+    const begins = !resume || container.health === undefined;
+    // What was found in earlier runs is still shown, as dockerd does.
+    if (begins) container.health = { Status: 'starting', FailingStreak: 0, Log: container.health?.Log ?? [] };
     const monitor = new HealthMonitor(this.#context, container, resume);
+    if (begins) monitor.save();
     this.#running.set(container.id, monitor);
     monitor.schedule();
   }
@@ -124,6 +127,17 @@ class HealthMonitor implements Disposable {
     const Status = healthy ? 'healthy' : streak >= retries ? 'unhealthy' : old.Status;
     this.#container.health = { Status, FailingStreak: streak, Log: [...old.Log, result].slice(-keptResults) };
     if (Status !== old.Status) tell(this.#context, this.#container, `health_status: ${Status}`);
+    this.save();
+  }
+
+  /** The next daemon goes on with it. */
+  save(): void {
+    const { store, log } = this.#context;
+    const { id, health } = this.#container;
+    if (health === undefined) return;
+    store
+      .saveHealth(id, health)
+      .catch((error: unknown) => log.warn('the health of a container was not saved', { container: id, error }));
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,6 @@
 import { messageOf, WherryError } from '@wherry/base';
 import type { Container } from '../containers/container.ts';
-import { type DockerContext, save, tell } from '../containers/context.ts';
+import { type DockerContext, saveIfPossible, tell } from '../containers/context.ts';
 
 /** Removes containers that do not run. A removal that was cut off is taken up at the next start of the daemon. */
 export class Remover {
@@ -25,9 +25,10 @@ export class Remover {
   /** The caller holds the lock and has seen that it does not run. */
   async remove(container: Container, options: { readonly volumes: boolean }): Promise<void> {
     const { engine, registry, store } = this.#context;
+    container.change({ removesVolumes: options.volumes });
     container.enter('removing');
-    // One that removes itself is removed at the next start, too, whatever its record says.
-    if (!container.record.host.AutoRemove) await save(this.#context, container);
+    // Even a power cut does not bring it back. One that removes itself is removed at the next start, whatever its record says.
+    if (!container.record.host.AutoRemove) await saveIfPossible(this.#context, container, true);
     try {
       await engine.removePodSandbox(container.id);
       await this.#dropVolumes(container, options.volumes);

@@ -4,21 +4,24 @@ import { nextDelay, restarts } from './restart-decision.ts';
 const policy = (Name: string, MaximumRetryCount = 0) => ({ Name, MaximumRetryCount });
 
 test.each([
-  ['no', 0, 1, false, 0, false],
-  ['always', 0, 0, false, 50, true],
-  ['always', 0, 0, true, 0, false],
-  ['unless-stopped', 0, 137, false, 0, true],
-  ['unless-stopped', 0, 137, true, 0, false],
-  ['on-failure', 0, 0, false, 0, false],
-  ['on-failure', 0, 1, false, 99, true],
-  ['on-failure', 2, 1, false, 1, true],
-  ['on-failure', 2, 1, false, 2, false],
-] as const)(
-  '%s:%d after %d (stopped: %s, restarts: %d): %s',
-  (name, most, exitCode, stopped, restartCount, expected) => {
-    expect(restarts(policy(name, most), { exitCode, stopped, restartCount })).toBe(expected);
-  },
-);
+  ['no', 0, 1, 'goes on', 0, false],
+  ['always', 0, 0, 'goes on', 50, true],
+  ['always', 0, 0, 'is being stopped', 0, false],
+  ['always', 0, 0, 'was signalled', 0, true],
+  ['unless-stopped', 0, 137, 'goes on', 0, true],
+  ['unless-stopped', 0, 137, 'is being stopped', 0, false],
+  ['unless-stopped', 0, 137, 'was signalled', 0, false],
+  ['on-failure', 0, 0, 'goes on', 0, false],
+  ['on-failure', 0, 1, 'goes on', 99, true],
+  ['on-failure', 0, 1, 'was signalled', 0, true],
+  ['on-failure', 0, 1, 'is being stopped', 0, false],
+  ['on-failure', 2, 1, 'goes on', 1, true],
+  ['on-failure', 2, 1, 'goes on', 2, false],
+] as const)('%s:%d after %d (%s, restarts: %d): %s', (name, most, exitCode, how, restartCount, expected) => {
+  const stopping = how === 'is being stopped';
+  const manuallyStopped = stopping || how === 'was signalled';
+  expect(restarts(policy(name, most), { exitCode, stopping, manuallyStopped, restartCount })).toBe(expected);
+});
 
 test('delays double up to a minute and begin anew after a long run', () => {
   let delay = 0;

@@ -7,18 +7,24 @@ const longRun = 10_000;
 
 export interface RunEnd {
   readonly exitCode: number;
-  /** A user ended it, or began to. */
-  readonly stopped: boolean;
+  /** Somebody asked for this end. */
+  readonly stopping: boolean;
+  /** A user has sent it a signal since its last start, whether it ended by it or not. */
+  readonly manuallyStopped: boolean;
   readonly restartCount: number;
 }
 
-/** Whether a policy starts a container again after a run of it has ended. */
-export function restarts(policy: RestartPolicy, { exitCode, stopped, restartCount }: RunEnd): boolean {
-  if (stopped) return false;
+/** Whether a policy starts a container again after a run of it has ended, as dockerd's restart manager decides. */
+export function restarts(
+  policy: RestartPolicy,
+  { exitCode, stopping, manuallyStopped, restartCount }: RunEnd,
+): boolean {
+  if (stopping) return false;
   switch (policy.Name) {
     case 'always':
-    case 'unless-stopped':
       return true;
+    case 'unless-stopped':
+      return !manuallyStopped;
     case 'on-failure':
       return exitCode !== 0 && (policy.MaximumRetryCount === 0 || restartCount < policy.MaximumRetryCount);
     default:

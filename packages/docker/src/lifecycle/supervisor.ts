@@ -77,23 +77,30 @@ export class Supervisor {
       oomKilled: status.oomKilled ?? status.reason === 'OOMKilled',
       finishedAt: formatNano(finished),
     };
-    const stopped = container.stopping || manuallyStopped;
-    const again = restarts(host.RestartPolicy, { exitCode, stopped, restartCount });
+    const { stopping } = container;
+    const again = restarts(host.RestartPolicy, { exitCode, stopping, manuallyStopped, restartCount });
     await this.#starter.release(container);
     container.enter(again ? 'restarting' : 'exited', ended);
     tell(this.#context, container, 'die', {
       execDuration: String(Math.max(0, Math.floor(ranFor / 1000))),
       exitCode: String(exitCode),
     });
-    if (again) this.#restartLater(container, ranFor);
+    if (again) {
+      container.change({ restartCount: restartCount + 1 });
+      this.#restartLater(container, ranFor);
+    }
     saveSoon(this.#context, container);
     container.ended();
     if (!again && host.AutoRemove && !container.restarting) await this.#remover.removeEnded(container);
   }
 
+  /** Goes on with the restart that a former daemon waited for; it has counted it. */
+  resumeRestart(container: Container): void {
+    this.#restartLater(container, 0);
+  }
+
   #restartLater(container: Container, ranFor: number): void {
     container.restartDelay = nextDelay(container.restartDelay, ranFor);
-    container.change({ restartCount: container.record.restartCount + 1 });
     const restart = new AbortController();
     container.restart = restart;
     sleep(this.#context.clock, container.restartDelay, { signal: restart.signal })
