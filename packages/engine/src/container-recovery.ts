@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerIndex } from './container-index.ts';
 import type { ContainerLauncher } from './container-launcher.ts';
@@ -43,11 +44,18 @@ async function recoverOne(
     await containers.discard({ ...record, phase: 'starting' });
   else if (phase === 'starting') await recoverStarting(context, containers, record);
   else if (phase === 'running') {
+    removeExecFiles(context.paths.container(record.id));
     containers.roots.adopt(record.id, lifeHold);
     const live = containers.hold(record);
     if (live.monitor === undefined) await live.exited.promise;
   } else if (phase === 'created') await recoverCreated(context, containers, record);
   else await settle(context, containers, record);
+}
+
+/** Of commands that the former daemon ran in it; those that go on need them no more. */
+function removeExecFiles(bundle: string): void {
+  if (!existsSync(bundle)) return;
+  for (const name of readdirSync(bundle)) if (name.startsWith('exec-')) rmSync(join(bundle, name), { force: true });
 }
 
 /** Whether the process was let go is known by the OCI runtime alone. */

@@ -38,6 +38,8 @@ export interface CreateVolume {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Made for a container that names none: goes with it. */
   readonly anonymous?: boolean | undefined;
+  /** Holds it from its first moment on, as by `hold`. */
+  readonly user?: string | undefined;
 }
 
 export interface VolumeRecord {

@@ -61,8 +61,7 @@ export async function makeVolumes(
       made.push(point);
       continue;
     }
-    const volume = await makeVolume(context, host, point);
-    await context.volumes.hold(volume.name, id);
+    const volume = await makeVolume(context, id, host, point);
     made.push({ ...point, Name: volume.name, Source: volume.mountpoint, Driver: volume.driver });
   }
   return made;
@@ -70,12 +69,16 @@ export async function makeVolumes(
 
 async function makeVolume(
   context: DockerContext,
+  id: string,
   host: HostConfig,
   point: MountPoint,
 ): Promise<{ readonly name: string; readonly mountpoint: string; readonly driver: string }> {
   const { volumes, events } = context;
   const known = point.Name === undefined ? undefined : volumes.find(point.Name);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    await volumes.hold(known.name, id);
+    return known;
+  }
   const spec = (host.Mounts ?? []).find(
     (mount) => mount.Type === 'volume' && mountPointOf(mount).Destination === point.Destination,
   );
@@ -86,14 +89,18 @@ async function makeVolume(
     options: driver?.Options,
     labels: spec?.VolumeOptions?.Labels,
     anonymous: point.made.anonymous === true,
+    user: id,
   });
   events.emit('volume', 'create', volume.name, { driver: volume.driver });
   return volume;
 }
 
-export async function releaseVolumes(context: DockerContext, id: string, points: readonly MountPoint[]): Promise<void> {
-  for (const { Type, Name } of points)
-    if (Type === 'volume' && Name !== undefined) await context.volumes.release(Name, id);
+export async function releaseVolumes({ volumes }: DockerContext, id: string): Promise<void> {
+  for (const { name, anonymous } of volumes.list()) {
+    if (!volumes.users(name).includes(id)) continue;
+    await volumes.release(name, id);
+    if (anonymous && volumes.users(name).length === 0) await volumes.remove(name);
+  }
 }
 
 /** What the image has where a volume is, goes into a new volume. */

@@ -103,11 +103,10 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
   const nameOf = (network: string): string => context.networks.find(network)?.name ?? network;
   const endpoints = plannedEndpoints(config, host, planned.endpoints, nameOf);
   const points = plannedMounts(context, config, host);
-  let mounts: MountPoint[] = [];
   try {
     await makeBindSources(points, creatableSources(host));
     await context.store.make(id);
-    mounts = await makeVolumes(context, id, host, points);
+    const mounts = await makeVolumes(context, id, host, points);
     const container = new Container(newRecord(context, planned, endpoints, mounts));
     await context.engine.definePodSandbox(sandboxConfig(context, container.record, { starting: false }));
     await context.engine.createContainer(id, engineConfig(context, container.record, { mounts: [], groups: [] }));
@@ -115,7 +114,7 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
     await save(context, container, !host.AutoRemove);
     return container;
   } catch (error) {
-    await discard(context, id, points, mounts);
+    await discard(context, id);
     throw error;
   }
 }
@@ -145,18 +144,11 @@ function newRecord(
   };
 }
 
-async function discard(
-  context: DockerContext,
-  id: string,
-  planned: readonly MountPoint[],
-  made: readonly MountPoint[],
-): Promise<void> {
-  const { engine, store, log, volumes } = context;
+async function discard(context: DockerContext, id: string): Promise<void> {
+  const { engine, store, log } = context;
   try {
     await engine.removePodSandbox(id);
-    await releaseVolumes(context, id, made.length > 0 ? made : planned);
-    for (const { Type, Name, made: how } of made)
-      if (Type === 'volume' && how.anonymous === true && Name !== undefined) await volumes.remove(Name);
+    await releaseVolumes(context, id);
     await store.remove(id);
   } catch (error) {
     log.error('an unfinished container stays', { container: id, error });

@@ -1,3 +1,4 @@
+import { deferred } from '@wherry/base';
 import type { Container, Ending } from '../containers/container.ts';
 
 export interface WaitResult {
@@ -12,12 +13,11 @@ export function waitFor(
   signal: AbortSignal,
 ): Promise<WaitResult> {
   const end = endOf(container, condition);
-  const aborted = new Promise<never>((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-  aborted.catch(() => undefined);
-  return Promise.race([end.then(resultOf), aborted]);
+  const aborted = deferred<never>();
+  const abort = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  return Promise.race([end.then(resultOf), aborted.promise]).finally(() => signal.removeEventListener('abort', abort));
 }
 
 function endOf(container: Container, condition: 'not-running' | 'next-exit' | 'removed'): Promise<Ending> {

@@ -34,6 +34,7 @@ export async function openNamedVolumes(options: NamedVolumesOptions): Promise<Na
     }
     try {
       files.set(name, await recovered(path, await readVolumeFile(path)));
+      for (const file of await readdir(path)) if (file.endsWith('.tmp')) await rm(join(path, file), { force: true });
     } catch (error) {
       options.log.warn('left a folder among the volumes alone', { path, error: messageOf(error) });
     }
@@ -88,7 +89,10 @@ class LocalVolumes implements NamedVolumes {
     checkVolumeName(name);
     return this.#locks.run(name, async () => {
       const there = this.find(name);
-      if (there !== undefined) return there;
+      if (there !== undefined) {
+        if (request.user !== undefined) await this.#write(name, heldBy(this.#existing(name), request.user));
+        return there;
+      }
       const options = request.options ?? {};
       checkVolumeOptions(name, options);
       const file: VolumeFile = {
@@ -97,7 +101,7 @@ class LocalVolumes implements NamedVolumes {
         options,
         labels: request.labels ?? {},
         anonymous: request.anonymous === true,
-        users: [],
+        users: request.user === undefined ? [] : [request.user],
         mountedBy: [],
         filling: false,
       };
@@ -156,7 +160,7 @@ class LocalVolumes implements NamedVolumes {
   }
 
   hold(name: string, user: string): Promise<void> {
-    return this.#change(name, (file) => (file.users.includes(user) ? file : { ...file, users: [...file.users, user] }));
+    return this.#change(name, (file) => heldBy(file, user));
   }
 
   async release(name: string, user: string): Promise<void> {
@@ -259,6 +263,10 @@ class LocalVolumes implements NamedVolumes {
 
 function notFound(name: string): WherryError {
   return new WherryError('notFound', `get ${name}: no such volume`);
+}
+
+function heldBy(file: VolumeFile, user: string): VolumeFile {
+  return file.users.includes(user) ? file : { ...file, users: [...file.users, user] };
 }
 
 function without(file: VolumeFile, list: 'users' | 'mountedBy', gone: (user: string) => boolean): VolumeFile {

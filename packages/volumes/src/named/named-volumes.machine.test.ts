@@ -107,8 +107,10 @@ describe('volumes', () => {
     await volumes.create({ name: 'v1' });
     await volumes.hold('v1', 'c1');
     await volumes.hold('v1', 'c1');
-    await volumes.hold('v1', 'c2');
+    await volumes.create({ name: 'v1', user: 'c2' });
+    await volumes.create({ name: 'v2', user: 'c1' });
     await reopen();
+    expect(volumes.users('v2')).toEqual(['c1']);
     expect(await words(volumes.remove('v1', { force: true }))).toBe('remove v1: volume is in use - [c1, c2]');
     await volumes.release('v1', 'c1');
     await volumes.reconcile(new Set(['c3']));
@@ -124,7 +126,9 @@ describe('volumes', () => {
     writeFileSync(join(mountpoint, 'f'), '');
     const folder = join(root, 'volumes/half');
     await writeVolumeFile(folder, { ...(await readVolumeFile(folder)), filling: true });
+    writeFileSync(join(folder, 'volume.json.1234abcd.tmp'), '{"ver');
     await reopen();
+    expect(readdirSync(folder).sort()).toEqual(['_data', 'volume.json']);
     expect(readdirSync(join(root, 'volumes')).sort()).toEqual(['foreign', 'half']);
     expect(readdirSync(mountpoint)).toEqual([]);
     expect(volumes.list().map(({ name }) => name)).toEqual(['half']);
