@@ -41,6 +41,8 @@ export interface TestCluster extends AsyncDisposable {
   daemonPid(): Promise<number>;
   /** Kills the daemon with SIGKILL and waits for its end. */
   killDaemon(): Promise<void>;
+  /** Resolves when the process of a daemon that was killed is gone. */
+  daemonEnded(pid: number): Promise<void>;
   /** Starts it again; fails when it says anything. */
   startAgain(): Promise<void>;
   /** The processes in the machine's cgroups, by their command lines. */
@@ -128,6 +130,9 @@ export async function createTestCluster({
     async killDaemon() {
       const pid = await cluster.daemonPid();
       process.kill(pid, 'SIGKILL');
+      await cluster.daemonEnded(pid);
+    },
+    async daemonEnded(pid) {
       while (existsSync(`/proc/${pid}`) && !isZombie(pid)) await setTimeout(2);
     },
     async startAgain() {
