@@ -3,6 +3,8 @@ export * from './clock.ts';
 export * from './disposal.ts';
 export * from './errors.ts';
 export * from './files.ts';
+export * from './go-json.ts';
+export * from './go-types.ts';
 export * from './ip.ts';
 export * from './json.ts';
 export * from './log.ts';

@@ -135,12 +135,15 @@ describe('push, load and save', () => {
       [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(missing) }),
     });
     const images = fakeImages([], {
-      load: async (source) => {
+      load: async (source, options) => {
         got = (await buffer(source as AsyncIterable<Uint8Array>)).toString();
-        return [
+        const loaded = [
           { id: digest, names: ['docker.io/library/a:1'] },
           { id: digest, names: [] },
+          { id: digest, names: ['docker.io/library/old:1'], isLegacy: true },
         ];
+        for (const image of loaded) options?.onLoaded?.(image);
+        return loaded;
       },
       save: refuse,
     });

@@ -12,7 +12,8 @@ import {
   tryParseReference,
 } from '@wherry/oci';
 import type { ContentStore } from './content/content-store.ts';
-import { largestDocument, parseConfig } from './content/json.ts';
+import { parseConfig } from './content/image-config.ts';
+import { largestDocument } from './content/json.ts';
 import type { ImageRecord, Metadata, MetadataState } from './metadata.ts';
 
 /** How an image was asked for: by a name that it has, or by its ID or a prefix of it. */

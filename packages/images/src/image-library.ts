@@ -72,7 +72,7 @@ export interface ImageSummary {
   readonly parent: Digest | undefined;
   readonly names: readonly string[]; // full references with a tag
   readonly digests: readonly string[]; // full references with a digest
-  readonly createdAt: number; // ms; of the config
+  readonly createdAt: number | undefined; // ms; of the config, where it says so
   readonly addedAt: number; // ms
   /** Unpacked bytes of all layers, which docker shows. */
   readonly sizeBytes: number;

@@ -1,7 +1,8 @@
 import { type Clock, WherryError } from '@wherry/base';
 import { type Digest, digestOf, type ImageConfig, type Manifest, mediaTypes, parseDigest } from '@wherry/oci';
 import type { ContentStore, Ingest } from './content/content-store.ts';
-import { largestDocument, parseConfig, parseManifest } from './content/json.ts';
+import { parseConfig } from './content/image-config.ts';
+import { largestDocument, parseManifest } from './content/json.ts';
 import type { Pins } from './content/pins.ts';
 import { chainIds, type LayerStore } from './layers/layer-store.ts';
 import type { ImageRecord, LayerRecord, Metadata } from './metadata.ts';

@@ -45,8 +45,8 @@ export function parseReference(text: string): Reference {
     }
     throw invalid();
   }
-  // distribution/reference bounds the name, host included.
-  if (host.length + 1 + path.length > 255) {
+  // distribution/reference bounds the path alone since 0.6.
+  if (path.length > 255) {
     throw new WherryError('invalid', 'repository name must not be more than 255 characters');
   }
   return { host, path, tag: tag ?? (digest === undefined ? 'latest' : undefined), digest };

@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
-import { WherryError } from '@wherry/base';
+import { looksLikeGoJson, WherryError } from '@wherry/base';
 import type { JsonObject } from '@wherry/docker';
-import { parseJson } from './go-json.ts';
 
 /** No JSON body of the API is longer: a seccomp profile within one has some 20 KiB. */
 const largestBody = 8 * 1024 * 1024;
@@ -25,7 +24,7 @@ export async function readJsonBody(
     if (!required) return {};
     throw new WherryError('invalid', 'invalid JSON: got EOF while reading request body');
   }
-  const value = parseJson(text);
+  const value = parseBody(text);
   if (value === null) return {};
   if (typeof value !== 'object' || Array.isArray(value)) {
     throw new WherryError(
@@ -34,6 +33,15 @@ export async function readJsonBody(
     );
   }
   return value as JsonObject;
+}
+
+function parseBody(text: string): unknown {
+  const looked = looksLikeGoJson(text);
+  if (looked.finding === undefined) return looked.value;
+  if (looked.finding === 'trailing') throw new WherryError('invalid', 'unexpected content after JSON');
+  const words = { empty: 'got EOF while reading request body', cut: 'unexpected EOF' };
+  const message = looked.finding === 'wrong' ? looked.message : words[looked.finding];
+  throw new WherryError('invalid', `invalid JSON: ${message}`);
 }
 
 /** Whether a request announces no body. */

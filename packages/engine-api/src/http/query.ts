@@ -105,7 +105,7 @@ function isValueSet(values: unknown): values is Record<string, boolean> {
 
 /** What dockerd says of a filter that it does not know, or of a value that it does not take. */
 export function invalidFilter(name?: string, values?: readonly string[]): WherryError {
-  if (name === undefined) return new WherryError('invalid', 'invalid filter');
+  if (name === undefined || name === '') return new WherryError('invalid', 'invalid filter');
   const value = values === undefined ? '' : `=[${values.join(' ')}]`;
   return new WherryError('invalid', `invalid filter '${name}${value}'`);
 }

@@ -10,8 +10,8 @@ export function imageInspection(image: ImageDetails, speaks: (minor: number) => 
   const config = (raw.config ?? {}) as Members;
   return {
     Id: image.id,
-    RepoTags: image.names.map(familiar).sort(),
-    RepoDigests: image.digests.map(familiar).sort(),
+    RepoTags: [...image.names].sort().map(familiar),
+    RepoDigests: [...image.digests].sort().map(familiar),
     Parent: image.parent ?? '',
     Comment: text(raw.comment) || commentOf(image),
     Created: image.config.created ?? (speaks(44) ? undefined : zeroTime),

@@ -1,6 +1,6 @@
 import type { Filters } from '@wherry/docker';
 import type { ImageSummary } from '@wherry/images';
-import { booleanFilter, checkFilters, matchesPruneLabels, untilFilter } from '../http/filters.ts';
+import { booleanFilter, checkFilters, matchesLabels, untilFilter } from '../http/filters.ts';
 import { globPattern } from '../http/glob.ts';
 import type { EngineImages } from '../options.ts';
 import { familiar, familiarRepositoryOf } from './names.ts';
@@ -19,7 +19,7 @@ export interface ListedImage {
   readonly digests: readonly string[];
 }
 
-const known = ['dangling', 'label', 'label!', 'before', 'since', 'reference', 'until'];
+const known = ['dangling', 'label', 'before', 'since', 'reference', 'until'];
 
 /** Chooses images as dockerd does, newest first. Throws `invalid` and `notFound`. */
 export async function listImages(images: EngineImages, options: ListImagesOptions): Promise<readonly ListedImage[]> {
@@ -32,18 +32,18 @@ export async function listImages(images: EngineImages, options: ListImagesOption
   const timely = await timeFilter(images, filters, now);
   const listed: ListedImage[] = [];
   for (const image of summaries) {
-    if (!timely(image) || !matchesPruneLabels(image.labels, filters)) continue;
+    if (!timely(image) || !matchesLabels(image.labels, filters.get('label'))) continue;
     const matching = (name: string): boolean =>
       patterns === undefined || patterns.some(({ expression }) => matchesName(expression, name));
-    const tags = image.names.filter(matching).map(familiar).sort();
-    const digests = image.digests.filter(matching).map(familiar).sort();
+    const tags = image.names.filter(matching).sort().map(familiar);
+    const digests = image.digests.filter(matching).sort().map(familiar);
     if (tags.length === 0 && digests.length === 0) {
       if (!all && parents.has(image.id)) continue;
       if (dangling === false || patterns !== undefined) continue;
     } else if (dangling === true && tags.length > 0) continue;
     listed.push({ image, tags, digests });
   }
-  return listed.sort((left, right) => right.image.createdAt - left.image.createdAt);
+  return listed.sort((left, right) => (right.image.createdAt ?? 0) - (left.image.createdAt ?? 0));
 }
 
 async function timeFilter(
@@ -52,14 +52,18 @@ async function timeFilter(
   now: number,
 ): Promise<(image: ImageSummary) => boolean> {
   const createdAt = async (references: readonly string[] = []): Promise<number[]> =>
-    await Promise.all(references.map(async (reference) => (await images.details(reference)).createdAt));
+    await Promise.all(references.map(async (reference) => (await images.details(reference)).createdAt ?? 0));
   const before = await createdAt(filters.get('before'));
   const since = await createdAt(filters.get('since'));
-  const until = untilFilter(filters, now);
-  return (image) =>
-    before.every((time) => image.createdAt < time) &&
-    since.every((time) => image.createdAt > time) &&
-    (until === undefined || image.createdAt < until);
+  // Several mean the earliest.
+  const until = (filters.get('until') ?? []).map((value) => untilFilter(new Map([['until', [value]]]), now)!);
+  if (before.length + since.length + until.length === 0) return () => true;
+  // An image that does not say when it was made is neither before nor after anything.
+  return ({ createdAt: made }) =>
+    made !== undefined &&
+    before.every((time) => made < time) &&
+    since.every((time) => made > time) &&
+    until.every((time) => made < time);
 }
 
 /** A pattern matches a name with its tag, or the repository alone. */

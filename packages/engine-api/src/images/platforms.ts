@@ -9,14 +9,7 @@ export function parsePlatform(text: string): Platform | undefined {
   if (text === '') return undefined;
   if (text.startsWith('{')) return fromJson(text);
   const [os = '', architecture, variant, ...more] = text.toLowerCase().split('/');
-  const odd = text.split('/').find((part) => !/^[A-Za-z0-9_.-]+$/.test(part));
-  if (odd !== undefined) {
-    const words = `${JSON.stringify(odd)} is an invalid component of ${JSON.stringify(text)}`;
-    throw new WherryError(
-      'invalid',
-      `${words}: platform specifier component must match "^[A-Za-z0-9_-]+$": invalid argument`,
-    );
-  }
+  checkParts(text);
   if (more.length > 0) throw invalid(text);
   if (architecture === undefined) {
     // One word is an architecture, or the system alone.
@@ -25,6 +18,20 @@ export function parsePlatform(text: string): Platform | undefined {
     return { os: 'linux', architecture: os };
   }
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+/** In the words of containerd's platforms. */
+function checkParts(text: string): void {
+  const parts = text.split('/');
+  const odd = parts.findIndex((part) => !/^[A-Za-z0-9_.-]+$/.test(part));
+  if (odd < 0) return;
+  const kind = odd === 0 ? 'OS component' : 'component';
+  const wanted =
+    odd === 0
+      ? String.raw`OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.-]*)\\))?$"`
+      : 'platform specifier component must match "^[A-Za-z0-9_-]+$"';
+  const words = `${JSON.stringify(parts[odd])} is an invalid ${kind} of ${JSON.stringify(text)}`;
+  throw new WherryError('invalid', `${words}: ${wanted}: invalid argument`);
 }
 
 function fromJson(text: string): Platform {

@@ -74,7 +74,7 @@ async function sendImages({ images }: EngineApiOptions, clock: Clock, exchange: 
     200,
     listed.map(({ image, tags, digests }) => ({
       Containers: -1,
-      Created: Math.floor(image.createdAt / 1000),
+      Created: Math.floor((image.createdAt ?? 0) / 1000),
       Id: image.id,
       Labels: Object.keys(image.labels).length === 0 ? null : image.labels,
       ParentId: image.parent ?? '',
@@ -93,7 +93,8 @@ async function prune(options: EngineApiOptions, clock: Clock, exchange: Exchange
   const until = untilFilter(filters, clock.now());
   const { removed, bytes } = await options.images.prune({
     all: !(booleanFilter(filters, 'dangling') ?? true),
-    filter: (image) => matchesPruneLabels(image.labels, filters) && (until === undefined || image.createdAt < until),
+    filter: ({ labels, createdAt }) =>
+      matchesPruneLabels(labels, filters) && (until === undefined || (createdAt !== undefined && createdAt < until)),
     inUse: (id) => options.containers.userOfImage(id),
   });
   exchange.send(200, { ImagesDeleted: removed.length === 0 ? null : removed.map(removedPart), SpaceReclaimed: bytes });

@@ -1,8 +1,10 @@
 import { systemClock, WherryError } from '@wherry/base';
+import type { LoadedImage } from '@wherry/images';
 import { parseReference } from '@wherry/oci';
 import { BodyFields } from '../http/body-fields.ts';
 import { type Exchange, primed } from '../http/exchange.ts';
 import { booleanFilter, checkFilters } from '../http/filters.ts';
+import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
 import type { Route } from '../http/router.ts';
 import type { EngineApiOptions } from '../options.ts';
@@ -59,12 +61,15 @@ async function pull({ images, clock = systemClock }: EngineApiOptions, exchange:
 /** What goes wrong comes on the stream: a broken archive shows only after some of it. */
 async function load({ images, clock = systemClock }: EngineApiOptions, exchange: Exchange): Promise<void> {
   const quiet = exchange.query.flag('quiet', true);
+  const platform = exchange.speaks(48) ? parsePlatform(exchange.query.text('platform')) : undefined;
   const lines = exchange.lines('\r\n');
   const progress = new Progress(lines, clock);
   lines.begin();
   try {
-    const loaded = await images.load(exchange.body, {
+    await images.load(exchange.body, {
       signal: exchange.signal,
+      platform,
+      onLoaded: (image) => tellLoaded(lines, image),
       ...(quiet
         ? {}
         : {
@@ -73,19 +78,21 @@ async function load({ images, clock = systemClock }: EngineApiOptions, exchange:
             },
           }),
     });
-    for (const { id, names, replaced = [] } of loaded) {
-      for (const old of replaced) {
-        lines.write({
-          stream: `The image ${old.name} already exists, renaming the old one with ID ${old.id} to empty string\n`,
-        });
-      }
-      if (names.length === 0) lines.write({ stream: `Loaded image ID: ${id}\n` });
-      for (const name of names) lines.write({ stream: `Loaded image: ${familiar(name)}\n` });
-    }
     lines.end();
   } catch (error) {
     lines.fail(error);
   }
+}
+
+function tellLoaded(lines: JsonLines, { id, names, replaced = [], isLegacy = false }: LoadedImage): void {
+  for (const old of replaced) {
+    lines.write({
+      stream: `The image ${old.name} already exists, renaming the old one with ID ${old.id} to empty string\n`,
+    });
+  }
+  if (isLegacy) return;
+  if (names.length === 0) lines.write({ stream: `Loaded image ID: ${id}\n` });
+  for (const name of names) lines.write({ stream: `Loaded image: ${familiar(name)}\n` });
 }
 
 async function save({ images }: EngineApiOptions, exchange: Exchange, names: readonly string[]): Promise<void> {

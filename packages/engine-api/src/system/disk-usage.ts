@@ -51,7 +51,7 @@ async function imageUsage(
     layersSize,
     images: listed.map(({ image, tags, digests }) => ({
       Containers: containers.filter(({ ImageID }) => ImageID === image.id).length,
-      Created: Math.floor(image.createdAt / 1000),
+      Created: Math.floor((image.createdAt ?? 0) / 1000),
       Id: image.id,
       Labels: Object.keys(image.labels).length === 0 ? null : image.labels,
       ParentId: image.parent ?? '',

@@ -1,27 +1,34 @@
 import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
-import { dirname, join, posix } from 'node:path';
+import { join, posix } from 'node:path';
 import { DisposalStack, systemRandom, WherryError } from '@wherry/base';
 import { decompressed } from '../content/compression.ts';
 import type { ContentStore, Ingest } from '../content/content-store.ts';
-import { LayerTree } from '../layers/layer-tree.ts';
 import { readTar } from '../tar/tar-reader.ts';
 
-const mostFiles = 20_000;
+/** Files, folders and links. */
+const mostMembers = 20_000;
+const longestName = 4096;
 const mostLinks = 8;
 
 /**
  * The files of an image archive, spooled into the content store (archives name their members in any
- * order) but not committed: what the archive turns out not to need goes with it.
+ * order) but not committed: what the archive turns out not to need goes with it. Names and links are taken
+ * as dockerd, which unpacks archives into a folder of their own, takes them: nothing leads out of it.
  */
 export class ArchiveFiles implements AsyncDisposable {
+  readonly #content: ContentStore;
   readonly #files = new Map<string, Ingest>();
   readonly #links = new Map<string, string>();
+  readonly #folders = new Set<string>();
   readonly #disposal = new DisposalStack();
+  /** Where dockerd would have unpacked it. */
   readonly #directory: string;
 
   private constructor(content: ContentStore) {
-    this.#directory = join(content.directory, 'tmp');
+    this.#content = content;
+    const number = Number.parseInt(systemRandom.hex(4), 16);
+    this.#directory = join(content.directory, 'tmp', `docker-import-${number}`);
   }
 
   /** From a tar stream, compressed or not, with files of at most `largest` bytes together. Throws `tooLarge`. */
@@ -32,15 +39,25 @@ export class ArchiveFiles implements AsyncDisposable {
   ): Promise<ArchiveFiles> {
     const files = new ArchiveFiles(content);
     let total = 0;
+    let members = 0;
     try {
       for await (const { header, body } of readTar(decompressed(source))) {
-        const name = LayerTree.parts(header.name).join('/');
         total += header.size;
         if (total > largest) throw new WherryError('tooLarge', `an archive of more than ${largest} bytes`);
-        if (header.type === 'file') await files.#add(content, name, body);
+        if (++members > mostMembers) {
+          throw new WherryError('tooLarge', `an archive of more than ${mostMembers} files`);
+        }
+        if (header.name.length > longestName || header.linkName.length > longestName) {
+          throw new WherryError('tooLarge', `a name of more than ${longestName} bytes in an archive`);
+        }
+        const name = inside(header.name);
+        // A later member of a name takes the place of the one before.
+        files.#links.delete(name);
+        if (header.type === 'file') await files.#add(name, body);
         // `docker save` before 25 wrote equal layers as links to the first.
-        else if (header.type === 'symlink') files.#links.set(name, posix.join(dirname(name), header.linkName));
-        else if (header.type === 'link') files.#links.set(name, LayerTree.parts(header.linkName).join('/'));
+        else if (header.type === 'symlink') files.#links.set(name, inside(header.linkName, posix.dirname(name)));
+        else if (header.type === 'link') files.#links.set(name, inside(header.linkName));
+        else if (header.type === 'directory') files.#folders.add(name);
       }
       return files;
     } catch (error) {
@@ -55,7 +72,7 @@ export class ArchiveFiles implements AsyncDisposable {
     try {
       for (const entry of await readdir(folder, { recursive: true })) {
         const path = join(folder, entry);
-        if ((await lstat(path)).isFile()) await files.#add(content, entry, createReadStream(path));
+        if ((await lstat(path)).isFile()) await files.#add(entry, createReadStream(path));
       }
       return files;
     } catch (error) {
@@ -64,14 +81,16 @@ export class ArchiveFiles implements AsyncDisposable {
     }
   }
 
-  /** Where dockerd, which unpacks archives, would have a file: what it says where one is missing. */
-  pathOf(path: string): string {
-    return join(this.#directory, `docker-import-${Number.parseInt(systemRandom.hex(8), 16)}`, path);
+  /** The names of the folders at the top. */
+  topFolders(): string[] {
+    const names = new Set([...this.#folders].filter((name) => name !== '' && !name.includes('/')));
+    for (const name of this.#files.keys()) if (name.includes('/')) names.add(name.slice(0, name.indexOf('/')));
+    return [...names].sort();
   }
 
   /** A file by its path in the archive, through links. */
   find(path: string): Ingest | undefined {
-    let name = posix.normalize(path).replace(/^\/+/, '');
+    let name = inside(path);
     for (let links = 0; links < mostLinks; links++) {
       const found = this.#files.get(name);
       if (found) return found;
@@ -82,16 +101,58 @@ export class ArchiveFiles implements AsyncDisposable {
     return undefined;
   }
 
-  async #add(content: ContentStore, name: string, body: AsyncIterable<Uint8Array>): Promise<void> {
-    if (this.#files.size >= mostFiles) throw new WherryError('tooLarge', `an archive of more than ${mostFiles} files`);
-    const ingest = await content.ingest();
-    this.#disposal.use(ingest, name);
+  /** As `find`; what is not there is told of in dockerd's words. Throws `corrupt`. */
+  require(path: string): Ingest {
+    const whole = posix.join(this.#directory, path);
+    if (whole !== this.#directory && !whole.startsWith(`${this.#directory}/`)) {
+      throw new WherryError('corrupt', `evalSymlinksInScope: ${whole} is not in ${this.#directory}`);
+    }
+    const found = this.find(path);
+    if (found) return found;
+    const name = inside(path);
+    if (name === '' || this.#folders.has(name)) throw new WherryError('corrupt', `read ${whole}: is a directory`);
+    throw new WherryError('corrupt', `open ${whole}: no such file or directory`);
+  }
+
+  /** The plain form of a file that is compressed, of at most `largest` bytes. Throws `tooLarge`, `corrupt`. */
+  async plain(file: Ingest, largest: number): Promise<Ingest> {
+    const ingest = await this.#begin();
+    for await (const chunk of decompressed(file.stream())) {
+      if (ingest.size + chunk.length > largest)
+        throw new WherryError('tooLarge', `a layer of more than ${largest} bytes`);
+      await ingest.write(chunk);
+    }
+    await ingest.rest();
+    return ingest;
+  }
+
+  /** Something that belongs to the archive's images and is not in it. */
+  async hold(bytes: Uint8Array): Promise<Ingest> {
+    const ingest = await this.#begin();
+    await ingest.write(bytes);
+    await ingest.rest();
+    return ingest;
+  }
+
+  async #add(name: string, body: AsyncIterable<Uint8Array>): Promise<void> {
+    const ingest = await this.#begin();
     for await (const chunk of body) await ingest.write(chunk);
-    await ingest.seal();
+    await ingest.rest();
     this.#files.set(name, ingest);
+  }
+
+  async #begin(): Promise<Ingest> {
+    const ingest = await this.#content.ingest();
+    this.#disposal.use(ingest, 'a file of an archive');
+    return ingest;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#disposal[Symbol.asyncDispose]();
   }
+}
+
+/** A path below the archive's root; `..` ends there, as below a changed root. */
+function inside(path: string, folder = ''): string {
+  return posix.resolve('/', folder, path).slice(1);
 }

@@ -77,7 +77,8 @@ export async function* saveArchive(
       Config: blobPath(image.id),
       RepoTags: tags.length === 0 ? null : tags.map((tag) => familiarReference(tag)),
       Layers: layers.map(({ digest }) => blobPath(digest as Digest)),
-      LayerSources: Object.fromEntries(layers.map((layer) => [layer.digest, layer])),
+      Parent: images.some((other) => other.image.id === image.parent) ? image.parent : undefined,
+      LayerSources: sorted(Object.fromEntries(layers.map((layer) => [layer.digest, layer]))),
     });
   }
   const time = Math.max(0, ...images.map(({ image }) => Math.floor((image.createdAt ?? 0) / 1000)));
@@ -198,6 +199,11 @@ function blobPath(digest: Digest): string {
   return `blobs/${digest.startsWith('sha512:') ? 'sha512' : 'sha256'}/${hexOf(digest)}`;
 }
 
+/** Go writes maps in the order of their keys. */
+function sorted<T extends object>(map: T): T {
+  return Object.fromEntries(Object.entries(map).sort(([one], [other]) => (one < other ? -1 : 1))) as T;
+}
+
 function* members(
   blobs: ReadonlyMap<Digest, Blob>,
   { index, list, repositories }: { index: readonly Descriptor[]; list: readonly object[]; repositories: object },
@@ -224,5 +230,5 @@ function* members(
   yield file('manifest.json', list, '\n');
   // As docker writes it, to the byte.
   yield { ...file('oci-layout', null), content: Buffer.from('{"imageLayoutVersion": "1.0.0"}') };
-  if (Object.keys(repositories).length > 0) yield file('repositories', repositories, '\n');
+  if (Object.keys(repositories).length > 0) yield file('repositories', sorted(repositories), '\n');
 }

@@ -172,6 +172,8 @@ export class Ingest implements AsyncDisposable {
   #sha256 = createHash('sha256');
   #size = 0;
   #sealed = false;
+  /** Closed before it was synced. */
+  #isResting = false;
   #committed: string | undefined;
   /** Whether what is not committed is kept for another time. */
   #isKept: boolean;
@@ -223,9 +225,30 @@ export class Ingest implements AsyncDisposable {
 
   /** Ends writing: what was written is on disk, and no file is open any more. */
   async seal(): Promise<void> {
+    if (!this.#sealed) {
+      await this.#file.datasync();
+      await this.#close();
+    } else if (this.#isResting) {
+      const file = await open(this.#path, 'r+');
+      try {
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+    }
+    this.#isResting = false;
+  }
+
+  /** Ends writing of what may turn out not to be needed: it is on disk only once it is sealed or committed. */
+  async rest(): Promise<void> {
     if (this.#sealed) return;
-    await this.#file.datasync();
+    this.#isResting = true;
     await this.#close();
+  }
+
+  /** What was written. */
+  stream(): AsyncIterable<Buffer> {
+    return createReadStream(this.#committed ?? this.#path, { highWaterMark: 256 * 1024 });
   }
 
   /** The sha256 digest of what was written. */

@@ -1,10 +1,9 @@
 import { WherryError } from '@wherry/base';
-import { type Descriptor, type ImageConfig, type ImageIndex, isDigest, type Manifest } from '@wherry/oci';
+import { type Descriptor, type ImageIndex, isDigest, type Manifest } from '@wherry/oci';
+import { mostLayers } from './image-config.ts';
 
 /** Larger documents are refused unread. */
 export const largestDocument = 8 * 1024 * 1024;
-/** As many as overlayfs stacks (`OVL_MAX_STACK`). */
-const mostLayers = 500;
 
 /** A JSON object. Throws `corrupt`. */
 export function parseObject(content: Buffer, what: string): Record<string, unknown> {
@@ -38,41 +37,6 @@ export function parseIndex(content: Buffer): ImageIndex {
   if (!Array.isArray(value.manifests)) throw invalid('image index', 'has no manifests');
   for (const manifest of value.manifests) checkDescriptor(manifest, 'image index');
   return value as unknown as ImageIndex;
-}
-
-/** An image's config. Throws `corrupt`. */
-export function parseConfig(content: Buffer): ImageConfig {
-  const what = 'image config';
-  const value = parseObject(content, what);
-  const rootfs = value.rootfs as { diff_ids?: unknown } | undefined;
-  const ids = rootfs?.diff_ids ?? [];
-  if (!Array.isArray(ids) || ids.length > mostLayers || !ids.every((id) => typeof id === 'string' && isDigest(id))) {
-    throw invalid(what, 'has invalid diff_ids');
-  }
-  for (const name of ['architecture', 'os'] as const) {
-    if (value[name] !== undefined && typeof value[name] !== 'string') throw invalid(what, `has an invalid ${name}`);
-  }
-  checkSettings(value.config, what);
-  return { ...value, rootfs: { type: 'layers', diff_ids: ids } } as unknown as ImageConfig;
-}
-
-function checkSettings(settings: unknown, what: string): void {
-  if (settings === undefined || settings === null) return;
-  if (typeof settings !== 'object') throw invalid(what, 'has invalid settings');
-  const values = settings as Record<string, unknown>;
-  for (const name of ['Env', 'Entrypoint', 'Cmd']) {
-    const list = values[name];
-    const right = list === undefined || list === null || (Array.isArray(list) && list.every(isString));
-    if (!right) throw invalid(what, `has an invalid ${name}`);
-  }
-  for (const name of ['User', 'WorkingDir', 'StopSignal']) {
-    const text = values[name];
-    if (text !== undefined && text !== null && !isString(text)) throw invalid(what, `has an invalid ${name}`);
-  }
-}
-
-function isString(value: unknown): boolean {
-  return typeof value === 'string';
 }
 
 function checkDescriptor(value: unknown, what: string): asserts value is Descriptor {

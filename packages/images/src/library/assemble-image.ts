@@ -1,6 +1,6 @@
 import { WherryError } from '@wherry/base';
 import { type Digest, type ImageConfig, type Manifest, mediaTypes } from '@wherry/oci';
-import { detectCompression } from '../content/compression.ts';
+import { layerType } from '../archive/docker-archive.ts';
 import type { Ingest } from '../content/content-store.ts';
 import type { AssembleImage } from '../image-library.ts';
 import { nameOf } from '../image-names.ts';
@@ -18,7 +18,7 @@ export async function assembleImage(
   const descriptors: { mediaType: string; digest: string; size: number }[] = [];
   for (const { digest, size } of layers) {
     if ((await content.size(digest)) !== size) throw new WherryError('notFound', `the layer ${digest} is not here`);
-    descriptors.push({ mediaType: await layerType(parts, digest), digest, size });
+    descriptors.push({ mediaType: layerType(await content.start(digest)), digest, size });
   }
   const diffIds = layers.map(({ diffId }) => diffId);
   const whole: ImageConfig = { ...config, rootfs: { type: 'layers', diff_ids: diffIds } };
@@ -37,10 +37,4 @@ export async function assembleImage(
   });
   emitTags(parts, image.id, names);
   return { id: image.id, manifest: image.manifest };
-}
-
-async function layerType({ content }: StoreParts, digest: Digest): Promise<string> {
-  const compression = detectCompression(await content.start(digest));
-  if (compression === 'zstd') return mediaTypes.ociLayerZstd;
-  return compression === 'gzip' ? mediaTypes.dockerLayerGzip : mediaTypes.dockerLayer;
 }

@@ -1,5 +1,6 @@
 import type { Digest } from '@wherry/oci';
-import { largestDocument, parseObject } from '../content/json.ts';
+import { parseRawConfig } from '../content/image-config.ts';
+import { largestDocument } from '../content/json.ts';
 import type { ImageDetails, ImageSummary } from '../image-library.ts';
 import { hasDigest } from '../image-names.ts';
 import type { ImageRecord, MetadataState } from '../metadata.ts';
@@ -13,7 +14,7 @@ export async function imageSummaries(parts: StoreParts): Promise<ImageSummary[]>
     const image = state.byId(id);
     if (image) summaries.push(await summaryOf(parts, state, image));
   }
-  return summaries.sort((one, other) => other.createdAt - one.createdAt || (one.id < other.id ? -1 : 1));
+  return summaries.sort((one, other) => (other.createdAt ?? 0) - (one.createdAt ?? 0) || (one.id < other.id ? -1 : 1));
 }
 
 export async function imageDetails(parts: StoreParts, reference: string): Promise<ImageDetails> {
@@ -24,7 +25,7 @@ export async function imageDetails(parts: StoreParts, reference: string): Promis
   return {
     ...(await summaryOf(parts, state, image)),
     config,
-    rawConfig: parseObject(raw, 'image config'),
+    rawConfig: parseRawConfig(raw),
     lastTaggedAt: state.taggedAt.get(image.id),
     folders: image.layers.map(({ chainId }) => layers.folder(chainId)).reverse(),
     layerBytes: await layerBytes(parts, image),
@@ -48,20 +49,25 @@ export async function layerSizes(parts: StoreParts): Promise<ReadonlyMap<Digest,
 async function summaryOf(parts: StoreParts, state: MetadataState, image: ImageRecord): Promise<ImageSummary> {
   const names = state.namesById(image.id);
   const bytes = await layerBytes(parts, image);
-  const facts =
-    image.createdAt === undefined || image.labels === undefined ? await parts.finder.config(image) : undefined;
+  // A time of 0 may be the config's or that it has none.
+  const facts = !image.createdAt || image.labels === undefined ? await parts.finder.config(image) : undefined;
   return {
     id: image.id,
     manifest: image.manifest,
     parent: image.parent,
     names: names.filter((name) => !hasDigest(name)).sort(),
     digests: names.filter(hasDigest).sort(),
-    createdAt: image.createdAt ?? (Date.parse(facts?.created ?? '') || 0),
+    createdAt: image.createdAt || timeOf(facts?.created),
     addedAt: image.addedAt,
     sizeBytes: bytes.reduce((sum, size) => sum + size, 0),
     labels: image.labels ?? facts?.config?.Labels ?? {},
     layers: image.layers,
   };
+}
+
+function timeOf(text: string | undefined): number | undefined {
+  const time = Date.parse(text ?? '');
+  return Number.isNaN(time) ? undefined : time;
 }
 
 async function layerBytes({ layers }: StoreParts, image: ImageRecord): Promise<readonly number[]> {

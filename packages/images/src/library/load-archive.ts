@@ -1,13 +1,17 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { messageOf, WherryError } from '@wherry/base';
-import type { Digest, Platform } from '@wherry/oci';
+import { type Digest, digestOf, type ImageConfig, type Platform } from '@wherry/oci';
 import { ArchiveFiles } from '../archive/archive-files.ts';
-import { readArchive } from '../archive/read-archive.ts';
+import type { ArchivedImage } from '../archive/archived-image.ts';
+import { layerType, readDockerArchive } from '../archive/docker-archive.ts';
+import { readLegacyArchive } from '../archive/legacy-archive.ts';
+import { readLayout } from '../archive/oci-layout.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import { familiarName } from '../image-names.ts';
 import type { LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
+import { StoredLayers } from './stored-layers.ts';
 
 export interface LoadOptions {
   /** What to take from archives of several platforms (default: this machine's). */
@@ -15,6 +19,8 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Of each layer that is unpacked, `size` being its bytes in the archive. */
   readonly onLayer?: ((layer: LayerRecord, phase: 'extracting' | 'complete') => void) | undefined;
+  /** Told of each image when it is here: a later one of the archive may fail. */
+  readonly onLoaded?: ((image: LoadedImage) => void) | undefined;
 }
 
 export interface LoadedImage {
@@ -23,6 +29,8 @@ export interface LoadedImage {
   readonly names: readonly string[];
   /** Names (familiar) that another image had until now, with its ID: docker tells of them. */
   readonly replaced?: readonly { readonly name: string; readonly id: string }[] | undefined;
+  /** Of an archive from before docker 1.10, of whose images docker says nothing. */
+  readonly isLegacy?: boolean | undefined;
 }
 
 /** Loads every image of an archive; see `ImageStore.load`. */
@@ -31,30 +39,97 @@ export async function loadArchive(
   source: string | AsyncIterable<Uint8Array>,
   options: LoadOptions,
 ): Promise<LoadedImage[]> {
-  const { platform, registrar, content, metadata, events } = parts;
-  await using files = await openArchive(content, source, parts.limits.bytes);
-  if (!files.find('manifest.json') && !files.find('index.json')) {
-    // dockerd looks for what archives had before 2016 when there is nothing else, and says where it looked.
-    throw new WherryError('corrupt', `open ${files.pathOf('repositories')}: no such file or directory`);
-  }
+  await using files = await openArchive(parts.content, source, parts.limits.bytes);
+  using stored = new StoredLayers(parts);
   const loaded: LoadedImage[] = [];
-  for (const image of await readArchive(files, options.platform ?? platform)) {
-    const before = await metadata.state();
-    const had = image.names.map((name) => [name, idOf(before, name)] as const);
-    let layers = 0;
-    const onLayer: LoadOptions['onLayer'] = (layer, phase) => {
-      if (phase === 'extracting') layers++;
-      options.onLayer?.(layer, phase);
-    };
-    const registering = registrar.registerWritten(image.manifest, image.blobs, image.names, { ...options, onLayer });
-    const { id } = await registering.catch((error: unknown) => {
-      throw inWordsOfLoading(error, layers - 1);
-    });
-    const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
-    events.emit({ action: 'load', id, name: id });
-    loaded.push({ id, names: image.names, ...(replaced.length > 0 && { replaced }) });
+  const parents = new Map<Digest, Digest>();
+  const { images, isLegacy } = imagesOf(parts, files, stored, options);
+  for await (const image of images) {
+    await stored.keep([digestOf(image.manifest), ...image.blobs.keys()]);
+    const one = { ...(await loadOne(parts, image, options)), ...(isLegacy && { isLegacy }) };
+    loaded.push(one);
+    if (image.parent !== undefined) parents.set(one.id, image.parent);
+    options.onLoaded?.(one);
+  }
+  for (const [child, parent] of parents) {
+    // Only a parent that came with it counts.
+    if (loaded.some(({ id }) => id === parent)) await setParent(parts, child, parent);
   }
   return loaded;
+}
+
+function imagesOf(
+  { content, platform, limits }: StoreParts,
+  files: ArchiveFiles,
+  stored: StoredLayers,
+  options: LoadOptions,
+): { images: AsyncIterable<ArchivedImage>; isLegacy: boolean } {
+  const context = {
+    largestLayer: 2 * limits.bytes + limits.entries * 1024,
+    stored: async (chainId: Digest) => {
+      const layer = await stored.find(chainId);
+      if (layer === undefined) return undefined;
+      return { mediaType: layerType(await content.start(layer.digest)), digest: layer.digest, size: layer.size };
+    },
+  };
+  const list = files.find('manifest.json');
+  if (list) return { images: readDockerArchive(files, list, context), isLegacy: false };
+  const index = files.find('index.json');
+  if (index) return { images: readLayout(files, index, options.platform ?? platform), isLegacy: false };
+  return { images: readLegacyArchive(files, context), isLegacy: true };
+}
+
+async function loadOne(
+  { registrar, metadata, events }: StoreParts,
+  image: ArchivedImage,
+  options: LoadOptions,
+): Promise<LoadedImage & { readonly id: Digest }> {
+  const state = await metadata.state();
+  const had = image.names.map((name) => [name, idOf(state, name)] as const);
+  let layers = 0;
+  const onLayer: LoadOptions['onLayer'] = (layer, phase) => {
+    if (phase === 'extracting') layers++;
+    options.onLayer?.(layer, phase);
+  };
+  const registering = registrar.registerWritten(image.manifest, image.blobs, image.names, {
+    signal: options.signal,
+    onLayer,
+  });
+  const { id } = await registering.catch((error: unknown) => {
+    throw inWordsOfLoading(error, layers - 1);
+  });
+  const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
+  events.emit({ action: 'load', id, name: id });
+  return { id, names: image.names, ...(replaced.length > 0 && { replaced }) };
+}
+
+/** Enters which image another was made from. Throws `corrupt` when their histories say otherwise. */
+async function setParent({ metadata, finder }: StoreParts, child: Digest, parent: Digest): Promise<void> {
+  const state = await metadata.state();
+  const [one, other] = [state.byId(child), state.byId(parent)];
+  // Removed meanwhile.
+  if (one === undefined || other === undefined) return;
+  if (!isParent(await finder.config(other), await finder.config(one))) {
+    throw new WherryError('corrupt', `image ${parent} is not a valid parent for ${child}`);
+  }
+  await metadata.update(({ images }) => {
+    const known = images.get(one.manifest);
+    return known === undefined || known.parent !== undefined ? [] : [{ image: { ...known, parent } }];
+  });
+}
+
+/** dockerd's rule: a child has its parent's history and one step more. */
+function isParent({ history: parent = [] }: ImageConfig, { history: child = [] }: ImageConfig): boolean {
+  if (parent.length === 0 && child.length === 0) return true;
+  if (child.length - parent.length !== 1) return false;
+  return parent.every((step, index) => {
+    const other = child[index]!;
+    const same = (name: 'author' | 'created_by' | 'comment'): boolean => (step[name] ?? '') === (other[name] ?? '');
+    const created =
+      Date.parse(step.created ?? '') === Date.parse(other.created ?? '') || step.created === other.created;
+    const empty = (step.empty_layer ?? false) === (other.empty_layer ?? false);
+    return same('author') && same('created_by') && same('comment') && created && empty;
+  });
 }
 
 /** dockerd says which layer of an archive is not what its config says. */

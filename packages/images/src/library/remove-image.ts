@@ -1,5 +1,5 @@
 import { WherryError } from '@wherry/base';
-import { type Digest, familiarReference, hexOf, parseReference } from '@wherry/oci';
+import { type Digest, hexOf } from '@wherry/oci';
 import type { ImageSummary, PruneImagesOptions, RemovedPart, RemoveImageOptions } from '../image-library.ts';
 import { familiarName, hasDigest, repositoryOfName } from '../image-names.ts';
 import type { MetadataState } from '../metadata.ts';
@@ -15,7 +15,7 @@ export async function removeImage(
   const { image, name } = await parts.finder.require(reference);
   const removal = new Removal(parts, await parts.metadata.state(), options);
   if (name === undefined) await removal.removeId(image.id);
-  else await removal.removeName(image.id, name, familiarAsGiven(reference));
+  else await removal.removeName(image.id, name, reference);
   return removal.removed;
 }
 
@@ -49,13 +49,6 @@ async function unlessInConflict(work: () => Promise<void>): Promise<void> {
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'conflict') throw error;
   }
-}
-
-/** The words that a person used, without the tag that they left out. */
-function familiarAsGiven(reference: string): string {
-  const parsed = parseReference(reference);
-  const said = parsed.tag === 'latest' && !reference.endsWith(':latest') ? { ...parsed, tag: undefined } : parsed;
-  return familiarReference(said);
 }
 
 /** Removals that belong together, with what they did in order. */

@@ -13,7 +13,8 @@ import {
   selectPlatform,
 } from '@wherry/oci';
 import type { PullOptions, PullProgress } from '@wherry/runtime';
-import { largestDocument, parseConfig, parseIndex, parseManifest, parseObject } from '../content/json.ts';
+import { parseConfig } from '../content/image-config.ts';
+import { largestDocument, parseIndex, parseManifest, parseObject } from '../content/json.ts';
 import type { PulledImage } from '../image-library.ts';
 import { layerRecords } from '../image-registrar.ts';
 import type { ImageRecord } from '../metadata.ts';

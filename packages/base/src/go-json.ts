@@ -1,15 +1,50 @@
-import { WherryError } from '@wherry/base';
+import { WherryError } from './errors.ts';
 
 /**
- * Reads one JSON document as dockerd's decoder does, with the words of Go's encoding/json for what is wrong in it:
- * clients and people know them. Throws `invalid`.
+ * How Go's encoding/json is asked, which decides its words: by `Unmarshal` of a whole `document`, or by a `Decoder` that
+ * reads the first value of a `stream` and leaves what follows.
  */
-export function parseJson(text: string): unknown {
+export type GoReader = 'document' | 'stream';
+
+/** Go's `maxNestingDepth`. */
+const deepest = 10_000;
+
+/**
+ * Reads JSON as Go's encoding/json does, with its words for what is wrong: clients and people know them. Throws
+ * `corrupt`.
+ */
+export function parseGoJson(text: string, reader: GoReader): unknown {
+  const looked = looksLikeGoJson(text);
+  if (looked.finding === undefined) return looked.value;
+  if (looked.finding === 'trailing' && reader === 'stream') return JSON.parse(text.slice(0, looked.end)) as unknown;
+  throw new WherryError('corrupt', wordsFor(looked, reader));
+}
+
+/** What Go finds in a text that should be one JSON value. */
+export type GoLook =
+  | { readonly finding: undefined; readonly value: unknown }
+  | { readonly finding: 'empty' | 'cut' }
+  | { readonly finding: 'trailing'; readonly end: number; readonly message: string }
+  | { readonly finding: 'wrong'; readonly message: string };
+
+/** Reads JSON, or finds what Go would find first. */
+export function looksLikeGoJson(text: string): GoLook {
+  let value: unknown;
   try {
-    return JSON.parse(text) as unknown;
+    value = JSON.parse(text);
   } catch {
-    throw new WherryError('invalid', new Scanner(text).explain());
+    return new Scanner(text).explain();
   }
+  // Shorter ones cannot be as deep.
+  if (text.length > deepest && new Scanner(text).isTooDeep())
+    return { finding: 'wrong', message: 'exceeded max depth' };
+  return { finding: undefined, value };
+}
+
+function wordsFor(looked: Exclude<GoLook, { finding: undefined }>, reader: GoReader): string {
+  if (looked.finding === 'wrong' || looked.finding === 'trailing') return looked.message;
+  if (reader === 'document') return 'unexpected end of JSON input';
+  return looked.finding === 'empty' ? 'EOF' : 'unexpected EOF';
 }
 
 const literals = { t: 'true', f: 'false', n: 'null' } as const;
@@ -23,16 +58,35 @@ class Scanner {
     this.#text = text;
   }
 
-  explain(): string {
+  explain(): GoLook {
     this.#space();
-    if (this.#at >= this.#text.length) return 'invalid JSON: got EOF while reading request body';
+    if (this.#at >= this.#text.length) return { finding: 'empty' };
     try {
       this.#value();
+      const end = this.#at;
+      this.#space();
+      const message = `invalid character ${quote(this.#peek())} after top-level value`;
+      return { finding: 'trailing', end, message };
     } catch (error) {
-      if (error instanceof Finding) return `invalid JSON: ${error.message}`;
+      if (error instanceof Finding) return { finding: 'wrong', message: error.message };
+      if (error instanceof Cut) return { finding: 'cut' };
       throw error;
     }
-    return 'unexpected content after JSON';
+  }
+
+  /** Of a document that parses. */
+  isTooDeep(): boolean {
+    let depth = 0;
+    for (; this.#at < this.#text.length; this.#at++) {
+      const character = this.#text.charCodeAt(this.#at);
+      if (character === 0x22) {
+        this.#string();
+        this.#at--;
+      } else if (character === 0x5b || character === 0x7b) {
+        if (++depth > deepest) return true;
+      } else if (character === 0x5d || character === 0x7d) depth--;
+    }
+    return false;
   }
 
   #value(): void {
@@ -48,7 +102,7 @@ class Scanner {
           this.#space();
           if (this.#peek() === (character === '{' ? '}' : ']')) this.#at++;
           else {
-            open.push(character === '{' ? 'object' : 'array');
+            if (open.push(character === '{' ? 'object' : 'array') > deepest) throw new Finding('exceeded max depth');
             if (character === '{') this.#key();
             continue;
           }
@@ -151,7 +205,7 @@ class Scanner {
 
   #peek(): string {
     const character = this.#text[this.#at];
-    if (character === undefined) throw new Finding('unexpected EOF');
+    if (character === undefined) throw new Cut();
     return character;
   }
 
@@ -161,6 +215,9 @@ class Scanner {
 }
 
 class Finding extends Error {}
+
+/** The text ended in the middle. */
+class Cut extends Error {}
 
 function isDigit(character: string): boolean {
   return character >= '0' && character <= '9';

@@ -1,0 +1,19 @@
+import type { Descriptor, Digest } from '@wherry/oci';
+import type { Ingest } from '../content/content-store.ts';
+
+/** An image found in an archive: its manifest, and where each blob that is not stored yet is. */
+export interface ArchivedImage {
+  readonly manifest: Buffer;
+  readonly blobs: ReadonlyMap<Digest, Ingest>;
+  readonly names: readonly string[];
+  /** The image that the archive says it was made from. */
+  readonly parent?: Digest | undefined;
+}
+
+/** What readers of archives know of the store. */
+export interface ArchiveContext {
+  /** Of one plain layer (bytes). */
+  readonly largestLayer: number;
+  /** A stored layer by its chain ID, which from now on stays until the archive is read. */
+  readonly stored: (chainId: Digest) => Promise<Descriptor | undefined>;
+}

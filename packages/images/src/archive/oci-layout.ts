@@ -1,0 +1,67 @@
+import { WherryError } from '@wherry/base';
+import {
+  type Descriptor,
+  type Digest,
+  formatReference,
+  hexOf,
+  isDigest,
+  mediaTypes,
+  type Platform,
+  parseDigest,
+  selectPlatform,
+  tryParseReference,
+} from '@wherry/oci';
+import type { Ingest } from '../content/content-store.ts';
+import { largestDocument, parseIndex, parseManifest } from '../content/json.ts';
+import type { ArchiveFiles } from './archive-files.ts';
+import type { ArchivedImage } from './archived-image.ts';
+
+/** The images of an OCI layout (image-layout.md) for a platform, each read when it is asked for. Throws `corrupt`. */
+export async function* readLayout(
+  files: ArchiveFiles,
+  index: Ingest,
+  platform: Platform,
+): AsyncGenerator<ArchivedImage, void, undefined> {
+  for (const entry of parseIndex(await index.read(largestDocument)).manifests) {
+    const content = await document(files, entry, platform);
+    const { config, layers } = parseManifest(content);
+    const blobs = new Map<Digest, Ingest>();
+    for (const { digest } of [config, ...layers]) blobs.set(parseDigest(digest), blob(files, digest));
+    const { annotations = {} } = entry;
+    const name = annotations['io.containerd.image.name'] ?? annotations['org.opencontainers.image.ref.name'] ?? '';
+    // A bare word is a tag of no repository (annotations.md leaves its meaning open).
+    const full = /[/:]/.test(name) ? fullName(name) : undefined;
+    yield { manifest: content, blobs, names: full === undefined ? [] : [full] };
+  }
+}
+
+/** The manifest that an entry of a layout's index leads to. */
+async function document(files: ArchiveFiles, entry: Descriptor, platform: Platform): Promise<Buffer> {
+  const content = await verified(files, entry);
+  if (entry.mediaType !== mediaTypes.ociIndex && entry.mediaType !== mediaTypes.dockerList) return content;
+  const chosen = selectPlatform(parseIndex(content).manifests, platform);
+  if (!chosen) throw new WherryError('notFound', 'no match for platform in manifest: not found');
+  // One level: an index of indexes would be a way to make the reader run in circles.
+  if (chosen.mediaType === mediaTypes.ociIndex || chosen.mediaType === mediaTypes.dockerList)
+    throw new WherryError('unsupported', 'an image index within an image index');
+  return await verified(files, chosen);
+}
+
+async function verified(files: ArchiveFiles, { digest }: Descriptor): Promise<Buffer> {
+  const file = blob(files, digest);
+  if (digest.startsWith('sha256:') && file.digest() !== digest) {
+    throw new WherryError('corrupt', `the archive's ${digest} does not match its digest`);
+  }
+  return await file.read(largestDocument);
+}
+
+function blob(files: ArchiveFiles, digest: string): Ingest {
+  const file = isDigest(digest) ? files.find(`blobs/${digest.split(':')[0]}/${hexOf(digest)}`) : undefined;
+  if (!file) throw new WherryError('corrupt', `the archive lacks the blob ${digest}`);
+  return file;
+}
+
+function fullName(name: string): string | undefined {
+  const reference = tryParseReference(name);
+  return reference && formatReference(reference);
+}
