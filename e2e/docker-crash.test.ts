@@ -259,3 +259,55 @@ it('kill -9 of the daemon while it rotates a log loses no line', async () => {
     expect(numbers.length).toBeGreaterThan(100);
   }
 });
+
+it('down lets containers end by themselves, up brings back whom its policy wants', async () => {
+  const k = cluster.it;
+  await docker('network', 'create', 'net');
+  const trap = 'trap "exit 5" TERM; while :; do usleep 10000; done';
+  const web = ['--restart', 'always', '--network', 'net', '-p', '18080:80'];
+  await Promise.all([
+    run('web', ...web, 'nginx:1.22'),
+    run('peer', '--restart', 'unless-stopped', '--network', 'net', image, 'sh', '-c', trap),
+    run('failing', '--restart', 'on-failure:3', image, 'sh', '-c', trap),
+    run('finishing', '--restart', 'on-failure:3', 'nginx:1.22'),
+    run('plain', image, 'sh', '-c', trap),
+    run('stubborn', '--stop-timeout', '1', image, ...sleep),
+    run('removed', '--rm', '-v', '/anonymous', image, 'sh', '-c', trap),
+    run('frozen', image, 'sh', '-c', trap),
+    run('stopped-always', '--restart', 'always', 'nginx:1.22'),
+    run('stopped-unless', '--restart', 'unless-stopped', 'nginx:1.22'),
+    docker('create', '--name', 'never', '--restart', 'always', image, ...sleep),
+  ]);
+  // It comes before the one that it joins in every order but that of needs.
+  await run('a-joined', '--restart', 'always', '--network', 'container:web', image, 'sh', '-c', trap);
+  await Promise.all([docker('stop', 'stopped-always', 'stopped-unless'), docker('pause', 'frozen')]);
+  await using events = k.startDocker(['events', '--filter', 'event=die', '--format', '{{.Actor.Attributes.name}}']);
+  const ports = await inspect('{{json .HostConfig.PortBindings}} {{json .NetworkSettings.Ports}}', 'web');
+  expect(await k.wherry(['down', '--quiet'])).toMatchObject({ code: 0, stderr: '' });
+  const died = linesOf((await events.exited).stdout).sort();
+  expect(died).toEqual(['a-joined', 'failing', 'finishing', 'frozen', 'peer', 'plain', 'removed', 'stubborn', 'web']);
+  await k.startAgain();
+  expect(await states()).toEqual({
+    web: 'running',
+    peer: 'running',
+    failing: 'running',
+    'stopped-always': 'running',
+    'a-joined': 'running',
+    finishing: 'exited',
+    plain: 'exited',
+    stubborn: 'exited',
+    frozen: 'exited',
+    'stopped-unless': 'exited',
+    never: 'created',
+  });
+  const codes = await inspect('{{.State.ExitCode}}', 'finishing', 'plain', 'stubborn', 'frozen');
+  expect(codes).toEqual(['0', '5', '137', '5']);
+  expect(await docker('volume', 'ls', '-q')).toBe('');
+  expect(await inspect('{{json .HostConfig.PortBindings}} {{json .NetworkSettings.Ports}}', 'web')).toEqual(ports);
+  const { stdout } = await k.machine.run('curl', ['-s', '--max-time', '5', 'http://127.0.0.1:18080/']);
+  expect(stdout).toContain('Welcome to nginx!');
+  expect(await docker('exec', 'peer', 'wget', '-qO-', 'web')).toContain('Welcome');
+  expect(await docker('exec', 'a-joined', 'wget', '-qO-', '127.0.0.1')).toContain('Welcome');
+  await docker('rm', '-fv', ...Object.keys(await states()));
+  await docker('network', 'rm', 'net');
+});

@@ -52,6 +52,11 @@ export async function sendImages(config: ClusterConfig, archive: Readable): Prom
   return (await call<{ images: string[] }>(config, 'POST', '/images', archive)).images;
 }
 
+/** Ends docker's containers as gently as each of them asks for. */
+export async function stopContainers(config: ClusterConfig): Promise<void> {
+  await call(config, 'POST', '/containers/stop');
+}
+
 export async function stopDaemon(config: ClusterConfig): Promise<void> {
   await call(config, 'POST', '/stop');
 }

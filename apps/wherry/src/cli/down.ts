@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Clock, jsonLogger, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
+import { type Clock, codeOf, jsonLogger, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
 import { type ClusterConfig, forgetCluster } from '../machine/config.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
-import { daemonStatus, stopDaemon } from './control-client.ts';
+import { daemonStatus, stopContainers, stopDaemon } from './control-client.ts';
 import { userKubeconfigPath } from './kubeconfig-command.ts';
 import { unmergeKubeconfig } from './kubeconfig-merge.ts';
 import { createProgress } from './progress.ts';
@@ -26,6 +26,11 @@ export const downCommand: Command = {
     const config = await knownCluster(context.home, flags.string('name')!);
     const progress = flags.boolean('quiet') ? undefined : createProgress(context.stderr);
     try {
+      // What they write in their last seconds is removed, too, by a purge.
+      if (!flags.boolean('purge')) {
+        progress?.start('Stopping containers');
+        await endContainers(config);
+      }
       progress?.start('Stopping the daemon');
       await endDaemon(config, systemClock);
       progress?.start('Removing containers and networks');
@@ -44,6 +49,15 @@ export const downCommand: Command = {
     return 0;
   },
 };
+
+/** Lets docker's containers end by themselves while there is a daemon to see it. */
+async function endContainers(config: ClusterConfig): Promise<void> {
+  if ((await daemonStatus(config)) === undefined) return;
+  await stopContainers(config).catch((error: unknown) => {
+    // A daemon of before this call.
+    if (codeOf(error) !== 'notFound') throw error;
+  });
+}
 
 /** Asks the daemon to end and waits until its process is gone. */
 async function endDaemon(config: ClusterConfig, clock: Clock): Promise<void> {

@@ -7,7 +7,8 @@ import type { Machine } from './machine.ts';
 
 /**
  * The daemon's own small API for the command line, HTTP on a unix socket that only root can open:
- * `GET /status`, `POST /images` (an archive as the body), `POST /stop`.
+ * `GET /status`, `POST /images` (an archive as the body), `POST /containers/stop` (docker's; answers when they have
+ * ended), `POST /stop`.
  */
 export async function serveControl(
   path: string,
@@ -32,7 +33,10 @@ export async function serveControl(
     const route = `${request.method} ${request.url}`;
     if (route === 'GET /status') reply(response, 200, machine.status());
     else if (route === 'POST /images') reply(response, 200, { images: await load(request) });
-    else if (route === 'POST /stop') {
+    else if (route === 'POST /containers/stop') {
+      await machine.stopContainers();
+      reply(response, 200, {});
+    } else if (route === 'POST /stop') {
       response.once('finish', stop);
       reply(response, 200, {});
     } else throw new WherryError('notFound', `no such call: ${route}`);

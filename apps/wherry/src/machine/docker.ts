@@ -41,12 +41,18 @@ export interface DockerParts {
   readonly images: ImageStore;
 }
 
-/** Serves the Docker Engine API on the machine's socket. Disposing it leaves the containers running. */
+/** Docker's side of a machine. Disposing it leaves the containers running. */
+export interface DockerSide extends AsyncDisposable {
+  /** Ends the containers as dockerd's end does. */
+  stopContainers(): Promise<void>;
+}
+
+/** Serves the Docker Engine API on the machine's socket. */
 export async function startDocker(
   config: ClusterConfig,
   { engine, images }: DockerParts,
   surroundings: Surroundings,
-): Promise<AsyncDisposable> {
+): Promise<DockerSide> {
   const { clock, random } = surroundings;
   const log = surroundings.log.with({ part: 'docker' });
   const stack = new DisposalStack(log);
@@ -111,7 +117,10 @@ export async function startDocker(
       'docker API',
     );
     await api.listen(dockerSocketPath(config));
-    return stack;
+    return {
+      stopContainers: () => containers.stopAll(),
+      [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+    };
   } catch (error) {
     await stack[Symbol.asyncDispose]();
     throw error;

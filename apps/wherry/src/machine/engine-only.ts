@@ -22,7 +22,7 @@ export async function startEngineOnly(
   const images = stack.use(await openImages(config, options), 'images');
   const engine = stack.use(await startEngine(config, { network: noPods, images }, options), 'engine');
   const { ociRuntime } = await engine.version();
-  stack.use(await startDocker(config, { engine, images }, options), 'docker');
+  const docker = stack.use(await startDocker(config, { engine, images }, options), 'docker');
   const registry = await startRegistry(config, images, options);
   if (registry) stack.use(registry, 'registry');
   return {
@@ -44,6 +44,7 @@ export async function startEngineOnly(
       const loaded = await images.load(archive);
       return loaded.flatMap(({ id, names }) => (names.length > 0 ? names : [id]));
     },
+    stopContainers: () => docker.stopContainers(),
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
 }

@@ -32,4 +32,6 @@ export interface Machine extends AsyncDisposable {
   readonly kubeconfig: KubeconfigContent | undefined;
   /** Takes over images from a docker or OCI archive; gives their names. */
   loadImages(archive: Readable): Promise<readonly string[]>;
+  /** Ends docker's containers by their own signals and within their own patience; the next start brings back whom its policy wants. */
+  stopContainers(): Promise<void>;
 }

@@ -76,6 +76,7 @@ async function start(config: ClusterConfig, options: StartOptions, stack: Dispos
       await loops.kubelet.imagesChanged();
       return loaded.flatMap(({ id, names }) => (names.length > 0 ? names : [id]));
     },
+    stopContainers: async () => (await loops.docker).stopContainers(),
     [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
   };
 }

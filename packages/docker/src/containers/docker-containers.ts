@@ -35,7 +35,13 @@ import { ContainerRegistry } from './registry.ts';
 import { decodeUpdate, updateContainer } from './update.ts';
 
 /** Docker's containers with their end: disposing them lets go of everything; what runs, runs on. */
-export interface OpenDockerContainers extends DockerContainers, AsyncDisposable {}
+export interface OpenDockerContainers extends DockerContainers, AsyncDisposable {
+  /**
+   * Ends what runs, each container by its own signal and within its own patience, as dockerd does at its end. No user has
+   * stopped it: policies start it again with the next daemon. From now on nothing starts.
+   */
+  stopAll(): Promise<void>;
+}
 
 /** Opens docker's containers on their folder and takes over what a former daemon left. */
 export async function createDockerContainers(options: DockerContainersOptions): Promise<OpenDockerContainers> {
@@ -68,6 +74,7 @@ class EngineContainers implements OpenDockerContainers {
   readonly #networks: NetworkChanges;
   readonly #files: ContainerFiles;
   readonly #stop = new AbortController();
+  #stoppingAll = false;
 
   constructor(context: DockerContext) {
     this.#context = context;
@@ -161,6 +168,7 @@ class EngineContainers implements OpenDockerContainers {
   /** The caller holds the lock. */
   async #run(container: Container): Promise<void> {
     try {
+      if (this.#stoppingAll) throw new WherryError('unavailable', 'the daemon is shutting down');
       await this.#starter.start(container);
     } catch (error) {
       container.ended();
@@ -173,6 +181,25 @@ class EngineContainers implements OpenDockerContainers {
 
   async stop(reference: string, options: { readonly signal?: string; readonly timeout?: number }): Promise<boolean> {
     return await this.#ender.stop(this.#find(reference), { ...options, manual: true });
+  }
+
+  async stopAll(): Promise<void> {
+    const { registry, log } = this.#context;
+    this.#stoppingAll = true;
+    const end = async (container: Container): Promise<void> => {
+      await this.#ender.stop(container, { manual: false });
+      // With its removal, when it removes itself.
+      await container.lock.run(async () => undefined);
+    };
+    await Promise.all(
+      registry
+        .all()
+        .map((container) =>
+          end(container).catch((error: unknown) =>
+            log.error('a container was not stopped', { container: container.id, error: messageOf(error) }),
+          ),
+        ),
+    );
   }
 
   async restart(reference: string, options: { readonly signal?: string; readonly timeout?: number }): Promise<void> {
