@@ -5,6 +5,7 @@ import {
   createTestCluster,
   createTestMachine,
   dockerBusyboxImage,
+  dockerdFolders,
   type Ran,
   type Running,
   repository,
@@ -53,27 +54,9 @@ const programs = (name: string): string | undefined =>
     .map((folder) => join(folder, name))
     .find((path) => existsSync(path));
 
-/** The distribution's package of dockerd, unpacked once below node_modules; `undefined` where that cannot be had. */
-async function dockerd(): Promise<string | undefined> {
-  const cache = join(repository, 'node_modules', '.cache', 'wherry', 'peers');
-  const fetch = (suite: string, ...packages: string[]): Promise<Ran> =>
-    runProgram(
-      process.execPath,
-      [join(repository, 'tools', 'debian-package.mjs'), suite, join(cache, suite), ...packages],
-      { timeout: 300_000 },
-    );
-  await mkdir(cache, { recursive: true });
-  // The suite's own runc wants a newer C library than Debian 12 has.
-  const fetched = await Promise.all([fetch('trixie', 'docker.io', 'containerd'), fetch('bookworm', 'runc')]);
-  if (fetched.some(({ code }) => code !== 0)) return undefined;
-  return [join(cache, 'trixie/usr/sbin'), join(cache, 'trixie/usr/bin'), join(cache, 'bookworm/usr/sbin')].join(
-    delimiter,
-  );
-}
-
 /** dockerd with its own containerd on a machine without an uplink; `undefined` without one. */
 export async function dockerdPeer(): Promise<EnginePeer | undefined> {
-  const found = await dockerd();
+  const found = dockerdFolders(repository);
   if (found === undefined) return undefined;
   const machine = await createTestMachine();
   const socket = join(machine.directory, 'docker.sock');

@@ -1,5 +1,6 @@
 export * from './cluster.ts';
 export * from './compose-plugin.ts';
+export * from './debian-packages.ts';
 export * from './docker-client.ts';
 export * from './docker-images.ts';
 export * from './docker-registry.ts';
