@@ -377,6 +377,8 @@ class EmbeddedEngine implements Engine {
     await this.#containers[Symbol.asyncDispose]();
     this.#context.runtimes[Symbol.dispose]();
     this.#context.events.end();
+    await this.#context.containers[Symbol.asyncDispose]();
+    await this.#context.sandboxes[Symbol.asyncDispose]();
   }
 }
 

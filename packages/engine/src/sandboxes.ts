@@ -89,6 +89,7 @@ export class Sandboxes {
     await this.#locks.run(found.id, async () => {
       const record = this.#settled(found.id);
       const config = change(record.config);
+      if (config === record.config) return;
       checkConfig(config);
       if ((config.id ?? record.id) !== record.id)
         throw new WherryError('invalid', 'the id of a sandbox does not change');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { findProgram, mountsBelow } from '@wherry/linux';
 import { expect, test } from 'vitest';
 import { createEngine, type Engine } from '../src/index.ts';
-import { containerConfig, exitOf, podConfig, type TestMachine, testMachine } from './machine.ts';
+import { containerConfig, exitOf, podConfig, recordsOf, type TestMachine, testMachine } from './machine.ts';
 
 const namespaces = { network: 'unmanaged', pid: 'container', ipc: 'pod' } as const;
 
@@ -33,7 +33,7 @@ test('two hundred lives leave no descriptor, mount, namespace, cgroup or file', 
     folders: ['containers', 'sandboxes', 'exits', 'runtime'].flatMap((name) =>
       readdirSync(join(machine.folder, 'run', name)),
     ),
-    records: ['containers', 'sandboxes', 'layers'].flatMap((name) => readdirSync(join(machine.folder, 'root', name))),
+    records: [...recordsOf(machine.folder), ...readdirSync(join(machine.folder, 'root/layers'))],
     held: machine.held.size,
   });
   const rounds = async (count: number): Promise<void> => {

@@ -67,13 +67,27 @@ export function testMachine(): TestMachine {
         processes: processesNaming(folder),
         held: [...held],
         connected: [...connected],
-        records: readdirSync(join(folder, 'root', 'containers')),
+        records: recordsOf(folder),
       };
       rmSync(folder, { recursive: true, force: true });
       const nothing = { mounts: [], cgroup: false, processes: [], held: [], connected: [], records: [] };
       if (JSON.stringify(left) !== JSON.stringify(nothing)) throw new Error(`left behind: ${JSON.stringify(left)}`);
     },
   };
+}
+
+/** Ids of the records of an engine that has ended or has nothing to write. */
+export function recordsOf(folder: string): string[] {
+  const ids = new Set<string>();
+  for (const kind of ['sandboxes', 'containers'])
+    for (const line of readFileSync(join(folder, 'root', `${kind}.journal`), 'utf8')
+      .split('\n')
+      .slice(1, -1)) {
+      const id = /"(?:id|delete)":"(\w+)"/.exec(line)?.[1];
+      if (line.startsWith('{"put":') && id !== undefined) ids.add(`${kind}/${id}`);
+      else ids.delete(`${kind}/${id}`);
+    }
+  return [...ids];
 }
 
 function optionsIn(folder: string, cgroupParent: string, held: Set<string>, connected: Set<string>): EngineOptions {

@@ -28,8 +28,8 @@ export function enginePaths(rootDirectory: string, runDirectory: string): Engine
   const containers = join(runDirectory, 'containers');
   const layers = join(rootDirectory, 'layers');
   return {
-    sandboxRecords: join(rootDirectory, 'sandboxes'),
-    containerRecords: join(rootDirectory, 'containers'),
+    sandboxRecords: join(rootDirectory, 'sandboxes.journal'),
+    containerRecords: join(rootDirectory, 'containers.journal'),
     layers,
     initLayers: join(rootDirectory, 'init-layers'),
     exits: join(runDirectory, 'exits'),

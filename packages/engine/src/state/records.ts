@@ -1,8 +1,7 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { errnoOf, type Logger, writeFileAtomically } from '@wherry/base';
+import { errnoOf, type Logger } from '@wherry/base';
 import type { ImageConfig } from '@wherry/oci';
 import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
+import { RecordJournal } from './record-journal.ts';
 
 /** A process that outlives the daemon, told from a later one with the same number by its start time. */
 export interface ProcessIdentity {
@@ -52,41 +51,26 @@ export interface ContainerRecord {
 }
 
 /**
- * One JSON file a record, replaced by rename. They are not synced: a killed daemon loses nothing, and
- * after a power cut no container lives; a record that does not parse then is dropped with its folder.
+ * Records by their ids, kept in a journal. They are not synced: a killed daemon loses nothing, and after a power cut no
+ * container lives.
  */
-export class RecordStore<T extends { readonly id: string; readonly version: 1 }> {
-  readonly #folder: string;
+export class RecordStore<T extends { readonly id: string; readonly version: 1 }> implements AsyncDisposable {
+  readonly #records: Map<string, T>;
+  readonly #journal: RecordJournal<T>;
   readonly #log: Logger;
-  readonly #records = new Map<string, T>();
 
-  private constructor(folder: string, log: Logger) {
-    this.#folder = folder;
+  private constructor(records: Map<string, T>, journal: RecordJournal<T>, log: Logger) {
+    this.#records = records;
+    this.#journal = journal;
     this.#log = log;
   }
 
   static async open<T extends { readonly id: string; readonly version: 1 }>(
-    folder: string,
+    path: string,
     log: Logger,
   ): Promise<RecordStore<T>> {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const store = new RecordStore<T>(folder, log);
-    for (const name of await readdir(folder)) {
-      if (name.endsWith('.json')) await store.#load(name);
-      else if (name.endsWith('.tmp')) await rm(join(folder, name), { force: true });
-    }
-    return store;
-  }
-
-  async #load(name: string): Promise<void> {
-    try {
-      const record = JSON.parse(await readFile(join(this.#folder, name), 'utf8')) as T;
-      if (record.version !== 1 || `${record.id}.json` !== name) throw new Error('not a record of version 1');
-      this.#records.set(record.id, record);
-    } catch (error) {
-      this.#log.warn('dropped an unreadable record', { file: join(this.#folder, name), error });
-      await rm(join(this.#folder, name), { force: true });
-    }
+    const records = new Map<string, T>();
+    return new RecordStore(records, await RecordJournal.open(path, records, log), log);
   }
 
   get(id: string): T | undefined {
@@ -102,7 +86,7 @@ export class RecordStore<T extends { readonly id: string; readonly version: 1 }>
     const before = this.#records.get(record.id);
     this.#records.set(record.id, record);
     try {
-      await this.#write(record);
+      await this.#journal.append({ put: record });
     } catch (error) {
       if (before === undefined) this.#records.delete(record.id);
       else this.#records.set(record.id, before);
@@ -114,21 +98,22 @@ export class RecordStore<T extends { readonly id: string; readonly version: 1 }>
   /** Replaces the record of what has happened anyway: a full disk must not hold up the end of things. */
   async note(record: T): Promise<T> {
     this.#records.set(record.id, record);
-    await this.#write(record).catch((error: unknown) => {
-      if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) throw error;
-      this.#log.warn('no room for a record', { record: record.id, error });
-    });
+    await this.#journal.append({ put: record }).catch((error: unknown) => this.#allowFull(record.id, error));
     return record;
   }
 
-  #write(record: T): Promise<void> {
-    return writeFileAtomically(join(this.#folder, `${record.id}.json`), JSON.stringify(record), { sync: false });
+  /** On a full disk it comes back with the next daemon, which finds nothing of it and ends it again. */
+  async delete(id: string): Promise<void> {
+    if (!this.#records.delete(id)) return;
+    await this.#journal.append({ delete: id }).catch((error: unknown) => this.#allowFull(id, error));
   }
 
-  async delete(id: string): Promise<void> {
-    this.#records.delete(id);
-    await rm(join(this.#folder, `${id}.json`), { force: true }).catch((error: unknown) => {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-    });
+  #allowFull(id: string, error: unknown): void {
+    if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) throw error;
+    this.#log.warn('no room for a record', { record: id, error });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#journal[Symbol.asyncDispose]();
   }
 }

@@ -1,0 +1,94 @@
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { codeOf, silentLogger } from '@wherry/base';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { RecordStore } from './records.ts';
+
+interface Thing {
+  readonly version: 1;
+  readonly id: string;
+  readonly text: string;
+}
+
+let folder: string;
+let path: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'wherry-records-'));
+  path = join(folder, 'things.journal');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const open = (): Promise<RecordStore<Thing>> => RecordStore.open<Thing>(path, silentLogger);
+const thing = (id: string, text: string): Thing => ({ version: 1, id, text });
+const texts = (store: RecordStore<Thing>): string[] => store.all().map(({ id, text }) => `${id}:${text}`);
+
+/** What a daemon would find that was started now: the one before is not asked. */
+async function found(): Promise<string[]> {
+  await using store = await open();
+  return texts(store);
+}
+
+test('what was put, noted and deleted is found after a kill, in the order of the calls', async () => {
+  await using store = await open();
+  expect(texts(store)).toEqual([]);
+  await Promise.all([
+    store.put(thing('a', '1')),
+    store.put(thing('b', '1')),
+    store.note(thing('a', '2')),
+    store.delete('b'),
+    store.put(thing('c', '1')),
+    store.put(thing('a', '3')),
+  ]);
+  expect(texts(store)).toEqual(['a:3', 'c:1']);
+  expect(await found()).toEqual(['a:3', 'c:1']);
+});
+
+test('a line torn at the end is dropped, and the next stands whole', async () => {
+  await using store = await open();
+  await store.put(thing('a', '1'));
+  appendFileSync(path, '{"put":{"version":1,"id":"b","te');
+  {
+    await using next = await open();
+    expect(texts(next)).toEqual(['a:1']);
+    await next.put(thing('c', '1'));
+  }
+  expect(await found()).toEqual(['a:1', 'c:1']);
+});
+
+test('a line torn in the middle costs its record only', async () => {
+  {
+    await using store = await open();
+    for (const id of ['a', 'b', 'c']) await store.put(thing(id, '1'));
+  }
+  writeFileSync(path, readFileSync(path, 'utf8').replace('"id":"b"', '"id":\0\0\0'));
+  expect(await found()).toEqual(['a:1', 'c:1']);
+});
+
+test('it is rewritten when it has grown, with what is there then', async () => {
+  await using store = await open();
+  const long = 'x'.repeat(100_000);
+  await store.put(thing('kept', long));
+  let biggest = 0;
+  for (let round = 0; round < 40; round++) {
+    await store.put(thing('again', `${round}${long}`));
+    biggest = Math.max(biggest, statSync(path).size);
+  }
+  expect(biggest).toBeGreaterThan(1_000_000);
+  expect(biggest).toBeLessThan(1_300_000);
+  await store.put(thing('last', '1'));
+  expect(await found()).toEqual([`kept:${long}`, `again:39${long}`, 'last:1']);
+});
+
+test('a rewrite that was cut off leaves nothing', async () => {
+  writeFileSync(`${path}.0123.tmp`, 'half');
+  writeFileSync(join(folder, 'other.tmp'), '');
+  await using _ = await open();
+  expect(readdirSync(folder).sort()).toEqual(['other.tmp', 'things.journal']);
+});
+
+test('a file of another version is not touched', async () => {
+  writeFileSync(path, '{"version":2}\n{}\n');
+  expect(await open().catch(codeOf)).toBe('unsupported');
+  expect(readFileSync(path, 'utf8')).toBe('{"version":2}\n{}\n');
+});

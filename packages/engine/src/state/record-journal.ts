@@ -1,0 +1,146 @@
+import { type FileHandle, open, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { errnoOf, type Logger, WherryError, writeFileAtomically } from '@wherry/base';
+
+/** A line of the file: the record as it is now, or that there is none any more. */
+export type RecordLine<T> = { readonly put: T } | { readonly delete: string };
+
+interface Waiting {
+  readonly line: string;
+  readonly sync: boolean;
+  readonly written: (error?: unknown) => void;
+}
+
+/** Below this many bytes a file is never rewritten. */
+const smallest = 1 << 20;
+const header = '{"version":1}\n';
+
+/**
+ * Records as a file of their changes, a line each: one appended write for all that wait at the same time costs a tenth
+ * of a file of its own that is replaced. A line that a crash tore is dropped. Rewritten whole when it has grown to four
+ * times its records.
+ */
+export class RecordJournal<T extends { readonly id: string }> implements AsyncDisposable {
+  readonly #path: string;
+  readonly #records: ReadonlyMap<string, T>;
+  #file: FileHandle;
+  #length: number;
+  #lengthWhenRewritten: number;
+  #waiting: Waiting[] = [];
+  #work: Promise<void> | undefined;
+
+  private constructor(path: string, records: ReadonlyMap<string, T>, file: FileHandle, length: number) {
+    this.#path = path;
+    this.#records = records;
+    this.#file = file;
+    this.#length = length;
+    this.#lengthWhenRewritten = 0;
+  }
+
+  /** Fills `records` with what the file has; from then on they are what a rewrite writes. Throws `unsupported`. */
+  static async open<T extends { readonly id: string }>(
+    path: string,
+    records: Map<string, T>,
+    log: Logger,
+  ): Promise<RecordJournal<T>> {
+    await removeUnfinished(path);
+    const file = await open(path, 'a+', 0o600);
+    try {
+      const content = (await file.readFile('utf8')) || header;
+      if (!content.startsWith(header))
+        throw new WherryError('unsupported', `${path} was written by another version of Wherry`);
+      const whole = content.slice(0, content.lastIndexOf('\n') + 1);
+      for (const line of whole.slice(header.length).split('\n').slice(0, -1)) {
+        const change = parseLine<T>(line);
+        if (change === undefined) log.warn('dropped an unreadable record', { file: path });
+        else if ('put' in change) records.set(change.put.id, change.put);
+        else records.delete(change.delete);
+      }
+      const length = Buffer.byteLength(whole);
+      const { size } = await file.stat();
+      if (size === 0) await file.write(header);
+      else if (size > length) await file.truncate(length);
+      return new RecordJournal(path, records, file, length);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Resolves when a killed daemon would find the line, with `sync` when a machine that lost its power would. Lines stand
+   * in the order of the calls. After a failure (a full disk) the file is as if it had not been called.
+   */
+  append(change: RecordLine<T>, { sync = false } = {}): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const written = (error?: unknown): void => (error === undefined ? resolve() : reject(error));
+      this.#waiting.push({ line: `${JSON.stringify(change)}\n`, sync, written });
+      this.#work ??= this.#flush().finally(() => {
+        this.#work = undefined;
+      });
+    });
+  }
+
+  async #flush(): Promise<void> {
+    // Those of one turn of the event loop go together.
+    await undefined;
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0);
+      const error = await this.#write(batch).catch((failure: unknown) => failure);
+      for (const { written } of batch) written(error);
+    }
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    const lines = Buffer.from(batch.map(({ line }) => line).join(''));
+    try {
+      for (let done = 0; done < lines.length; ) done += (await this.#file.write(lines, done)).bytesWritten;
+      if (batch.some(({ sync }) => sync)) await this.#file.datasync();
+    } catch (error) {
+      await this.#file.truncate(this.#length);
+      throw error;
+    }
+    this.#length += lines.length;
+    if (this.#length > Math.max(smallest, 4 * this.#lengthWhenRewritten)) await this.#rewrite();
+  }
+
+  /** A full disk leaves the old file, which is as good. */
+  async #rewrite(): Promise<void> {
+    const text = wholeText(this.#records);
+    const length = Buffer.byteLength(text);
+    this.#lengthWhenRewritten = length;
+    try {
+      await writeFileAtomically(this.#path, text);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT') return;
+      throw error;
+    }
+    await this.#file.close();
+    this.#file = await open(this.#path, 'a', 0o600);
+    this.#length = length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#work;
+    await this.#file.close();
+  }
+}
+
+const wholeText = <T>(records: ReadonlyMap<string, T>): string =>
+  header + [...records.values()].map((record) => `${JSON.stringify({ put: record })}\n`).join('');
+
+/** What a rewrite that was cut off has left. */
+async function removeUnfinished(path: string): Promise<void> {
+  for (const name of await readdir(dirname(path)))
+    if (name.startsWith(`${basename(path)}.`) && name.endsWith('.tmp')) await rm(join(dirname(path), name));
+}
+
+function parseLine<T extends { readonly id: string }>(line: string): RecordLine<T> | undefined {
+  try {
+    const value = JSON.parse(line) as { put?: { id?: unknown; version?: unknown }; delete?: unknown };
+    const known = typeof value.delete === 'string' || (typeof value.put?.id === 'string' && value.put.version === 1);
+    return known ? (value as RecordLine<T>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
