@@ -55,7 +55,8 @@ test('works on the files of a container before it runs, while it does and after'
   await put('/data', file('running', 'r'));
   expect(await exec('cat', '/ram/r', '/data/running')).toBe('ramr');
   expect(await got('/ram/r')).toBe('ram');
-  expect(await got('/proc/1/comm')).toBe('');
+  await expect(machine.containers.statPath('f1', '/proc/1')).rejects.toThrow('Could not find the file /proc/1');
+  await expect(put('/etc', file('hosts', ''))).rejects.toThrow('unlinkat /etc/hosts: device or resource busy');
   expect((await machine.containers.statPath('f1', '/bin/sh')).name).toBe('sh');
   await exec('sh', '-c', 'rm /etc/group; mkdir /newdir; ln -s /data/running /l');
   expect((await machine.containers.statPath('f1', '/l')).linkTarget).toBe('/data/running');

@@ -12,20 +12,16 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
-import type { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import { codeOf, WherryError } from '@wherry/base';
-import { readTar, type TarEntry, type TarHeader } from '@wherry/images';
-import { findProgram, makeNode, openPipe, setExtendedAttribute, spawnProgram, streamOfDescriptor } from '@wherry/linux';
+import { decompressed, readTar, type TarEntry, type TarHeader } from '@wherry/images';
+import { makeNode, setExtendedAttribute } from '@wherry/linux';
 import { Breather } from './breathe.ts';
 import { openEntry } from './content-digest.ts';
 import type { Destination, Owner } from './destination.ts';
 import type { SourceEntry, SourceTree } from './source-tree.ts';
 
-type Format = 'tar' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
-
-/** Programs for what Node does not unpack. */
-const programs = { bzip2: 'bzip2', xz: 'xz', zstd: 'zstd' } as const;
+/** First bytes, in hexadecimal, of compressions that ADD unpacks: gzip, bzip2, xz, zstd. */
+const compressions = ['1f8b08', '425a68', 'fd377a585a00', '28b52ffd'];
 
 /** Whether a file is an archive that ADD unpacks: a tar by its content, plain or compressed; its name does not count. */
 export async function isArchive(tree: SourceTree, entry: SourceEntry): Promise<boolean> {
@@ -33,10 +29,10 @@ export async function isArchive(tree: SourceTree, entry: SourceEntry): Promise<b
   if (format === undefined) return false;
   if (format === 'tar') return true;
   try {
-    await using content = openContent(tree, entry, format);
+    await using content = openContent(tree, entry);
     for await (const { header } of readTar(content.stream)) return header.name !== '';
   } catch (error) {
-    if (codeOf(error) === undefined && !String((error as { code?: unknown }).code).startsWith('Z_')) throw error;
+    if (codeOf(error) === undefined) throw error;
   }
   return false;
 }
@@ -49,8 +45,7 @@ export async function unpackArchive(
   folder: string,
   options: { readonly owner?: Owner | undefined; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
-  const format = formatOf(tree, entry) ?? 'tar';
-  await using content = openContent(tree, entry, format);
+  await using content = openContent(tree, entry);
   const hostFolder = destination.folder(folder, options.owner ?? { uid: 0, gid: 0 });
   const inside = `/${hostFolder.slice(destination.root.length)}`;
   const breather = new Breather(options.signal);
@@ -108,7 +103,7 @@ function safePath(name: string): string {
   return clean === '.' ? '' : clean;
 }
 
-function formatOf(tree: SourceTree, { path, type }: SourceEntry): Format | undefined {
+function formatOf(tree: SourceTree, { path, type }: SourceEntry): 'tar' | 'compressed' | undefined {
   if (type !== 'file') return undefined;
   const file = openEntry(tree, path);
   const start = Buffer.alloc(512);
@@ -118,10 +113,7 @@ function formatOf(tree: SourceTree, { path, type }: SourceEntry): Format | undef
     closeSync(file);
   }
   const hex = start.toString('hex', 0, 6);
-  if (hex.startsWith('1f8b08')) return 'gzip';
-  if (hex.startsWith('425a68')) return 'bzip2';
-  if (hex === 'fd377a585a00') return 'xz';
-  if (hex.startsWith('28b52ffd')) return 'zstd';
+  if (compressions.some((magic) => hex.startsWith(magic))) return 'compressed';
   return isTarHeader(start) ? 'tar' : undefined;
 }
 
@@ -135,42 +127,7 @@ interface Content extends AsyncDisposable {
   readonly stream: AsyncIterable<Uint8Array>;
 }
 
-function openContent(tree: SourceTree, { path }: SourceEntry, format: Format): Content {
-  const file = openEntry(tree, path);
-  if (format === 'tar' || format === 'gzip') {
-    const raw = createReadStream('', { fd: file, highWaterMark: 256 * 1024 });
-    const stream = format === 'tar' ? raw : raw.pipe(createGunzip());
-    raw.on('error', (error) => stream.destroy(error));
-    const dispose = async (): Promise<void> => {
-      stream.destroy();
-      raw.destroy();
-    };
-    return { stream, [Symbol.asyncDispose]: dispose };
-  }
-  return programContent(file, programs[format]);
-}
-
-/** What a host program makes of a file. */
-function programContent(file: number, name: string): Content {
-  const pipe = openPipe();
-  try {
-    const child = spawnProgram({
-      path: findProgram(name),
-      args: ['-d', '-c'],
-      descriptors: { 0: file, 1: pipe.write },
-    });
-    const stream: Readable = streamOfDescriptor(pipe.read, { writable: false });
-    const dispose = async (): Promise<void> => {
-      stream.destroy();
-      child.kill('SIGKILL');
-      await child.exited;
-    };
-    return { stream, [Symbol.asyncDispose]: dispose };
-  } catch (error) {
-    closeSync(pipe.read);
-    throw error;
-  } finally {
-    closeSync(pipe.write);
-    closeSync(file);
-  }
+function openContent(tree: SourceTree, { path }: SourceEntry): Content {
+  const raw = createReadStream('', { fd: openEntry(tree, path), highWaterMark: 256 * 1024 });
+  return { stream: decompressed(raw), [Symbol.asyncDispose]: async () => void raw.destroy() };
 }

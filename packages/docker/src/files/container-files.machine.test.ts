@@ -69,7 +69,6 @@ beforeEach(() => {
         lowerDirectories: [at('low'), at('base')],
         [Symbol.dispose]: () => undefined,
       },
-      running: false,
       ...view,
       [Symbol.asyncDispose]: async () => void open--,
     };

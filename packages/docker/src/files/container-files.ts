@@ -24,20 +24,20 @@ export interface ContainerFiles {
   ): Promise<void>;
 }
 
-/** Opens what a container's processes see, whether it runs or not. */
+/** Opens a container's files, whether it runs or not. */
 export type OpenContainerFiles = (containerId: string) => Promise<ContainerView>;
 
 /** A container's root and what is mounted in it; held until it is disposed. */
 export interface ContainerView extends AsyncDisposable {
   readonly root: OpenRootfs;
-  /** Bind mounts and volumes, shallow ones first. In memory there is nothing while the container does not run. */
+  /**
+   * Bind mounts, volumes and the files of its network, shallow ones first; of one that runs also what it has in memory.
+   */
   readonly mounts: readonly ViewMount[];
   /** `--read-only`: docker refuses to copy into it. */
   readonly readOnly: boolean;
   /** `UID[:GID]` of the container's config, to which `copyUidGid` gives what is copied in. */
   readonly user: string;
-  /** Whether its processes run while its files are worked on. */
-  readonly running: boolean;
 }
 
 /** A folder or file of the host that stands at a path of the container. */

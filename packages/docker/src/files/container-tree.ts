@@ -1,6 +1,6 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs';
 import { posix } from 'node:path';
-import { errnoOf, WherryError } from '@wherry/base';
+import { codeOf, errnoOf, WherryError } from '@wherry/base';
 import type { ContainerView, ViewMount } from './container-files.ts';
 
 const pathOnly = 0o10000000; // O_PATH
@@ -24,24 +24,37 @@ interface Step {
 }
 
 /**
- * What a container's processes see as their files, volumes and bind mounts included, also of one that does not run.
+ * A container's files as docker shows them, running or not: its root with what it was asked to mount. What its processes
+ * see of the kernel's (`/proc`, `/sys`, `/dev`), or mounted themselves, is not in it.
  * Paths are walked step by step by descriptors, as the kernel would below a chroot: links and `..` lead nowhere out of
  * it, whatever the container changes meanwhile.
  */
 export class ContainerTree implements Disposable {
   readonly #root: Step;
-  /** By path in the container. Of a running one its root has them. */
-  readonly #mounts: ReadonlyMap<string, ViewMount>;
-  readonly #all: readonly ViewMount[];
+  /** By path in the container, links resolved. */
+  readonly #mounts = new Map<string, ViewMount>();
   readonly #readOnly: boolean;
 
   constructor(view: ContainerView) {
-    const { processRoot, path } = view.root;
-    const descriptor = openSync(processRoot ?? path, pathOnly | constants.O_DIRECTORY);
+    const descriptor = openSync(view.root.path, pathOnly | constants.O_DIRECTORY);
     this.#root = { descriptor, status: fstatSync(descriptor, { bigint: true }), path: '' };
-    this.#all = view.mounts.map((mount) => ({ ...mount, containerPath: posix.resolve('/', mount.containerPath) }));
-    this.#mounts = new Map(processRoot === undefined ? this.#all.map((mount) => [mount.containerPath, mount]) : []);
     this.#readOnly = view.readOnly;
+    try {
+      for (const mount of view.mounts) this.#mounts.set(this.#mountPoint(mount), mount);
+    } catch (error) {
+      closeSync(descriptor);
+      throw error;
+    }
+  }
+
+  #mountPoint({ containerPath }: ViewMount): string {
+    try {
+      return this.target(containerPath);
+    } catch (error) {
+      // Links that lead nowhere: nothing can be mounted there.
+      if (codeOf(error) === undefined) throw error;
+      return posix.resolve('/', containerPath);
+    }
   }
 
   /**
@@ -75,9 +88,10 @@ export class ContainerTree implements Disposable {
   /** Throws `forbidden` where docker lets nobody write. */
   checkWritable(path: string): void {
     let deepest: ViewMount | undefined;
-    for (const mount of this.#all) {
-      const within = path === mount.containerPath || path.startsWith(`${mount.containerPath}/`);
-      if (within && mount.containerPath.length >= (deepest?.containerPath.length ?? 0)) deepest = mount;
+    let length = 0;
+    for (const [at, mount] of this.#mounts) {
+      const within = path === at || path.startsWith(`${at}/`);
+      if (within && at.length >= length) [deepest, length] = [mount, at.length];
     }
     if (deepest?.readOnly === true) throw new WherryError('forbidden', 'mounted volume is marked read-only');
     if (deepest === undefined && this.#readOnly)

@@ -62,7 +62,7 @@ export function createContainerFiles(open: OpenContainerFiles): ContainerFiles {
 /** The path, links resolved, of a folder to unpack into. */
 function folderAt(tree: ContainerTree, path: string): string {
   using found = tree.locate(path, { follow: true });
-  if (!found.status.isDirectory()) throw new WherryError('invalid', 'extraction point is not a directory');
+  if (!found.status.isDirectory()) throw new WherryError('internal', 'extraction point is not a directory');
   return found.path;
 }
 

@@ -1,4 +1,4 @@
-import { constants, lstatSync, mkdirSync, type Stats } from 'node:fs';
+import { constants, lstatSync, mkdirSync, type Stats, statSync } from 'node:fs';
 import { chmod, lchown, link, lutimes, mkdir, open, symlink } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { codeOf, errnoOf, WherryError } from '@wherry/base';
@@ -62,13 +62,12 @@ class Extraction {
     const name = posix.basename(path);
     const inTree = posix.join(folder.path, name);
     this.#tree.checkWritable(inTree);
-    const there = `/proc/self/fd/${folder.descriptor}/${name}`;
-    if (this.#tree.isMount(inTree)) {
-      // Of a container that does not run: the folder that would be mounted stays as it is.
-      if (header.type === 'directory') return;
-      throw new WherryError('conflict', `unlinkat ${path}: device or resource busy`);
-    }
-    const kept = await this.#makeRoom(folder, name, header, path);
+    const mounted = this.#tree.isMount(inTree);
+    // What is mounted may be a link on the host.
+    const there = mounted ? `${this.#tree.entry(folder, name)}/.` : `/proc/self/fd/${folder.descriptor}/${name}`;
+    const kept = mounted
+      ? this.#keepMount(this.#tree.entry(folder, name), header, path)
+      : await this.#makeRoom(folder, name, header, path);
     if (!kept) await this.#make(there, header, body, path);
     if (header.type === 'link') return;
     await this.#settle(there, header);
@@ -121,17 +120,27 @@ class Extraction {
   }
 
   /** Clears the way; true when a folder is there that stays. */
-  async #makeRoom(folder: Located, name: string, { type }: TarHeader, path: string): Promise<boolean> {
+  async #makeRoom(folder: Located, name: string, header: TarHeader, path: string): Promise<boolean> {
     const status = lstatOf(`/proc/self/fd/${folder.descriptor}/${name}`);
     if (status === undefined) return false;
-    const isFolder = status.isDirectory();
+    if (this.#stays(status.isDirectory(), header, path)) return true;
+    await removeEntry(folder.descriptor, name);
+    return false;
+  }
+
+  /** Something is mounted there: nothing takes its place. */
+  #keepMount(hostPath: string, header: TarHeader, path: string): true {
+    if (this.#stays(statSync(hostPath, { throwIfNoEntry: false })?.isDirectory() === true, header, path)) return true;
+    throw new WherryError('internal', `unlinkat ${path}: device or resource busy`);
+  }
+
+  #stays(isFolder: boolean, { type }: TarHeader, path: string): boolean {
     if (isFolder && type === 'directory') return true;
     if (this.#options.noOverwriteDirNonDir && isFolder !== (type === 'directory')) {
       const [old, next] = isFolder ? ['directory', 'non-directory'] : ['non-directory', 'directory'];
       const words = `cannot overwrite ${old} ${JSON.stringify(path)} with ${next} ${JSON.stringify(this.#target)}`;
       throw new WherryError('internal', words);
     }
-    await removeEntry(folder.descriptor, name);
     return false;
   }
 

@@ -1,5 +1,5 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, readlink, statfs } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, readlink } from 'node:fs/promises';
 import { errnoOf, WherryError } from '@wherry/base';
 import type { TarInput } from '@wherry/images';
 import { getExtendedAttribute, listExtendedAttributes, numbersOfDevice } from '@wherry/linux';
@@ -7,9 +7,6 @@ import { getExtendedAttribute, listExtendedAttributes, numbersOfDevice } from '@
 /** Folders within each other are held open on the way down. */
 const deepest = 1000;
 const piece = 256 * 1024;
-
-/** `/proc` and `/sys` of a running container are no files of its own. */
-const kernelFiles: ReadonlySet<number> = new Set([0x9fa0, 0x62656572]);
 
 /** What a folder is read through. */
 export interface ArchiveFolder {
@@ -41,7 +38,6 @@ export class TreeArchive {
       const inner = await present(open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW));
       if (inner === undefined) continue;
       try {
-        if (depth === 0 && kernelFiles.has((await statfs(`/proc/self/fd/${inner.fd}`)).type)) continue;
         const below = folder.enter(name, inner.fd);
         yield* this.folder(below, `/proc/self/fd/${inner.fd}`, `${prefix}${name}/`, depth + 1);
       } finally {

@@ -15,7 +15,10 @@ export async function openMounts(context: DockerContext, record: ContainerRecord
 }
 
 /** Files of the network that a volume or bind of the user's takes the place of are not mounted. */
-function fileMounts(context: DockerContext, record: ContainerRecord): Mount[] {
+export function fileMounts(
+  context: DockerContext,
+  record: ContainerRecord,
+): Pick<Mount, 'hostPath' | 'containerPath'>[] {
   const other = containerOfMode(record.host.NetworkMode);
   const owner = other === undefined ? record.id : context.registry.find(other).id;
   const taken = new Set(record.mounts.map(({ Destination }) => Destination));
@@ -40,12 +43,12 @@ async function openMount(context: DockerContext, { id }: ContainerRecord, point:
     propagation: Propagation,
   };
   context.events.emit('volume', 'mount', Name ?? '', { ...attributes, 'read/write': String(RW) });
-  const hostPath = made.subpath === undefined ? folder : await beneath(folder, made.subpath);
+  const hostPath = made.subpath === undefined ? folder : await folderWithin(folder, made.subpath);
   return [{ ...common, hostPath }];
 }
 
 /** A folder within a volume; its links lead nowhere else. */
-async function beneath(folder: string, subpath: string): Promise<string> {
+export async function folderWithin(folder: string, subpath: string): Promise<string> {
   const root = await realpath(folder);
   const path = await realpath(join(root, subpath)).catch((error: unknown) => {
     const wanted = join(folder, subpath);
