@@ -11,6 +11,7 @@ import { type ContainerRoots, lifeHold } from './container-roots.ts';
 import { logPathOf } from './container-status.ts';
 import { type EngineContext, monitorGroup } from './context.ts';
 import { makeFolderBeneath } from './folder-beneath.ts';
+import { makeMountPoints } from './mount-points.ts';
 import { isMonitorOf, pidIn } from './process-identity.ts';
 import { relayMounts } from './relay-mounts.ts';
 import { type Monitored, startMonitor } from './runtime/monitor.ts';
@@ -60,6 +61,7 @@ export class ContainerLauncher {
         cgroupVersion: this.#context.cgroups.version,
         cgroupFeatures: this.#context.cgroups.features(this.#context.cgroupParent),
       });
+      makeMountPoints(rootfs, spec.mounts);
       makeFolderBeneath(rootfs, spec.process.cwd);
       const path = join(this.#context.paths.container(record.id), 'spec.json');
       writeFileSync(path, JSON.stringify(spec), { mode: 0o600 });

@@ -1,4 +1,5 @@
 import { KeyedMutex, messageOf, Semaphore, sleep, WherryError } from '@wherry/base';
+import type { WindowSize } from '@wherry/linux';
 import type { RuntimeSpec } from '@wherry/oci';
 import type { AttachOptions, ContainerConfig, OpenRootfs, StreamSession } from '@wherry/runtime';
 import { BackgroundWork } from './background-work.ts';
@@ -20,8 +21,9 @@ import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
 import { checkedSignal, signalNumber } from './signals.ts';
 import type { ContainerRecord } from './state/records.ts';
-import { attachTo } from './streams/attach.ts';
+import { type Attachable, attachTo } from './streams/attach.ts';
 import { EarlyAttachments } from './streams/early-attachments.ts';
+import { setTerminalSize } from './streams/terminal-size.ts';
 
 /** Exit code of what never ran; containerd's. */
 const startErrorCode = 128;
@@ -136,7 +138,7 @@ export class Containers {
       const monitor = identityOf(monitored.monitorPid);
       const running = { ...starting, ...unended, phase: 'running', startedAt: clock.now(), process, monitor } as const;
       live = LiveContainer.open(running);
-      this.#early.join(record.id, this.#context.paths.container(record.id), live.exited.promise);
+      this.#early.join(record.id, this.#attachable(running), live.exited.promise);
       await this.index.runtimeOf(record).start(record.id);
       await containers.put(running);
       this.#emit('containerStarted', running);
@@ -335,8 +337,17 @@ export class Containers {
     const possible = { ...options, tty, stdin: options.stdin && stdin };
     const live = this.#live.get(record.id);
     if (early && live === undefined && record.phase !== 'removing') return this.#early.add(record.id, possible);
-    const bundle = this.#context.paths.container(record.id);
-    return attachTo(bundle, possible, this.running(id).live.exited.promise);
+    return attachTo(this.#attachable(record), possible, this.running(id).live.exited.promise);
+  }
+
+  #attachable({ id, process }: ContainerRecord): Attachable {
+    const bundle = this.#context.paths.container(id);
+    return { bundle, resize: (size) => setTerminalSize(bundle, process?.pid, size) };
+  }
+
+  /** Sets the size of a running container's terminal. */
+  resize(id: string, size: WindowSize): void {
+    this.#attachable(this.running(id).record).resize(size);
   }
 
   /** After a start of the daemon: takes over what runs, undoes what was half done. Call before any other. */

@@ -44,7 +44,7 @@ import { supportedResources } from './spec/resources.ts';
 import { EventHub } from './state/event-hub.ts';
 import { enginePaths } from './state/paths.ts';
 import { type ContainerRecord, RecordStore, type SandboxRecord } from './state/records.ts';
-import { control, reopenLog } from './streams/attach.ts';
+import { reopenLog } from './streams/attach.ts';
 import { type ExecSession, startExec } from './streams/exec.ts';
 import { execProcess } from './streams/exec-process.ts';
 import { collectExec } from './streams/exec-sync.ts';
@@ -246,9 +246,8 @@ class EmbeddedEngine implements Engine {
     return this.#containers.attach(id, options, true);
   }
 
-  async resizeContainer(id: string, { width, height }: { width: number; height: number }): Promise<void> {
-    const { record } = this.#containers.running(id);
-    control(this.#context.paths.container(record.id), `1 ${height} ${width}\n`);
+  async resizeContainer(id: string, size: { width: number; height: number }): Promise<void> {
+    this.#containers.resize(id, size);
   }
 
   async killContainer(id: string, signal: string | number): Promise<void> {

@@ -1,28 +1,59 @@
-import { closeSync, constants, mkdirSync } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, mkdirSync } from 'node:fs';
 import { codeOf, WherryError } from '@wherry/base';
 import { openBeneath } from '@wherry/linux';
 
+const folderFlags = constants.O_RDONLY | constants.O_DIRECTORY;
+const pathOnly = 0o10000000; // O_PATH
+
 /**
- * Makes a folder and those above it beneath `root`, following links no further than `root` itself. Throws `invalid` in
- * docker's words, without the host's path, where something else stands in the way.
+ * Makes a folder and those above it beneath `root`, following links no further than `root` itself; what is made has the
+ * owner of `root`. Throws `invalid` in docker's words, without the host's path, where something else stands in the way.
  */
 export function makeFolderBeneath(root: string, path: string): void {
   let done = '.';
-  for (const part of path.split('/').filter((name) => name !== '' && name !== '.')) {
+  for (const part of partsOf(path)) {
     const next = `${done}/${part}`;
-    const flags = constants.O_RDONLY | constants.O_DIRECTORY;
     try {
-      closeSync(openBeneath(root, next, { flags }));
+      closeSync(openBeneath(root, next, { flags: folderFlags }));
     } catch (error) {
       if (codeOf(error) !== 'notFound')
         throw new WherryError('invalid', `Cannot mkdir: ${path} is not a directory`, { cause: error });
-      const parent = openBeneath(root, done, { flags });
+      const parent = openBeneath(root, done, { flags: folderFlags });
       try {
         mkdirSync(`/proc/self/fd/${parent}/${part}`, 0o755);
+        giveToOwnerOf(root, openBeneath(parent, part, { flags: folderFlags }));
       } finally {
         closeSync(parent);
       }
     }
     done = next;
+  }
+}
+
+/** Makes an empty file, and the folders above it, as `makeFolderBeneath` does, unless something is there. */
+export function makeFileBeneath(root: string, path: string): void {
+  const parts = partsOf(path);
+  const whole = parts.join('/');
+  try {
+    closeSync(openBeneath(root, whole, { flags: pathOnly }));
+  } catch (error) {
+    if (codeOf(error) !== 'notFound') throw error;
+    makeFolderBeneath(root, parts.slice(0, -1).join('/'));
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+    giveToOwnerOf(root, openBeneath(root, whole, { flags, mode: 0o755 }));
+  }
+}
+
+const partsOf = (path: string): string[] => path.split('/').filter((name) => name !== '' && name !== '.');
+
+/** Closes the descriptor. */
+function giveToOwnerOf(root: string, descriptor: number): void {
+  const folder = openBeneath(root, '.', { flags: pathOnly });
+  try {
+    const { uid, gid } = fstatSync(folder);
+    if (uid !== 0 || gid !== 0) fchownSync(descriptor, uid, gid);
+  } finally {
+    closeSync(folder);
+    closeSync(descriptor);
   }
 }

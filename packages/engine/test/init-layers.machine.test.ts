@@ -90,6 +90,30 @@ describe('the layer above an image', () => {
   });
 });
 
+it('makes what is mounted on with the modes that runc gives it, through links, and nothing below a mount', async () => {
+  await using machine = testMachine();
+  await using engine = await createEngine(machine.options);
+  mkdirSync(join(machine.folder, 'volume'));
+  writeFileSync(join(machine.folder, 'file'), '');
+  symlinkSync('/opt', join(machine.image, 'link'));
+  const id = 'b'.repeat(64);
+  const namespaces = { network: 'unmanaged', pid: 'container', ipc: 'pod' } as const;
+  await engine.definePodSandbox(podConfig(machine, { id, namespaces }));
+  const mount = (hostPath: string, containerPath: string) => ({
+    hostPath: join(machine.folder, hostPath),
+    containerPath,
+  });
+  const mounts = [mount('volume', '/link/v'), mount('file', '/a/f'), mount('volume', '/link/v/sub')];
+  const config = { id, restartable: true, initLayer: true, mounts, tmpfs: [{ containerPath: '/t', options: [] }] };
+  await engine.createContainer(id, containerConfig(['true'], config));
+  await engine.startPodSandbox(id);
+  await engine.startContainer(id);
+  using root = await engine.openRootfs(id);
+  const modeOf = (path: string): string => (lstatSync(join(root.upperDirectory, path)).mode & 0o7777).toString(8);
+  expect(['opt', 'opt/v', 'a', 'a/f', 't'].map(modeOf)).toEqual(['755', '755', '755', '755', '755']);
+  expect(readdirSync(join(root.upperDirectory, 'opt/v'))).toEqual([]);
+});
+
 it("is there for docker's containers alone, and is no change of theirs", async () => {
   await using machine = testMachine();
   await using engine = await createEngine(machine.options);

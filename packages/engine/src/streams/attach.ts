@@ -12,19 +12,25 @@ const stderrPacket = 3;
 /** conmon reads packets of at most this size; it would cut a longer one. */
 const longestPacket = 8192;
 
+/** A container that is created: its bundle, and how its terminal is given another size. */
+export interface Attachable {
+  readonly bundle: string;
+  resize(size: WindowSize): void;
+}
+
 /** A session that may be there before its container runs. */
 export interface Attachment {
   readonly session: StreamSession;
   /** Joins a container whose monitor runs. Throws `conflict` when it does not. */
-  connect(bundle: string): void;
+  connect(container: Attachable): void;
   /** Ends the session of a container that will not run. */
   fail(error: unknown): void;
 }
 
 /** Joins the stdio of a running container through conmon's attach socket. `exit` is the container's. */
-export function attachTo(bundle: string, options: AttachOptions, exited: Promise<number>): StreamSession {
+export function attachTo(container: Attachable, options: AttachOptions, exited: Promise<number>): StreamSession {
   const made = attachment(options, exited);
-  made.connect(bundle);
+  made.connect(container);
   return made.session;
 }
 
@@ -41,7 +47,7 @@ export function attachment(options: AttachOptions, exited: Promise<number>): Att
       : packet[0] === stderrPacket
         ? (stderr ?? (options.tty ? stdout : undefined))
         : undefined;
-  const state: { bundle?: string; size?: WindowSize; socket?: Socket; withdrawn?: boolean } = {};
+  const state: { container?: Attachable; size?: WindowSize; socket?: Socket; withdrawn?: boolean } = {};
   const over = deferred<void>();
   const exit = over.promise.then(() => {
     stdout?.end();
@@ -52,13 +58,13 @@ export function attachment(options: AttachOptions, exited: Promise<number>): Att
   exit.catch(() => undefined);
   const resize = (size: WindowSize): void => {
     state.size = size;
-    if (state.bundle !== undefined) control(state.bundle, `1 ${size.height} ${size.width}\n`);
+    state.container?.resize(size);
   };
   return {
-    connect: (bundle) => {
+    connect: (container) => {
       if (state.withdrawn === true) return;
-      state.socket = readPackets(bundle, targetOf, over.resolve);
-      state.bundle = bundle;
+      state.socket = readPackets(container.bundle, targetOf, over.resolve);
+      state.container = container;
       connected.resolve(state.socket);
       if (state.size !== undefined) resize(state.size);
     },

@@ -1,6 +1,6 @@
 import { type Deferred, deferred } from '@wherry/base';
 import type { AttachOptions, StreamSession } from '@wherry/runtime';
-import { type Attachment, attachment } from './attach.ts';
+import { type Attachable, type Attachment, attachment } from './attach.ts';
 
 interface Waiting {
   readonly attachment: Attachment;
@@ -36,13 +36,13 @@ export class EarlyAttachments {
    * Joins them to a container that was created and not yet let go. conmon looks at its attach socket before the
    * container's output, so that what waits there misses nothing.
    */
-  join(id: string, bundle: string, exited: Promise<number>): void {
+  join(id: string, container: Attachable, exited: Promise<number>): void {
     const all = this.#waiting.get(id);
     this.#waiting.delete(id);
     for (const { attachment: made, exit } of all ?? []) {
       exited.then(exit.resolve, exit.reject);
       try {
-        made.connect(bundle);
+        made.connect(container);
       } catch (error) {
         made.fail(error);
       }
