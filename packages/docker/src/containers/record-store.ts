@@ -117,7 +117,11 @@ export class RecordStore {
   /** Not synced: after a power cut nothing is healthy. */
   async saveHealth(id: string, health: HealthState): Promise<void> {
     const path = join(this.folder(id), healthFile);
-    await writeFileAtomically(path, JSON.stringify({ version: 1, health }), { sync: false });
+    await this.#locks.run(id, async () => {
+      // It may have been removed meanwhile.
+      if (!this.#counts.has(id)) return;
+      await writeFileAtomically(path, JSON.stringify({ version: 1, health }), { sync: false });
+    });
   }
 
   async make(id: string): Promise<void> {
@@ -136,9 +140,10 @@ export class RecordStore {
     });
   }
 
-  /** Resolves when everything that was to be saved is. */
+  /** Resolves when everything that was to be saved is, or could not be. */
   async flush(): Promise<void> {
-    await Promise.all([...this.#waiting.values()].map(({ record }) => this.save(record, { durable: false })));
+    await Promise.allSettled([...this.#waiting.values()].map(({ record }) => this.save(record, { durable: false })));
+    await Promise.all([...this.#counts.keys()].map((id) => this.#locks.run(id, async () => undefined)));
   }
 }
 
