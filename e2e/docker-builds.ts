@@ -105,7 +105,7 @@ function normal(text: string): string {
       /(--->(?: Running in| Removed intermediate container)?|Successfully built|Removed intermediate container) [0-9a-f]{12}\b/g,
       '$1 ID',
     )
-    .replace(/\b(sha256|file|dir|multi):[0-9a-f]{64}/g, '$1:DIGEST')
+    .replace(/\b[0-9a-f]{64}\b/g, 'DIGEST')
     .replace(
       /^2> (DEPRECATED: The legacy builder| {12}(?:environment|BuildKit is currently|Install the buildx|https)|$).*\n?/gm,
       '',

@@ -18,6 +18,25 @@ export interface Builder {
   usage(): Promise<readonly BuildCacheRecord[]>;
 }
 
+/** As docker's `HostConfig` has it; 0 and empty: none. */
+export interface StepResources {
+  readonly memoryBytes: number;
+  /** Memory and swap; -1: any. */
+  readonly memorySwapBytes: number;
+  readonly cpuQuota: number;
+  readonly cpuPeriod: number;
+  readonly cpuShares: number;
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+}
+
+/** `nofile`, `nproc`, …; -1: any. */
+export interface ProcessLimit {
+  readonly name: string;
+  readonly soft: number;
+  readonly hard: number;
+}
+
 export interface BuildRequest {
   /** A folder with the context, already unpacked and confined; the builder only reads it. */
   readonly context: string;
@@ -39,19 +58,14 @@ export interface BuildRequest {
   readonly pull: boolean;
   readonly platform?: Platform | undefined;
   readonly cacheFrom: readonly string[];
-  readonly networkMode: string; // default, none, host, or a network's name
+  readonly networkMode: string; // default, none, host, a network's name, or container:NAME
   readonly extraHosts: readonly string[];
   readonly sharedMemoryBytes?: number | undefined;
-  readonly resources?:
-    | {
-        readonly memoryBytes?: number;
-        readonly cpuQuota?: number;
-        readonly cpuPeriod?: number;
-        readonly cpuShares?: number;
-        readonly cpusetCpus?: string;
-      }
-    | undefined;
-  readonly squash?: boolean | undefined;
+  /** Of each `RUN`. */
+  readonly resources?: StepResources | undefined;
+  readonly limits?: readonly ProcessLimit[] | undefined;
+  /** Above the cgroups of the steps. */
+  readonly cgroupParent?: string | undefined;
   readonly auth: (registry: string) => RegistryAuth | undefined;
   readonly secrets?: Readonly<Record<string, Buffer>> | undefined;
   /** In order; the classic builder's lines are made of them. */

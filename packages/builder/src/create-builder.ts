@@ -21,6 +21,7 @@ export async function createBuilder(options: BuilderOptions): Promise<Builder> {
   const services: Services = {
     images: options.images,
     runner: options.runner,
+    checkResources: options.checkResources ?? (() => undefined),
     cache: await StepCache.open(options.directory, clock, log),
     cacheMounts,
     paths,

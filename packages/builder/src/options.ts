@@ -2,6 +2,7 @@ import type { Clock, Logger, Random } from '@wherry/base';
 import type { ImageLibrary, RootfsSource } from '@wherry/images';
 import type { Platform } from '@wherry/oci';
 import type { ImageService } from '@wherry/runtime';
+import type { StepResources } from './builder.ts';
 import type { StepRunner } from './step-runner.ts';
 
 /** What the builder needs of the image store. */
@@ -19,6 +20,8 @@ export interface BuilderOptions {
   readonly runDirectory: string;
   readonly images: BuilderImages;
   readonly runner: StepRunner;
+  /** Throws what is wrong with resources on this machine, before a step runs. */
+  readonly checkResources?: ((resources: StepResources) => void) | undefined;
   /** What images are built for (default: this machine's). */
   readonly platform?: Platform | undefined;
   /** RUN steps at the same time, of all builds. Default: 4. */

@@ -1,5 +1,6 @@
 import type { Clock, KeyedMutex, Logger, Random, Semaphore } from '@wherry/base';
 import type { Platform } from '@wherry/oci';
+import type { StepResources } from './builder.ts';
 import type { StepCache } from './cache/step-cache.ts';
 import type { BuilderImages } from './options.ts';
 import type { BuilderPaths } from './paths.ts';
@@ -10,6 +11,7 @@ import type { StepRunner } from './step-runner.ts';
 export interface Services {
   readonly images: BuilderImages;
   readonly runner: StepRunner;
+  readonly checkResources: (resources: StepResources) => void;
   readonly cache: StepCache;
   readonly cacheMounts: CacheMounts;
   readonly paths: BuilderPaths;

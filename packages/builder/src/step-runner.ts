@@ -1,4 +1,5 @@
 import type { ExtendedResources } from '@wherry/runtime';
+import type { ProcessLimit } from './builder.ts';
 
 /** Runs the commands of RUN steps, each in a sandbox of its own. */
 export interface StepRunner {
@@ -20,12 +21,15 @@ export interface RunStep {
   readonly user: string;
   readonly workingDirectory: string;
   readonly mounts: readonly StepMount[];
-  /** `default`, `none`, `host`, or a network's name. */
+  /** `default`, `none`, `host`, a network's name, or `container:NAME`. */
   readonly network: string;
   /** `name:address`, for `/etc/hosts`. */
   readonly extraHosts: readonly string[];
   readonly sharedMemoryBytes: number | undefined;
   readonly resources: ExtendedResources | undefined;
+  readonly limits: readonly ProcessLimit[];
+  /** Above the step's cgroup; default: the runner's. */
+  readonly cgroupParent: string | undefined;
   /** Where the result's files are put: a path that is free, on the file system of the images. */
   readonly upperDirectory: string;
   /** No more is read while the result is awaited. */

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { DisposalStack, jsonLogger, systemRandom } from '@wherry/base';
+import { DisposalStack, jsonLogger, systemRandom, WherryError } from '@wherry/base';
 import { createEngine, type Engine } from '@wherry/engine';
 import { type ImageStore, openImageStore } from '@wherry/images';
 import { mountsBelow, openCgroups, readFileBeneath } from '@wherry/linux';
@@ -79,6 +79,10 @@ export async function buildMachine(): Promise<BuildMachine> {
             const at = connected.indexOf(`${network} ${id}`);
             if (at >= 0) connected.splice(at, 1);
           },
+          container: async (reference) => {
+            throw new WherryError('notFound', `No such container: ${reference}`);
+          },
+          host: () => ({ dns: { servers: ['10.9.9.1'], searches: [], options: [] }, hosts: '10.9.9.2\thost\n' }),
         },
       }),
     });

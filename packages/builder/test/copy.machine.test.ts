@@ -78,8 +78,8 @@ describe('COPY', () => {
     ['EXPOSE bad', 'Invalid containerPort: bad'],
     ['STOPSIGNAL SIGNONE', 'invalid signal: SIGNONE'],
     [
-      'ADD https://example.com/x.git /b',
-      'ADD failed: https://example.com/x.git: git repositories are not supported as a source',
+      'ADD git@nowhere:x.git /b',
+      'ADD failed: git@nowhere:x.git: repositories are fetched by https, http and git, not by ssh',
     ],
     ['RUN --mount=type=ssh true', 'mounts of SSH agents are not supported; use a secret'],
     ['RUN --mount=type=secret,id=x,required true', 'secret x: not found'],

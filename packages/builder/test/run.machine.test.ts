@@ -1,4 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BuildEvent } from '../src/index.ts';
@@ -77,6 +78,9 @@ describe('RUN', () => {
     );
     expect(error).toBeUndefined();
     expect(outputOf(events)).toBe('old\n711 5:6\n/full:\nf\n\n/new:\n');
+    const { folders } = await machine.images.details(imageId);
+    const made = folders.map((folder) => join(folder, 'new')).find((path) => existsSync(path));
+    expect((statSync(made!).mode & 0o7777).toString(8)).toBe('755');
     expect(await machine.read(imageId, 'new/x')).toBeUndefined();
     expect(await machine.read(imageId, 'full/f')).toBe('old\n');
   });
@@ -91,8 +95,11 @@ describe('RUN', () => {
         message,
       });
     }
-    const asked = await machine.build('FROM busybox\nRUN --network=host ls /sys/class/net\n', { networkMode: 'host' });
+    const asked = await machine.build('FROM busybox\nRUN --network=host cat /etc/hosts /etc/resolv.conf; hostname\n', {
+      networkMode: 'host',
+    });
     expect(asked.error).toBeUndefined();
+    expect(outputOf(asked.events)).toBe(`10.9.9.2\thost\nnameserver 10.9.9.1\n${hostname()}\n`);
   });
 
   it('that cannot be started is told of in dockerd’s words', async () => {

@@ -1,4 +1,5 @@
 export { configOfChanges } from './commit/commit.ts';
+export { checkLimits, type Limits } from './config/check-limits.ts';
 export * from './containers/containers.ts';
 export { createDockerContainers, type OpenDockerContainers } from './containers/docker-containers.ts';
 export type { DockerContainersOptions, HostView } from './containers/options.ts';

@@ -314,12 +314,7 @@ describe('build', () => {
       'invalid reference format: repository name (library/BAD) must be lowercase',
     ],
     ['version=2', [], 501, 'BuildKit is not supported by this endpoint: build with DOCKER_BUILDKIT=0'],
-    [
-      'remote=git://x/y.git',
-      [],
-      501,
-      'build contexts from git repositories are not supported: clone it and build the folder',
-    ],
+    ['remote=git@x:y.git', [], 501, 'git@x:y.git: repositories are fetched by https, http and git, not by ssh'],
   ])('refuses %j with %j', async (query, entries, status, message) => {
     const builder = builderOf(async () => ({ imageId: digest }));
     await using api = await serve(fakeOptions({ builder, temporaryDirectory }));

@@ -1,14 +1,22 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DisposalStack } from '@wherry/base';
-import { createBuilder, createEngineRunner, type StepNetwork } from '@wherry/builder';
+import { DisposalStack, WherryError } from '@wherry/base';
+import { createBuilder, createEngineRunner, type StepNetwork, type StepResources } from '@wherry/builder';
 import { createDnsServer } from '@wherry/dns';
-import { createContainerFiles, createDockerContainers, createEventLog, systemNanoClock } from '@wherry/docker';
+import {
+  checkLimits,
+  createContainerFiles,
+  createDockerContainers,
+  createEventLog,
+  type DockerContainers,
+  systemNanoClock,
+} from '@wherry/docker';
 import type { Engine } from '@wherry/engine';
 import { createEngineApi } from '@wherry/engine-api';
 import type { ImageStore } from '@wherry/images';
 import { type ContainerNetworks, openContainerNetworks } from '@wherry/network';
+import type { DnsConfig } from '@wherry/runtime';
 import { openNamedVolumes } from '@wherry/volumes';
 import { type ClusterConfig, dockerBridgeOf, slotOf } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
@@ -91,10 +99,11 @@ export async function startDocker(
       images,
       runner: createEngineRunner({
         engine,
-        network: stepNetwork(networks),
+        network: stepNetwork(networks, containers),
         runDirectory: join(paths.dockerRun, 'steps'),
         log,
       }),
+      checkResources: (resources) => checkLimits(limitsOf(resources)),
       clock,
       random,
       log,
@@ -127,15 +136,41 @@ export async function startDocker(
   }
 }
 
-/** Those of the machine's resolv.conf that a container can reach, too. */
+function readIfThere(path: string): string {
+  return existsSync(path) ? readFileSync(path, 'utf8') : '';
+}
+
+/** What the machine's own resolv.conf says. */
+function hostDns(): DnsConfig {
+  const lines = readIfThere('/etc/resolv.conf')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
+  const words = (keyword: string): readonly string[] =>
+    lines.flatMap(([first, ...rest]) => (first === keyword ? rest : []));
+  return { servers: words('nameserver'), searches: words('search'), options: words('options') };
+}
+
+/** Those of the machine's name servers that a container can reach, too. */
 function hostNameServers(): readonly string[] {
-  const text = existsSync('/etc/resolv.conf') ? readFileSync('/etc/resolv.conf', 'utf8') : '';
-  const servers = [...text.matchAll(/^nameserver\s+(\S+)/gm)].map((match) => match[1]!);
-  return servers.filter((server) => !server.startsWith('127.') && server !== '::1');
+  return hostDns().servers.filter((server) => !server.startsWith('127.') && server !== '::1');
+}
+
+/** A build's resources in docker's names. */
+function limitsOf(resources: StepResources): Parameters<typeof checkLimits>[0] {
+  const { memoryBytes, memorySwapBytes, cpuQuota, cpuPeriod, cpuShares, cpusetCpus, cpusetMems } = resources;
+  return {
+    Memory: memoryBytes,
+    MemorySwap: memorySwapBytes,
+    CpuQuota: cpuQuota,
+    CpuPeriod: cpuPeriod,
+    CpuShares: cpuShares,
+    CpusetCpus: cpusetCpus,
+    CpusetMems: cpusetMems,
+  };
 }
 
 /** Steps of a build join docker's networks as containers do, without names. */
-function stepNetwork(networks: ContainerNetworks): StepNetwork {
+function stepNetwork(networks: ContainerNetworks, containers: Pick<DockerContainers, 'inspect'>): StepNetwork {
   const nameOf = (network: string): string => (network === 'default' ? 'bridge' : network);
   return {
     dns: () => ({ servers: hostNameServers(), searches: [], options: [] }),
@@ -148,5 +183,11 @@ function stepNetwork(networks: ContainerNetworks): StepNetwork {
       return { address: endpoint.ipv4?.address };
     },
     disconnect: (network, id) => networks.disconnect(nameOf(network), id),
+    async container(reference) {
+      const { Id, State } = await containers.inspect(reference, { size: false });
+      if ((State as { Running: boolean }).Running) return Id as string;
+      throw new WherryError('conflict', `cannot join network namespace of a non running container: ${Id}`);
+    },
+    host: () => ({ dns: hostDns(), hosts: readIfThere('/etc/hosts') }),
   };
 }

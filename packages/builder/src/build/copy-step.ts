@@ -7,10 +7,12 @@ import type { CopyInstruction } from '../dockerfile/instruction.ts';
 import { copyFiles, destinationPath } from '../files/copy-files.ts';
 import { type CopySource, checksumOfAll, findSources } from '../files/copy-sources.ts';
 import { Destination } from '../files/destination.ts';
-import { download, isGit, isUrl } from '../files/download.ts';
+import { download, isUrl } from '../files/download.ts';
 import { parseMode } from '../files/file-mode.ts';
 import { parseOwner } from '../files/file-owner.ts';
 import { SourceTree } from '../files/source-tree.ts';
+import { cloneRepository } from '../git/clone-repository.ts';
+import { isGitAddress } from '../git/git-address.ts';
 import { mountReadOnly, mountWritable } from '../run/layer-mounts.ts';
 import type { CacheStep } from './find-cached.ts';
 import { type StageContext, worded } from './stage-context.ts';
@@ -107,10 +109,8 @@ export class CopyStep implements AsyncDisposable {
     const found: CopySource[] = [];
     let tree: SourceTree | undefined;
     for (const source of written) {
-      if (isGit(source) && name === 'ADD') {
-        throw new WherryError('unsupported', `${source}: git repositories are not supported as a source`);
-      }
-      if (isUrl(source)) found.push(await this.#download(source));
+      if (isGitAddress(source) && name === 'ADD') found.push(await this.#clone(source));
+      else if (isUrl(source)) found.push(await this.#download(source));
       else {
         tree ??= await this.#tree();
         found.push(...(await findSources(tree, source, { isContext: from === undefined, exclude, signal })));
@@ -147,6 +147,21 @@ export class CopyStep implements AsyncDisposable {
     const [source] = await findSources(tree, fetched.name || '__unnamed__', { isContext: false, exclude: [], signal });
     // What comes from afar is unpacked only where that is asked for.
     return { ...source!, checksum: source!.checksum.slice(5), mayUnpack: this.#instruction.unpack === true };
+  }
+
+  /** What is in a repository, as a folder's content is copied. */
+  async #clone(address: string): Promise<CopySource> {
+    const { checksum, keepsGitFolder } = this.#instruction;
+    const { signal } = this.#context;
+    const { folder, commit } = await cloneRepository(address, this.#newFolder(), {
+      keepsHistory: keepsGitFolder,
+      signal,
+    });
+    if (checksum !== undefined && !commit.startsWith(checksum.replace(/^sha1:/, ''))) {
+      throw new WherryError('invalid', `expected checksum to match ${checksum}, got ${commit}`);
+    }
+    const [source] = await findSources(new SourceTree(folder), '', { isContext: false, exclude: [], signal });
+    return source!;
   }
 
   async #inlineFiles(): Promise<readonly CopySource[]> {

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DisposalStack, WherryError } from '@wherry/base';
 import type { CommittedLayer } from '@wherry/images';
+import type { StepResources } from '../builder.ts';
 import { resolveCommand, shellOf } from '../config/apply.ts';
 import type { BuildArguments } from '../config/build-arguments.ts';
 import type { RunInstruction } from '../dockerfile/instruction.ts';
@@ -67,6 +68,12 @@ export class RunStep implements AsyncDisposable {
     return { keyword: 'RUN', words, config, ...(!isPlain && { more: await this.#mounts.identity() }) };
   }
 
+  /** Throws `invalid` in dockerd's words where the machine cannot give what the build asks for. */
+  check(): void {
+    const { services, request } = this.#context;
+    if (request.resources !== undefined) services.checkResources(request.resources);
+  }
+
   /** Runs the command; gives the layer, `undefined` where nothing changed. Throws when it fails, in docker's words. */
   async run(containerId: string): Promise<CommittedLayer | undefined> {
     const { services, signal, timestamp } = this.#context;
@@ -110,7 +117,6 @@ export class RunStep implements AsyncDisposable {
     const { config } = this.#image;
     const { network } = this.#instruction;
     const env = config.Env ?? [];
-    const given = request.resources;
     return {
       id,
       image,
@@ -122,13 +128,9 @@ export class RunStep implements AsyncDisposable {
       network: network === undefined || network === 'default' ? request.networkMode || 'default' : network,
       extraHosts: request.extraHosts,
       sharedMemoryBytes: request.sharedMemoryBytes,
-      resources: given && {
-        memoryLimitBytes: given.memoryBytes,
-        cpuQuota: given.cpuQuota,
-        cpuPeriod: given.cpuPeriod,
-        cpuShares: given.cpuShares,
-        cpusetCpus: given.cpusetCpus,
-      },
+      resources: request.resources && engineResources(request.resources),
+      limits: request.limits ?? [],
+      cgroupParent: request.cgroupParent,
       upperDirectory: join(workFolder(), 'upper'),
       onOutput: (stream, content) => emit({ type: 'output', number: this.#number, stream, content }),
       signal,
@@ -178,6 +180,21 @@ export class RunStep implements AsyncDisposable {
     writeFileSync(hostPath, script.content, { mode: 0o755 });
     return [{ type: 'bind', hostPath, target: scriptPath(script.name), readOnly: true }];
   }
+}
+
+/** As dockerd, twice the memory where nothing is said of swap. */
+function engineResources(given: StepResources): Command['resources'] {
+  const { memoryBytes, memorySwapBytes, cpuQuota, cpuPeriod, cpuShares, cpusetCpus, cpusetMems } = given;
+  const swap = memorySwapBytes === 0 ? memoryBytes * 2 : memorySwapBytes;
+  return {
+    memoryLimitBytes: memoryBytes || undefined,
+    memorySwapLimitBytes: swap || undefined,
+    cpuQuota: cpuQuota || undefined,
+    cpuPeriod: cpuPeriod || undefined,
+    cpuShares: cpuShares || undefined,
+    cpusetCpus: cpusetCpus || undefined,
+    cpusetMems: cpusetMems || undefined,
+  };
 }
 
 /** Dockerd's words before what its runtime says. */

@@ -120,7 +120,9 @@ export class StageBuild {
 
   async #run(instruction: RunInstruction): Promise<void> {
     await using step = new RunStep(this.#context, instruction, this.#number, this.#image, this.#arguments);
-    await this.#cachedOr(await step.describe(), (containerId) => step.run(containerId));
+    await this.#cachedOr(await step.describe(), (containerId) => step.run(containerId), {
+      check: () => step.check(),
+    });
   }
 
   /** What stands on a new image cannot have been built before. */
@@ -129,14 +131,14 @@ export class StageBuild {
     return isOwn ? own : `parent changed: step ${this.#missed} was not cached`;
   }
 
-  /** Takes a step's image from the cache, or makes it. `isSilent`: no container is told of. */
+  /** Takes a step's image from the cache, or makes it. */
   async #cachedOr(
     step: CacheStep,
     make: (containerId: string) => Promise<CommittedLayer | undefined>,
-    { isSilent = false } = {},
+    options: MakeOptions = {},
   ): Promise<void> {
     const { services, probe } = this.#context;
-    const work = (): Promise<void> => this.#cachedOrLocked(step, make, isSilent);
+    const work = (): Promise<void> => this.#cachedOrLocked(step, make, options);
     if (probe.isOff) await work();
     else await services.steps.run(probe.keyOf(this.#image, step), work);
   }
@@ -144,7 +146,7 @@ export class StageBuild {
   async #cachedOrLocked(
     step: CacheStep,
     make: (containerId: string) => Promise<CommittedLayer | undefined>,
-    isSilent: boolean,
+    { isSilent = false, check }: MakeOptions,
   ): Promise<void> {
     const { services, probe, emit, signal } = this.#context;
     throwIfAborted(signal);
@@ -160,6 +162,7 @@ export class StageBuild {
       }
     } else await emit({ type: 'miss', number, reason: this.#reason(found.reason) });
     this.#missed ??= number;
+    check?.();
     await this.#context.hold(this.#image.layers);
     const containerId = services.random.hex(64);
     if (!isSilent) await emit({ type: 'running', number, containerId });
@@ -178,6 +181,13 @@ export class StageBuild {
     });
     if (!isSilent) await emit({ type: 'removed', number, containerId });
   }
+}
+
+interface MakeOptions {
+  /** No container is told of. */
+  readonly isSilent?: boolean;
+  /** Throws where the step cannot be done, before anything is told of it. */
+  readonly check?: () => void;
 }
 
 function isCopy(instruction: StageInstruction): instruction is CopyInstruction {

@@ -47,10 +47,12 @@ export interface CopyInstruction extends Written {
   readonly link: boolean;
   readonly parents: boolean;
   readonly exclude: readonly string[];
-  /** Of a URL's content: `sha256:…`. */
+  /** Of a URL's content: `sha256:…`; of a repository: its commit. */
   readonly checksum: string | undefined;
   /** ADD: whether archives are unpacked; default: local ones are, downloaded ones are not. */
   readonly unpack: boolean | undefined;
+  /** ADD of a repository: with git's own files. */
+  readonly keepsGitFolder: boolean;
 }
 
 /** `RUN --mount=`, its values not expanded yet. */

@@ -173,6 +173,7 @@ function parseCopy(from: Arguments, written: { line: number; code: string }, esc
     exclude: flags.list('exclude'),
     checksum: flags.text('checksum'),
     unpack: flags.boolean('unpack'),
+    keepsGitFolder: flags.boolean('keep-git-dir') ?? false,
   };
 }
 

@@ -17,7 +17,7 @@ import { decompressed, readTar, type TarEntry, type TarHeader } from '@wherry/im
 import { makeNode, setExtendedAttribute } from '@wherry/linux';
 import { Breather } from './breathe.ts';
 import { openEntry } from './content-digest.ts';
-import type { Destination, Owner } from './destination.ts';
+import type { Destination } from './destination.ts';
 import type { SourceEntry, SourceTree } from './source-tree.ts';
 
 /** First bytes, in hexadecimal, of compressions that ADD unpacks: gzip, bzip2, xz, zstd. */
@@ -37,21 +37,21 @@ export async function isArchive(tree: SourceTree, entry: SourceEntry): Promise<b
   return false;
 }
 
-/** Unpacks an archive into a folder of the image. Owners are the archive's unless one is given. */
+/** Unpacks an archive into a folder of the image. Owners are the archive's, whatever `--chown` says: dockerd's rule. */
 export async function unpackArchive(
   tree: SourceTree,
   entry: SourceEntry,
   destination: Destination,
   folder: string,
-  options: { readonly owner?: Owner | undefined; readonly signal?: AbortSignal | undefined },
+  options: { readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
   await using content = openContent(tree, entry);
-  const hostFolder = destination.folder(folder, options.owner ?? { uid: 0, gid: 0 });
+  const hostFolder = destination.folder(folder, { uid: 0, gid: 0 });
   const inside = `/${hostFolder.slice(destination.root.length)}`;
   const breather = new Breather(options.signal);
   const folders: [string, TarHeader][] = [];
   for await (const archived of readTar(content.stream)) {
-    await place(archived, destination, inside, options.owner, folders);
+    await place(archived, destination, inside, folders);
     await breather.rest();
   }
   for (const [path, { mtime }] of folders.reverse()) utimesSync(path, mtime, mtime);
@@ -61,14 +61,13 @@ async function place(
   { header, body }: TarEntry,
   destination: Destination,
   folder: string,
-  owner: Owner | undefined,
   folders: [string, TarHeader][],
 ): Promise<void> {
   const name = safePath(header.name);
   if (name === '') return;
   const target = destination.place(`${folder}/${name}`, { uid: 0, gid: 0 });
   const isNew = destination.makeRoom(target, header.type === 'directory');
-  const { uid, gid } = owner ?? header;
+  const { uid, gid } = header;
   if (header.type === 'directory') {
     if (isNew) mkdirSync(target);
     folders.push([target, header]);

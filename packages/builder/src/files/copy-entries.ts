@@ -19,11 +19,17 @@ import {
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WherryError } from '@wherry/base';
-import { getExtendedAttribute, listExtendedAttributes, makeNode, setExtendedAttribute } from '@wherry/linux';
+import {
+  getExtendedAttribute,
+  listExtendedAttributes,
+  makeNode,
+  numbersOfDevice,
+  setExtendedAttribute,
+} from '@wherry/linux';
 import { Breather } from './breathe.ts';
 import { openEntry } from './content-digest.ts';
 import type { Destination, Owner } from './destination.ts';
-import { deviceNumbers } from './device-numbers.ts';
+
 import type { ChangeMode } from './file-mode.ts';
 import type { SourceEntry, SourceTree } from './source-tree.ts';
 
@@ -92,7 +98,7 @@ export async function copyEntry(
     lutimesSync(target, time, time);
   } else if (entry.type !== 'directory') {
     const type = entry.type;
-    makeNode(target, { type, mode: 0o600, ...deviceNumbers(entry.device) });
+    makeNode(target, { type, mode: 0o600, ...numbersOfDevice(entry.device) });
     setFacts(target, entry, options);
     utimesSync(target, time, time);
   }

@@ -24,7 +24,7 @@ export async function copyFiles(root: Destination, request: CopyFiles): Promise<
   try {
     for (const source of request.sources) await copySource(root, source, request);
   } catch (error) {
-    if (codeOf(error) !== 'invalid') throw error;
+    if (codeOf(error) !== 'invalid' && codeOf(error) !== 'corrupt') throw error;
     throw new WherryError('invalid', `failed to copy files: ${messageOf(error)}`, { cause: error });
   }
 }
@@ -42,7 +42,7 @@ async function copySource(root: Destination, source: CopySource, request: CopyFi
     return;
   }
   if (request.unpack && source.mayUnpack && (await isArchive(tree, entry))) {
-    await unpackArchive(tree, entry, root, destination, { owner: request.owner, signal });
+    await unpackArchive(tree, entry, root, destination, { signal });
     return;
   }
   const asFolder = destination.endsWith('/') || root.isFolder(destination);

@@ -22,11 +22,6 @@ export function isUrl(source: string): boolean {
   return /^https?:\/\//.test(source);
 }
 
-/** Repositories that BuildKit would clone. */
-export function isGit(source: string): boolean {
-  return /^(?:git:\/\/|ssh:\/\/|git@)/.test(source) || /^https?:\/\/[^#?]+\.git(?:#|$)/.test(source);
-}
-
 /** Fetches a URL into a folder. Throws `unavailable` in dockerd's words. */
 export async function download(url: string, folder: string, signal: AbortSignal): Promise<Download> {
   const response = await request(url, signal);

@@ -1,8 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { type TarInput, writeTar } from '@wherry/images';
+import { numbersOfDevice } from '@wherry/linux';
 import { readIgnored } from './build-context.ts';
 import { openEntry } from './content-digest.ts';
-import { deviceNumbers } from './device-numbers.ts';
+
 import { type SourceEntry, SourceTree } from './source-tree.ts';
 
 export interface PackOptions {
@@ -51,7 +52,7 @@ function tarInput(tree: SourceTree, { path, type, mode, size, mtime, linkName, d
       return { ...facts, type, content: { size, body: contentOf(tree, path, size) } };
     case 'character':
     case 'block':
-      return { ...facts, type, ...deviceNumbers(device) };
+      return { ...facts, type, ...numbersOfDevice(device) };
     default:
       return { ...facts, type };
   }

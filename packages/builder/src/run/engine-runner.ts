@@ -1,7 +1,9 @@
+import { chmodSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { cancelled, DisposalStack, errnoOf, type Logger, silentLogger } from '@wherry/base';
 import type { ContainerConfig, ContainerEngine, DnsConfig, PodSandboxConfig } from '@wherry/runtime';
+import { resolveWithin, statusOf } from '../files/resolve-within.ts';
 import type { RunStep, StepResult, StepRunner } from '../step-runner.ts';
 import { removeMountStubs } from './mount-stubs.ts';
 
@@ -34,6 +36,10 @@ export interface StepNetwork {
   }>;
   /** Idempotent. */
   disconnect(network: string, id: string): Promise<void>;
+  /** The id of a running container, whose network a step joins. Throws `notFound`, `conflict` in dockerd's words. */
+  container(reference: string): Promise<string>;
+  /** The machine's own `/etc/resolv.conf` and `/etc/hosts`, for steps in its network. */
+  host(): { readonly dns: DnsConfig; readonly hosts: string };
 }
 
 export interface EngineRunnerOptions {
@@ -87,7 +93,7 @@ class EngineRunner implements StepRunner {
     const { engine } = this.#options;
     const { id, signal } = step;
     const files = join(this.#options.runDirectory, id);
-    await engine.definePodSandbox(this.#sandbox(step));
+    await engine.definePodSandbox(await this.#sandbox(step));
     stack.defer(() => engine.removePodSandbox(id), 'sandbox');
     const { networkNamespace } = await engine.startPodSandbox(id);
     const address = await this.#connect(step, networkNamespace, stack);
@@ -123,6 +129,7 @@ class EngineRunner implements StepRunner {
     const stubs = step.mounts.filter((mount) => mount.type !== 'bind' || mount.keepsTarget !== true);
     const targets = stubs.map(({ target }) => target);
     await removeMountStubs(upperDirectory, lowerDirectories, targets);
+    for (const { target } of step.mounts) if (!targets.includes(target)) plainFolder(upperDirectory, target);
     await mkdir(dirname(step.upperDirectory), { recursive: true, mode: 0o700 });
     try {
       await rename(upperDirectory, step.upperDirectory);
@@ -133,8 +140,12 @@ class EngineRunner implements StepRunner {
     }
   }
 
-  #sandbox({ id, network, sharedMemoryBytes }: RunStep): PodSandboxConfig {
-    const dns = isConnected(network) ? this.#options.network.dns(network) : undefined;
+  async #sandbox({ id, network, sharedMemoryBytes, cgroupParent }: RunStep): Promise<PodSandboxConfig> {
+    const networks = this.#options.network;
+    const other = containerIn(network);
+    const joined = other === undefined ? undefined : await networks.container(other);
+    const isHost = network === 'host';
+    const dns = isHost ? networks.host().dns : network === 'none' ? undefined : networks.dns(network);
     return {
       id,
       metadata: { name: id.slice(0, 12), uid: id, namespace: 'build', attempt: 0 },
@@ -143,14 +154,19 @@ class EngineRunner implements StepRunner {
       ...(dns && { dns }),
       labels: { [label]: 'true', [networkLabel]: network },
       annotations: {},
-      namespaces: { network: network === 'host' ? 'node' : 'unmanaged', pid: 'container', ipc: 'pod', uts: 'pod' },
+      namespaces: {
+        network: joined === undefined ? (isHost ? 'node' : 'unmanaged') : { container: joined },
+        pid: 'container',
+        ipc: 'pod',
+        uts: isHost ? 'node' : 'pod',
+      },
       ...(sharedMemoryBytes && { sharedMemoryBytes }),
-      cgroupParent: `${this.#options.cgroupParent ?? 'build'}/${id}`,
+      cgroupParent: `${cgroupParent?.replace(/^\/+|\/+$/g, '') || (this.#options.cgroupParent ?? 'build')}/${id}`,
     };
   }
 
   #container(step: RunStep, hosts: string | undefined): ContainerConfig {
-    const { id, image, command, environment, user, workingDirectory, mounts, resources } = step;
+    const { id, image, command, environment, user, workingDirectory, mounts, resources, limits } = step;
     const binds = mounts.flatMap((mount) =>
       mount.type === 'bind'
         ? [{ hostPath: mount.hostPath, containerPath: mount.target, readOnly: mount.readOnly }]
@@ -179,6 +195,7 @@ class EngineRunner implements StepRunner {
       stdinOnce: false,
       tty: false,
       ...(resources && { resources }),
+      rlimits: limits,
       security: user === '' ? {} : { runAsUsername: user },
     };
   }
@@ -199,13 +216,13 @@ class EngineRunner implements StepRunner {
     address: string | undefined,
     stack: DisposalStack,
   ): Promise<string | undefined> {
-    if (network === 'host' && extraHosts.length === 0) return undefined;
     const extra = extraHosts.map((entry) => {
       const [, name = '', at = ''] = /^([^:=]+)[:=](.*)$/.exec(entry) ?? [];
       return `${at}\t${name}`;
     });
     const own = address === undefined ? [] : [`${address}\t${id.slice(0, 12)}`];
-    const lines = [...standardHosts, ...extra, ...own];
+    const standard = network === 'host' ? this.#options.network.host().hosts.trimEnd().split('\n') : standardHosts;
+    const lines = [...standard, ...extra, ...own];
     await mkdir(files, { recursive: true, mode: 0o700 });
     stack.defer(() => rm(files, { recursive: true, force: true }), 'files');
     const path = join(files, 'hosts');
@@ -223,8 +240,20 @@ const standardHosts = [
   'ff02::2\tip6-allrouters',
 ];
 
+/** A mount point that the runtime made (crun: sticky) as dockerd makes it. */
+function plainFolder(upper: string, target: string): void {
+  const path = join(upper, resolveWithin(upper, target));
+  const status = statusOf(path);
+  if (status?.isDirectory() && (status.mode & 0o7777) === 0o1755) chmodSync(path, 0o755);
+}
+
+/** Whether a step gets a place of its own in a network. */
 function isConnected(network: string): boolean {
-  return network !== 'none' && network !== 'host';
+  return network !== 'none' && network !== 'host' && containerIn(network) === undefined;
+}
+
+function containerIn(network: string): string | undefined {
+  return network.startsWith('container:') ? network.slice('container:'.length) : undefined;
 }
 
 function variable(entry: string): { readonly name: string; readonly value: string } {

@@ -9,10 +9,29 @@ export interface HostFacts {
   readonly memoryNodes: ReadonlySet<number>;
 }
 
+/** What the checks look at. */
+export type CheckedResources = Pick<
+  Resources,
+  | 'Memory'
+  | 'MemorySwap'
+  | 'MemoryReservation'
+  | 'MemorySwappiness'
+  | 'OomKillDisable'
+  | 'NanoCpus'
+  | 'CpuPeriod'
+  | 'CpuQuota'
+  | 'CpuShares'
+  | 'CpusetCpus'
+  | 'CpusetMems'
+  | 'BlkioWeight'
+  | 'IOMaximumBandwidth'
+  | 'IOMaximumIOps'
+>;
+
 const least = 6 * 1024 * 1024;
 
 /** Checks limits in dockerd's order and with its words; gives its warnings. `update`: of a container that exists. */
-export function checkResources(resources: Resources, facts: HostFacts, update: boolean): string[] {
+export function checkResources(resources: CheckedResources, facts: HostFacts, update: boolean): string[] {
   const warnings: string[] = [];
   checkMemory(resources, update, warnings);
   checkProcessors(resources, facts);
@@ -24,7 +43,7 @@ export function checkResources(resources: Resources, facts: HostFacts, update: b
   return warnings;
 }
 
-function checkMemory(resources: Resources, update: boolean, warnings: string[]): void {
+function checkMemory(resources: CheckedResources, update: boolean, warnings: string[]): void {
   const { Memory: memory, MemorySwap: swap, MemoryReservation: reservation, MemorySwappiness: swappiness } = resources;
   if (memory > 0 && memory < least) refuse('Minimum memory limit allowed is 6MB');
   if (memory > 0 && swap > 0 && swap < memory)
@@ -42,7 +61,7 @@ function checkMemory(resources: Resources, update: boolean, warnings: string[]):
     );
 }
 
-function checkProcessors(resources: Resources, { processors }: HostFacts): void {
+function checkProcessors(resources: CheckedResources, { processors }: HostFacts): void {
   const { NanoCpus: nano, CpuPeriod: period, CpuQuota: quota } = resources;
   if (resources.CpuShares < 0) refuse('shares: invalid argument');
   if (nano > 0 && period > 0) refuse('Conflicting options: Nano CPUs and CPU Period cannot both be set');
@@ -54,7 +73,7 @@ function checkProcessors(resources: Resources, { processors }: HostFacts): void 
   if (quota > 0 && quota < 1000) refuse('CPU cfs quota can not be less than 1ms (i.e. 1000)');
 }
 
-function checkSets(resources: Resources, facts: HostFacts): void {
+function checkSets(resources: CheckedResources, facts: HostFacts): void {
   const { CpusetCpus: cpus, CpusetMems: mems } = resources;
   const wanted = numberSet(cpus);
   if (wanted === undefined) refuse(`Invalid value ${cpus} for cpuset cpus: invalid format: ${cpus}`);

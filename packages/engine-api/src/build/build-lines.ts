@@ -11,13 +11,15 @@ export class BuildLines {
   readonly #lines: JsonLines;
   readonly #clock: Clock;
   readonly #why: boolean;
+  readonly #removes: boolean;
   readonly #pulls = new Map<string, PullReport>();
 
-  /** `why`: say why steps are not cached, which dockerd cannot. */
-  constructor(lines: JsonLines, clock: Clock, { why = false } = {}) {
+  /** `why`: say why steps are not cached, which dockerd cannot. `removes`: say that their containers are gone. */
+  constructor(lines: JsonLines, clock: Clock, { why = false, removes = true } = {}) {
     this.#lines = lines;
     this.#clock = clock;
     this.#why = why;
+    this.#removes = removes;
   }
 
   add(event: BuildEvent): void {
@@ -36,7 +38,7 @@ export class BuildLines {
         this.#say(` ---> Running in ${shortId(event.containerId)}\n`);
         break;
       case 'removed':
-        this.#say(` ---> Removed intermediate container ${shortId(event.containerId)}\n`);
+        if (this.#removes) this.#say(` ---> Removed intermediate container ${shortId(event.containerId)}\n`);
         break;
       case 'output':
         this.#output(event.stream, event.content.toString());

@@ -18,8 +18,10 @@ export function buildSettings(exchange: Exchange): BuildSettings {
   if (query.flag('squash')) {
     throw new WherryError('invalid', 'squash is only supported with experimental mode');
   }
-  if (jsonList(query, 'securityopt').length > 0) {
-    throw new WherryError('invalid', 'The daemon on this platform does not support setting security options on build');
+  if (query.has('securityopt')) throw new WherryError('invalid', 'security options are not supported on linux');
+  const isolation = query.text('isolation');
+  if (isolation !== '' && isolation.toLowerCase() !== 'default') {
+    throw new WherryError('invalid', `unsupported isolation: ${JSON.stringify(isolation)}`);
   }
   return {
     tags: tagsOf(query.all('t')),
@@ -32,8 +34,10 @@ export function buildSettings(exchange: Exchange): BuildSettings {
     cacheFrom: jsonList(query, 'cachefrom'),
     networkMode: query.optional('networkmode') ?? 'default',
     extraHosts: query.all('extrahosts').flatMap((hosts) => hosts.split(',').filter((host) => host !== '')),
-    sharedMemoryBytes: positive(query, 'shmsize'),
+    sharedMemoryBytes: whole(query, 'shmsize') || undefined,
     resources: resourcesOf(query),
+    limits: limitsOf(query),
+    cgroupParent: query.optional('cgroupparent'),
     ignoredBy: 'client',
     auth: registryConfig(request.headers['x-registry-config']),
   };
@@ -52,27 +56,36 @@ function tagsOf(given: readonly string[]): readonly string[] {
 }
 
 function resourcesOf(query: Query): BuildSettings['resources'] {
-  const memoryBytes = positive(query, 'memory');
-  const cpuQuota = positive(query, 'cpuquota');
-  const cpuPeriod = positive(query, 'cpuperiod');
-  const cpuShares = positive(query, 'cpushares');
-  const cpusetCpus = query.optional('cpusetcpus');
   return {
-    ...(memoryBytes === undefined ? {} : { memoryBytes }),
-    ...(cpuQuota === undefined ? {} : { cpuQuota }),
-    ...(cpuPeriod === undefined ? {} : { cpuPeriod }),
-    ...(cpuShares === undefined ? {} : { cpuShares }),
-    ...(cpusetCpus === undefined ? {} : { cpusetCpus }),
+    memoryBytes: whole(query, 'memory'),
+    memorySwapBytes: whole(query, 'memswap'),
+    cpuQuota: whole(query, 'cpuquota'),
+    cpuPeriod: whole(query, 'cpuperiod'),
+    cpuShares: whole(query, 'cpushares'),
+    cpusetCpus: query.text('cpusetcpus'),
+    cpusetMems: query.text('cpusetmems'),
   };
 }
 
-/** dockerd takes what is no number as none here. */
-function positive(query: Query, name: string): number | undefined {
+/** `[{"Name":"nofile","Soft":1024,"Hard":2048}]` */
+function limitsOf(query: Query): BuildSettings['limits'] {
+  const value = parse(query, 'ulimits') ?? [];
+  if (!Array.isArray(value)) throw malformed('ulimits');
+  return value.map((limit: unknown) => {
+    const { Name: name, Soft: soft = 0, Hard: hard = 0 } = (limit ?? {}) as Record<string, unknown>;
+    if (typeof name !== 'string' || !Number.isSafeInteger(soft) || !Number.isSafeInteger(hard)) {
+      throw malformed('ulimits');
+    }
+    return { name, soft: soft as number, hard: hard as number };
+  });
+}
+
+/** dockerd takes what is no number for none here. */
+function whole(query: Query, name: string): number {
   try {
-    const value = parseInteger(query.text(name));
-    return value > 0 ? value : undefined;
+    return parseInteger(query.text(name));
   } catch (error) {
-    if (codeOf(error) === 'invalid') return undefined;
+    if (codeOf(error) === 'invalid') return 0;
     throw error;
   }
 }
@@ -100,6 +113,13 @@ function parse(query: Query, name: string): unknown {
   }
 }
 
+/** dockerd's words for what it reads. */
+const whatIs: Readonly<Record<string, string>> = {
+  buildargs: 'build args',
+  cachefrom: 'cache-from',
+  ulimits: 'ulimit settings',
+};
+
 function malformed(name: string, reason = 'wrong type'): WherryError {
-  return new WherryError('invalid', `error reading ${name}: ${reason}`);
+  return new WherryError('invalid', `error reading ${whatIs[name] ?? name}: ${reason}`);
 }

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Logger, messageOf, type Random, WherryError } from '@wherry/base';
+import { cloneRepository, isGitAddress } from '@wherry/builder';
 import { decompressed } from '@wherry/images';
 import { readFileBeneath } from '@wherry/linux';
 import { readText } from '../http/body.ts';
@@ -53,10 +54,10 @@ export class BuildContexts {
     const folder = join(this.#directory, prefix + this.#random.hex(16));
     await mkdir(folder, { mode: 0o700, recursive: true });
     try {
-      const { name, text } = await this.#fill(folder, source);
+      const { root = folder, name, text } = await this.#fill(folder, source);
       if (text === '') throw new WherryError('invalid', `the Dockerfile (${name}) cannot be empty`);
       return {
-        folder,
+        folder: root,
         dockerfile: text,
         dockerfileName: name,
         [Symbol.asyncDispose]: () => this.#remove(folder),
@@ -70,16 +71,14 @@ export class BuildContexts {
   async #fill(
     folder: string,
     { body, remote, dockerfile, signal }: ContextSource,
-  ): Promise<{ name: string; text: string }> {
+  ): Promise<{ name: string; text: string; root?: string }> {
     if (remote === '') {
       await unpackContext(decompressed(body), folder, { signal });
       return await readDockerfile(folder, dockerfile || defaultName);
     }
-    if (/^(git:\/\/|git@|github\.com\/)|\.git(#|$)/.test(remote)) {
-      throw new WherryError(
-        'unsupported',
-        'build contexts from git repositories are not supported: clone it and build the folder',
-      );
+    if (isGitAddress(remote)) {
+      const repository = await cloneRepository(remote, folder, { keepsHistory: true, signal });
+      return { root: repository.folder, ...(await readDockerfile(repository.folder, dockerfile || defaultName)) };
     }
     const content = decompressed(await fetchContent(remote, signal));
     const first = await firstPiece(content);
@@ -100,10 +99,19 @@ export class BuildContexts {
 /** `dockerfile` is taken for `Dockerfile` where that is not there. */
 async function readDockerfile(folder: string, name: string): Promise<{ name: string; text: string }> {
   for (const candidate of name === defaultName ? [name, name.toLowerCase()] : [name]) {
-    const content = readFileBeneath(folder, candidate, largestDockerfile);
+    const content = readCandidate(folder, candidate);
     if (content !== undefined) return { name: candidate, text: content.toString('utf8') };
   }
   throw new WherryError('internal', `Cannot locate specified Dockerfile: ${name}`);
+}
+
+function readCandidate(folder: string, name: string): Buffer | undefined {
+  try {
+    return readFileBeneath(folder, name, largestDockerfile);
+  } catch (error) {
+    if (!/not a regular file/.test(messageOf(error))) throw error;
+    throw new WherryError('internal', `unexpected error reading Dockerfile: read ${name}: is a directory`);
+  }
 }
 
 async function firstPiece(stream: AsyncIterable<Uint8Array>): Promise<{ piece: Buffer; whole: Readable }> {

@@ -40,7 +40,10 @@ async function build(options: EngineApiOptions, contexts: BuildContexts, exchang
   await using context = await contexts.open(source);
   const quiet = query.flag('q');
   const lines = exchange.lines('\r\n');
-  const told = new BuildLines(lines, clock, { why: query.flag('why') });
+  const told = new BuildLines(lines, clock, {
+    why: query.flag('why'),
+    removes: query.flag('forcerm') || query.text('rm') === '' || query.flag('rm'),
+  });
   const events: Parameters<BuildLines['add']>[0][] = [];
   try {
     const { imageId } = await builder.build({

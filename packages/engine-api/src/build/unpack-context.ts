@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errnoOf, throwIfAborted, WherryError } from '@wherry/base';
 import { readTar, type TarEntry, type TarHeader } from '@wherry/images';
+import { makeNode } from '@wherry/linux';
 
 export interface ContextLimits {
   /** Bytes of content. */
@@ -75,8 +76,12 @@ async function place(root: string, { header, body }: TarEntry, folderTimes: Map<
     case 'link':
       await makeLink(root, path, header);
       return;
+    case 'fifo':
+      makeNode(path, { type: 'fifo', mode: header.mode & 0o7777, major: 0, minor: 0 });
+      await chmod(path, header.mode & 0o7777);
+      return;
     default:
-      throw new WherryError('invalid', `${header.name}: build contexts with device nodes or pipes are not supported`);
+      throw new WherryError('invalid', `${header.name}: build contexts with device nodes are not supported`);
   }
 }
 

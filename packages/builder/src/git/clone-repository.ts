@@ -1,0 +1,67 @@
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { WherryError } from '@wherry/base';
+import { resolveWithin, statusOf } from '../files/resolve-within.ts';
+import { parseGitAddress } from './git-address.ts';
+import { runGit } from './run-git.ts';
+
+export interface ClonedRepository {
+  /** What was asked for of it, on disk. */
+  readonly folder: string;
+  /** The commit's name, 40 digits or more. */
+  readonly commit: string;
+}
+
+/**
+ * Fetches one commit of a repository into an empty folder, its submodules too; without `keepsHistory` git's own files are
+ * taken away. Throws `invalid`, `unsupported` (ssh, no git on the machine), `unavailable` with git's words.
+ */
+export async function cloneRepository(
+  address: string,
+  folder: string,
+  { keepsHistory, signal }: { readonly keepsHistory: boolean; readonly signal: AbortSignal },
+): Promise<ClonedRepository> {
+  const { url, ref, folder: wanted } = parseGitAddress(address);
+  const git = async (what: string, ...args: readonly string[]): Promise<string> => {
+    const { exitCode, output } = await runGit(folder, args, signal);
+    if (exitCode === 0) return output;
+    throw new WherryError('unavailable', `error ${what}: ${output}: exit status ${exitCode}`);
+  };
+  await git('initializing', 'init', '--quiet');
+  await git('adding the remote', 'remote', 'add', 'origin', url);
+  await fetchRef(folder, ref, git, signal);
+  await git(`checking out ${ref}`, 'checkout', '--quiet', await commitOf(folder, ref, signal));
+  const [commit = ''] = /^[0-9a-f]{40,64}$/m.exec(await git('reading the commit', 'rev-parse', 'HEAD')) ?? [];
+  if (existsSync(join(folder, '.gitmodules'))) {
+    const update = ['submodule', 'update', '--init', '--recursive', '--depth=1'];
+    await git('initializing submodules', ...update);
+  }
+  const root = join(folder, resolveWithin(folder, wanted));
+  const status = statusOf(root);
+  if (status === undefined) throw new WherryError('invalid', `${wanted}: no such file or directory`);
+  if (!status.isDirectory()) throw new WherryError('invalid', `error setting git context, not a directory: ${wanted}`);
+  if (!keepsHistory) rmSync(join(folder, '.git'), { recursive: true, force: true });
+  return { folder: root, commit };
+}
+
+type Git = (what: string, ...args: readonly string[]) => Promise<string>;
+
+/** No more than the commit where the server can do that, else all that leads to it, at last everything. */
+async function fetchRef(folder: string, ref: string, git: Git, signal: AbortSignal): Promise<void> {
+  const tags = '--no-tags';
+  const shallow = await runGit(folder, ['fetch', '--quiet', tags, '--depth', '1', 'origin', '--', ref], signal);
+  if (shallow.exitCode === 0) return;
+  if (!/^[0-9a-f]{7,64}$/.test(ref)) {
+    await git('fetching', 'fetch', '--quiet', tags, 'origin', '--', ref);
+    return;
+  }
+  // Commits that no name leads to are not given by their number.
+  await git('fetching', 'fetch', '--quiet', '--tags', 'origin', '--', '+refs/heads/*:refs/remotes/origin/*');
+}
+
+/** A commit by its number, where everything had to be fetched; else what was fetched. */
+async function commitOf(folder: string, ref: string, signal: AbortSignal): Promise<string> {
+  if (!/^[0-9a-f]{7,64}$/.test(ref)) return 'FETCH_HEAD';
+  const known = await runGit(folder, ['rev-parse', '--quiet', '--verify', `${ref}^{commit}`], signal);
+  return /^[0-9a-f]{40,64}$/m.exec(known.output)?.[0] ?? 'FETCH_HEAD';
+}

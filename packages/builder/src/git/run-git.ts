@@ -1,0 +1,98 @@
+import { closeSync } from 'node:fs';
+import { cancelled, codeOf, WherryError } from '@wherry/base';
+import { findProgram, openPipe, spawnProgram, streamOfDescriptor } from '@wherry/linux';
+
+/** What git says is cut here (bytes). */
+const longestOutput = 64 * 1024;
+
+/**
+ * Settings against what a repository, its submodules or its server might make git do: transports that run programs or
+ * read the machine's files (`ext::`, `file://`, git-config(1) "protocol.allow"), hooks, and questions at a terminal.
+ */
+const settings = [
+  'protocol.allow=never',
+  'protocol.http.allow=always',
+  'protocol.https.allow=always',
+  'protocol.git.allow=always',
+  'core.hooksPath=/dev/null',
+  'core.fsmonitor=false',
+  'core.protectNTFS=true',
+  'core.askPass=true',
+  'credential.helper=',
+  'http.followRedirects=initial',
+  'gc.auto=0',
+  'advice.detachedHead=false',
+].flatMap((setting) => ['-c', setting]);
+
+/** Nothing of the machine's or its user's configuration counts. */
+const environment = (home: string): Readonly<Record<string, string>> => ({
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: home,
+  LC_ALL: 'C',
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_ALLOW_PROTOCOL: 'http:https:git',
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_PROTOCOL_FROM_USER: '0',
+  GIT_ATTR_NOSYSTEM: '1',
+});
+
+export interface GitResult {
+  readonly exitCode: number;
+  /** Of both its outputs. */
+  readonly output: string;
+}
+
+/** Runs the machine's git in a folder, without a shell. Throws `unsupported` where it is not installed, `cancelled`. */
+export async function runGit(folder: string, args: readonly string[], signal: AbortSignal): Promise<GitResult> {
+  signal.throwIfAborted();
+  const pipe = openPipe();
+  const child = startIn(folder, args, pipe);
+  let isOver = false;
+  child.exited.finally(() => (isOver = true)).catch(() => undefined);
+  const stop = (): void => {
+    // What git runs itself is in its group, whose number is git's as long as git is not reaped.
+    if (!isOver) process.kill(-child.pid, 'SIGKILL');
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  const output = streamOfDescriptor(pipe.read, { writable: false });
+  try {
+    let said = '';
+    for await (const piece of output as AsyncIterable<Buffer>) {
+      if (said.length < longestOutput) said += piece.toString();
+    }
+    const { exitCode } = await child.exited;
+    if (signal.aborted) throw cancelled(signal);
+    return { exitCode, output: said.trim() };
+  } finally {
+    signal.removeEventListener('abort', stop);
+    stop();
+    output.destroy();
+    await child.exited;
+  }
+}
+
+function startIn(
+  folder: string,
+  args: readonly string[],
+  pipe: ReturnType<typeof openPipe>,
+): ReturnType<typeof spawnProgram> {
+  try {
+    return spawnProgram({
+      path: findProgram('git'),
+      args: [...settings, ...args],
+      env: environment(folder),
+      workingDirectory: folder,
+      descriptors: { 1: pipe.write, 2: pipe.write },
+      newSession: true,
+    });
+  } catch (error) {
+    closeSync(pipe.read);
+    if (codeOf(error) !== 'notFound') throw error;
+    throw new WherryError('unsupported', 'unable to find \'git\': exec: "git": executable file not found in $PATH', {
+      cause: error,
+    });
+  } finally {
+    closeSync(pipe.write);
+  }
+}
