@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
 import { type Logger, messageOf, systemRandom } from '@wherry/base';
@@ -7,8 +7,10 @@ import { type ApiVersion, currentVersion, newestVersion, requestedVersion } from
 import { encodeJson } from './http/encode-json.ts';
 import { Exchange } from './http/exchange.ts';
 import { HijackableRequest, type HijackableSocket, takeBody } from './http/hijackable-requests.ts';
+import { OrderedResponse } from './http/ordered-response.ts';
 import { Query } from './http/query.ts';
-import type { RouteMatch, Router } from './http/router.ts';
+import { cleanPath, pathOf } from './http/request-path.ts';
+import type { Router } from './http/router.ts';
 import { statusOf } from './http/statuses.ts';
 
 /** Requests at a time: a follower of a log, an attach and a build are one each. */
@@ -34,7 +36,12 @@ export class ApiServer {
 
   constructor(parts: ApiServerParts) {
     this.#parts = parts;
-    this.server = createServer({ IncomingMessage: HijackableRequest, keepAliveTimeout: idleTime, requestTimeout: 0 });
+    this.server = createServer({
+      IncomingMessage: HijackableRequest,
+      ServerResponse: OrderedResponse,
+      keepAliveTimeout: idleTime,
+      requestTimeout: 0,
+    });
     this.server.maxConnections = mostConnections;
     this.server.on('connection', (socket: Duplex) => {
       this.#open.add(socket);
@@ -76,7 +83,7 @@ export class ApiServer {
   async #hijackable(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => undefined);
     if (head.length > 0) socket.unshift(head);
-    const response = new ServerResponse(request);
+    const response = new OrderedResponse(request);
     response.shouldKeepAlive = false;
     response.assignSocket(socket as never);
     response.once('finish', () => hangUp(socket));
@@ -92,18 +99,20 @@ export class ApiServer {
     body: Readable,
     hijackable: HijackableSocket | undefined,
   ): Promise<void> {
-    const url = request.url ?? '/';
-    const mark = url.indexOf('?');
-    const path = mark < 0 ? url : url.slice(0, mark);
+    const { path, query: queryText } = pathOf(request.url ?? '/');
     const log = this.#parts.log.with({ request: systemRandom.hex(12), method: request.method, path });
     const connection = hijackable?.socket ?? request.socket;
     const signal = this.#signalOf(connection, response);
     try {
+      const clean = cleanPath(path);
+      if (clean === undefined) return sendBadRequest(response);
+      if (clean !== path) return redirect(response, clean, queryText);
+      if (request.method === 'OPTIONS') return this.#sendOptions(response);
       const match = this.#parts.router.find(request.method ?? 'GET', path);
       if (match === undefined) return sendError(response, 404, 'page not found');
       if (this.#running.size > mostRequests) return sendError(response, 503, 'too many requests at a time');
-      const version = this.#headersFor(response, match);
-      const query = new Query(mark < 0 ? '' : url.slice(mark + 1));
+      const version = this.#headersFor(response, match.version);
+      const query = new Query(queryText);
       const { parameters } = match;
       await match.route.handle(
         new Exchange({ request, response, body, parameters, query, version, signal, log, hijackable }),
@@ -115,13 +124,19 @@ export class ApiServer {
   }
 
   /** Sets the headers of every answer. Throws `invalid` for a version that is not spoken here. */
-  #headersFor(response: ServerResponse, { version }: RouteMatch): ApiVersion {
+  #headersFor(response: ServerResponse, version: string | undefined): ApiVersion {
     response.setHeader('Api-Version', newestVersion);
     response.setHeader('Ostype', 'linux');
     response.setHeader('Server', this.#parts.serverName);
     const spoken = version === undefined ? currentVersion : requestedVersion(version);
     response.setHeader('Docker-Experimental', 'false');
     return spoken;
+  }
+
+  /** Whatever the path: dockerd's answer to browsers that ask before they ask. */
+  #sendOptions(response: ServerResponse): void {
+    this.#headersFor(response, undefined);
+    response.writeHead(200, { 'Content-Length': 0 }).end();
   }
 
   #answerFailure(error: unknown, response: ServerResponse, signal: AbortSignal, log: Logger): void {
@@ -161,6 +176,19 @@ function sendError(response: ServerResponse, status: number, message: string): v
   }
   const text = `${encodeJson({ message })}\n`;
   response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) });
+  response.end(text);
+}
+
+/** To the same path without empty parts and dots, as Go's routers send those who ask for others. */
+function redirect(response: ServerResponse, path: string, query: string): void {
+  const location = query === '' ? path : `${path}?${query}`;
+  response.writeHead(301, { Location: location, 'Content-Length': 0 }).end();
+}
+
+/** A path that is none. */
+function sendBadRequest(response: ServerResponse): void {
+  const text = '400 Bad Request';
+  response.writeHead(400, { 'Content-Type': 'text/plain; charset=utf-8', 'Content-Length': text.length });
   response.end(text);
 }
 

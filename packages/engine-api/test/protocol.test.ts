@@ -23,6 +23,7 @@ describe('the protocol', () => {
 
   it.each([
     ['/v1.99/version', 'client version 1.99 is too new. Maximum supported API version is 1.50'],
+    ['/v1.50.1/version', 'client version 1.50.1 is too new. Maximum supported API version is 1.50'],
     ['/v2.0/version', 'client version 2.0 is too new. Maximum supported API version is 1.50'],
     [
       '/v1.10/version',
@@ -44,13 +45,37 @@ describe('the protocol', () => {
     ['GET', '/nosuch'],
     ['POST', '/version'],
     ['GET', '/containers/x/start'],
-    ['GET', '/%zz'],
     ['HEAD', '/info'],
   ])('knows no %s %s', async (method, path) => {
     await using api = await serve(fakeOptions());
     const { status, text, headers } = await api.call(method, path);
     expect([status, text]).toEqual([404, method === 'HEAD' ? '' : '{"message":"page not found"}\n']);
     expect(headers['api-version']).toBeUndefined();
+  });
+
+  it('sends what is not a clean path on, and refuses what is none', async () => {
+    await using api = await serve(fakeOptions());
+    const dirty = await api.call('GET', '/v1.45//version?a=b');
+    expect([dirty.status, dirty.headers.location]).toEqual([301, '/v1.45/version?a=b']);
+    const none = await api.call('GET', '/containers/%zz/json');
+    expect([none.status, none.text]).toEqual([400, '400 Bad Request']);
+  });
+
+  it('answers OPTIONS of any path', async () => {
+    await using api = await serve(fakeOptions());
+    const { status, text, headers } = await api.call('OPTIONS', '/nosuch');
+    expect([status, text, headers['api-version']]).toEqual([200, '', '1.50']);
+  });
+
+  it('has its headers in the order of Go', async () => {
+    await using api = await serve(fakeOptions());
+    const names = async (method: string, path: string): Promise<string[]> =>
+      Object.keys((await api.call(method, path)).headers).filter((name) => !/^(connection|keep-alive)$/.test(name));
+    const always = ['api-version', 'builder-version', 'cache-control'];
+    const others = ['docker-experimental', 'ostype', 'pragma', 'server', 'swarm', 'date'];
+    expect(await names('GET', '/_ping')).toEqual([...always, ...others, 'content-length', 'content-type']);
+    expect(await names('HEAD', '/_ping')).toEqual([...always, 'content-length', 'content-type', ...others]);
+    expect(await names('GET', '/nosuch')).toEqual(['content-type', 'date', 'content-length']);
   });
 
   it.each([

@@ -1,4 +1,4 @@
-import { codeOf, messageOf, WherryError } from '@wherry/base';
+import { codeOf, messageOf } from '@wherry/base';
 import type { DockerContainers, JsonObject } from '@wherry/docker';
 import type { Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/router.ts';
@@ -15,7 +15,7 @@ export function execRoutes(containers: DockerContainers): readonly Route[] {
       method: 'POST',
       path: '/containers/{name:.*}/exec',
       async handle(exchange) {
-        exchange.send(201, await containers.createExec(nameOf(exchange), await exchange.json({ required: true })));
+        exchange.send(201, await containers.createExec(nameOf(exchange), await exchange.json()));
       },
     },
     { method: 'POST', path: '/exec/{name:.*}/start', handle: (exchange) => startExec(containers, exchange) },
@@ -43,7 +43,6 @@ async function startExec(containers: DockerContainers, exchange: Exchange): Prom
   const detach = body.Detach === true;
   const tty = body.Tty === true;
   const size = consoleSize(body);
-  if (size !== undefined && !tty) throw new WherryError('invalid', 'console size should be nil when TTY is disabled');
   // One that is not there is refused before the connection leaves HTTP; one that cannot run is told on it.
   await containers.inspectExec(id);
   let streams: Awaited<ReturnType<DockerContainers['startExec']>>;
@@ -58,7 +57,8 @@ async function startExec(containers: DockerContainers, exchange: Exchange): Prom
     return;
   }
   if (streams === undefined) return exchange.sendNothing(200);
-  await runSession(hijack(exchange, streams.tty), streams, { framed: !streams.tty });
+  // Whether there are frames is the caller's word here, not that of who made the command.
+  await runSession(hijack(exchange, tty), streams, { framed: !tty });
 }
 
 /** `[height, width]`, as clients since 1.42 send it. */

@@ -82,7 +82,7 @@ export function lifecycleRoutes(containers: DockerContainers): readonly Route[] 
       method: 'POST',
       path: '/containers/{name:.*}/update',
       async handle(exchange) {
-        exchange.send(200, await containers.update(nameOf(exchange), await exchange.json({ required: true })));
+        exchange.send(200, await containers.update(nameOf(exchange), await exchange.json()));
       },
     },
     {

@@ -44,7 +44,8 @@ export function observationRoutes(containers: DockerContainers): readonly Route[
       method: 'GET',
       path: '/containers/{name:.*}/changes',
       async handle(exchange) {
-        exchange.send(200, await containers.changes(nameOf(exchange)));
+        const changes = await containers.changes(nameOf(exchange));
+        exchange.send(200, changes.length === 0 ? null : changes);
       },
     },
     { method: 'POST', path: '/containers/{name:.*}/wait', handle: (exchange) => sendExit(containers, exchange) },
@@ -82,7 +83,7 @@ async function sendStats(containers: DockerContainers, exchange: Exchange): Prom
 
 /** The headers go out once the container is found: the client starts it only then. */
 async function sendExit(containers: DockerContainers, exchange: Exchange): Promise<void> {
-  const given = exchange.query.optional('condition') ?? 'not-running';
+  const given = (exchange.speaks(30) ? exchange.query.optional('condition') : undefined) ?? 'not-running';
   const condition = conditions.find((known) => known === given);
   if (condition === undefined) throw new WherryError('invalid', `invalid condition: ${JSON.stringify(given)}`);
   const { result } = await containers.wait(nameOf(exchange), condition, exchange.signal);

@@ -1,11 +1,11 @@
 import { WherryError } from '@wherry/base';
-import type { AttachRequest, DockerContainers, LogsRequest } from '@wherry/docker';
+import type { AttachedStreams, AttachRequest, DockerContainers, LogsRequest } from '@wherry/docker';
 import { acceptWebSocket, webSocketStream } from '@wherry/http';
 import { isEmpty } from '../http/body.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/router.ts';
 import { parseTime } from '../http/times.ts';
-import { hijack, streamType } from '../streams/hijack.ts';
+import { hijack, refuseHijack, streamType } from '../streams/hijack.ts';
 import { runSession } from '../streams/session.ts';
 import { nameOf } from './lifecycle-routes.ts';
 
@@ -61,13 +61,18 @@ function attachRequest({ query }: Exchange): AttachRequest {
 }
 
 async function attach(containers: DockerContainers, exchange: Exchange): Promise<void> {
-  const streams = await containers.attach(nameOf(exchange), attachRequest(exchange));
+  let streams: AttachedStreams;
+  try {
+    streams = await containers.attach(nameOf(exchange), attachRequest(exchange));
+  } catch (error) {
+    return refuseHijack(exchange, error);
+  }
   try {
     // dockerode repeats the query in a body; it is not for the container.
     if (!isEmpty(exchange.request) && exchange.request.headers['content-length'] !== undefined) {
       for await (const _ of exchange.body);
     }
-    await runSession(hijack(exchange, streams.tty), streams, { framed: !streams.tty });
+    await runSession(hijack(exchange, streams.tty, { bare: true }), streams, { framed: !streams.tty });
   } finally {
     await streams[Symbol.asyncDispose]();
   }

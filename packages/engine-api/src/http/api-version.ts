@@ -1,6 +1,6 @@
 import { WherryError } from '@wherry/base';
 
-/** A version of the Docker Engine API. `number` orders them: 1.45 is 1045. */
+/** A version of the Docker Engine API. `number` orders them: 1.45 is 1045, and 1.45.1 a bit more. */
 export interface ApiVersion {
   readonly text: string;
   readonly number: number;
@@ -32,6 +32,7 @@ export function requestedVersion(text: string): ApiVersion {
 }
 
 function numberOf(text: string): number {
-  const [major = '', minor = ''] = text.split('.');
-  return Math.min(Number(major), 1e6) * 1000 + Math.min(Number(minor), 999);
+  const [major = '', minor = '', ...more] = text.split('.');
+  const rest = more.some((part) => Number(part) > 0) ? 0.5 : 0;
+  return Math.min(Number(major), 1e6) * 1000 + Math.min(Number(minor), 999) + rest;
 }

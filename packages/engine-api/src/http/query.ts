@@ -1,4 +1,4 @@
-import { WherryError } from '@wherry/base';
+import { type ErrorCode, WherryError } from '@wherry/base';
 import type { Filters } from '@wherry/docker';
 
 /** A request's query as dockerd reads it. */
@@ -42,10 +42,10 @@ export class Query {
     return !(value === '' || value === '0' || value === 'no' || value === 'false' || value === 'none');
   }
 
-  /** A whole number. Throws `invalid` in Go's words; `undefined` when it is empty or not given. */
+  /** A whole number; `undefined` when it is empty or not given. Throws Go's words, which dockerd takes for a failure of its own. */
   integer(name: string): number | undefined {
     const value = this.text(name);
-    return value === '' ? undefined : parseInteger(value);
+    return value === '' ? undefined : parseInteger(value, 'internal');
   }
 
   /** A whole number that must be given. */
@@ -61,13 +61,13 @@ export class Query {
 }
 
 /** A whole number of 64 bits, as Go's `strconv.Atoi` takes it. */
-export function parseInteger(text: string): number {
+export function parseInteger(text: string, code: ErrorCode = 'invalid'): number {
   if (!/^[+-]?\d+$/.test(text)) {
-    throw new WherryError('invalid', `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
+    throw new WherryError(code, `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
   }
   const value = BigInt(text.replace(/^\+/, ''));
   if (BigInt.asIntN(64, value) !== value) {
-    throw new WherryError('invalid', `strconv.Atoi: parsing ${JSON.stringify(text)}: value out of range`);
+    throw new WherryError(code, `strconv.Atoi: parsing ${JSON.stringify(text)}: value out of range`);
   }
   return Number(value);
 }

@@ -1,12 +1,13 @@
 import { WherryError } from '@wherry/base';
 
-/** A time as the API takes it, seconds with up to nine decimals, in ns; `undefined` for none. Throws `invalid`. */
+/** A time as the API takes it, seconds with up to nine decimals, in ns; `undefined` for none. Throws Go's words, as a failure of the server's own. */
 export function parseNanoseconds(text: string): bigint | undefined {
   if (text === '') return undefined;
   const parts = /^(-?\d{1,18})(?:\.(\d+))?$/.exec(text);
   if (parts === null) {
-    const seconds = text.split('.')[0]!;
-    throw new WherryError('invalid', `strconv.ParseInt: parsing ${JSON.stringify(seconds)}: invalid syntax`);
+    const [seconds = '', ...decimals] = text.split('.');
+    const wrong = /^-?\d+$/.test(seconds) ? decimals.join('.') : seconds;
+    throw new WherryError('internal', `strconv.ParseInt: parsing ${JSON.stringify(wrong)}: invalid syntax`);
   }
   return BigInt(parts[1]!) * 1_000_000_000n + BigInt((parts[2] ?? '').slice(0, 9).padEnd(9, '0'));
 }

@@ -12,11 +12,7 @@ export const diskUsageTypes = ['container', 'image', 'volume', 'build-cache'] as
 export type DiskUsageType = (typeof diskUsageTypes)[number];
 
 /** `GET /system/df`. */
-export async function diskUsageOf(
-  options: EngineApiOptions,
-  types: ReadonlySet<DiskUsageType>,
-  speaks: (minor: number) => boolean,
-): Promise<Members> {
+export async function diskUsageOf(options: EngineApiOptions, types: ReadonlySet<DiskUsageType>): Promise<Members> {
   const all = { all: true, size: types.has('container'), filters: new Map() };
   const containers = types.has('container') || types.has('image') ? await options.containers.list(all) : [];
   const [images, Volumes, BuildCache] = await Promise.all([
@@ -30,7 +26,6 @@ export async function diskUsageOf(
     Containers: types.has('container') ? containers : null,
     Volumes: Volumes ?? null,
     BuildCache: BuildCache ?? null,
-    ...(speaks(42) ? {} : { BuilderSize: 0 }),
   };
 }
 

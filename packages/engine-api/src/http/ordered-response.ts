@@ -1,0 +1,39 @@
+import { type IncomingMessage, type OutgoingHttpHeader, type OutgoingHttpHeaders, ServerResponse } from 'node:http';
+
+type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
+
+/**
+ * An answer whose headers stand in the order in which dockerd's do: those that its handlers set, by their names, then
+ * what Go's server adds, which are the date, the body's length, and a type that it guessed. Some compare whole answers.
+ */
+export class OrderedResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
+  override writeHead(status: number, reason?: string | Headers, more?: Headers): this {
+    const given = typeof reason === 'object' ? reason : more;
+    if (Array.isArray(given)) throw new Error('headers by pairs are not ordered');
+    for (const [name, value] of Object.entries(given ?? {})) if (value !== undefined) this.setHeader(name, value);
+    const all = this.getHeaderNames()
+      .sort()
+      .map((name) => [canonicalName(name), this.getHeader(name)!] as const);
+    for (const [name] of all) this.removeHeader(name);
+    const added = this.#added(all);
+    const set = all.filter((header) => !added.includes(header));
+    for (const [name, value] of [...set, ['Date', new Date().toUTCString()] as const, ...added])
+      this.setHeader(name, value);
+    return super.writeHead(status);
+  }
+
+  /** What describes a body; where there is none dockerd sets it itself. */
+  #added<Header extends readonly [string, unknown]>(headers: readonly Header[]): readonly Header[] {
+    if (this.req.method === 'HEAD') return [];
+    const find = (wanted: string): Header[] => headers.filter(([name]) => name === wanted);
+    return [
+      ...find('Content-Length'),
+      ...find('Content-Type').filter(([, type]) => String(type).startsWith('text/plain')),
+    ];
+  }
+}
+
+/** `api-version` as Go writes it: `Api-Version`. */
+export function canonicalName(name: string): string {
+  return name.replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase());
+}
