@@ -108,9 +108,16 @@ test('stops, starts again with the same files, restarts, pauses, kills', async (
   await expect(containers.remove('life', { force: false, volumes: false, link: false })).rejects.toThrow(
     'cannot remove container "/life": container is running: stop the container before removing or force remove',
   );
+  for (const signal of ['BOGUS', '0']) {
+    const wrong = `invalid signal: ${signal}`;
+    await expect(containers.stop('life', { signal })).rejects.toThrow(`cannot stop container: life: ${wrong}`);
+    await expect(containers.restart('life', { signal })).rejects.toThrow(`Cannot restart container life: ${wrong}`);
+    await expect(containers.kill('nosuch', signal)).rejects.toThrow(`cannot kill container: nosuch: ${wrong}`);
+  }
   expect(await containers.stop('life', { timeout: 5 })).toBe(true);
   expect(await state('life')).toMatchObject({ Status: 'exited', ExitCode: 9, Pid: 0 });
-  expect(await containers.stop('life', {})).toBe(false);
+  expect(await containers.stop('life', { signal: 'BOGUS' })).toBe(false);
+  await expect(containers.pause('life')).rejects.toThrow(/^container .* is not running$/);
   await containers.start('life');
   await containers.restart('life', { timeout: 0 });
   expect(await state('life')).toMatchObject({ Status: 'running', Running: true });
@@ -225,8 +232,30 @@ test('logs, top, stats and the list tell of it', async () => {
     expect(sample).toMatchObject({ name: '/told', pids_stats: { current: 1 } });
   const list = await containers.list({ all: false, size: true, filters: new Map([['name', ['^/told$']]]) });
   expect(list).toMatchObject([
-    { Names: ['/told'], State: 'running', Command: "sh -c 'echo one; echo two >&2; exec sleep 600'", SizeRw: 0 },
+    {
+      Names: ['/told'],
+      State: 'running',
+      Command: "sh -c 'echo one; echo two >&2; exec sleep 600'",
+      SizeRootFs: expect.any(Number),
+    },
   ]);
+  expect(list[0]).not.toHaveProperty('SizeRw');
+  for (const [name, value, refusal] of [
+    ['health', 'bogus', 'unrecognized filter value for health: bogus'],
+    ['exited', 'x', `invalid filter 'exited=x': strconv.Atoi: parsing "x": invalid syntax`],
+    ['is-task', 'maybe', "invalid filter 'is-task=[maybe]'"],
+    ['publish', 'abc', 'error while looking up for publish abc: strconv.ParseUint: parsing "abc": invalid syntax'],
+    [
+      'expose',
+      '1-70000',
+      'error while looking up for expose 1-70000: strconv.ParseUint: parsing "70000": value out of range',
+    ],
+    ['', 'x', 'invalid filter'],
+  ] as const)
+    await expect(containers.list({ all: true, size: false, filters: new Map([[name, [value]]]) })).rejects.toThrow(
+      expect.objectContaining({ message: refusal }),
+    );
+  await expect(containers.top('told', '-o pid,comm=PID')).rejects.toThrow('specifying "pid,comm=PID" is not allowed');
   await remove('told');
 });
 

@@ -5,7 +5,7 @@ import { parseLogConfig } from './log-config.ts';
 import { checkNetworkMode } from './modes.ts';
 import { parseBind } from './mount-specs.ts';
 import { parseSecurityOptions } from './security.ts';
-import { parseSignal } from './signals.ts';
+import { killSignal, parseSignal } from './signals.ts';
 import { checkContainer } from './validate.ts';
 
 const abilities = {
@@ -137,6 +137,8 @@ test('needs a config', () => {
 
 test('knows signals by name and number', () => {
   expect(['9', 'kill', 'SIGTERM', 'RTMIN', 'SIGRTMAX-1'].map(parseSignal)).toEqual([9, 9, 15, 34, 63]);
-  for (const bad of ['0', '-1', '65', 'BOGUS', 'RTMIN+31'])
-    expect(() => parseSignal(bad)).toThrow(`invalid signal: ${bad}`);
+  for (const bad of ['0', 'BOGUS', 'RTMIN+31']) expect(() => parseSignal(bad)).toThrow(`invalid signal: ${bad}`);
+  expect(killSignal(undefined)).toBe(9);
+  for (const unknown of ['-1', '32', '65'])
+    expect(() => killSignal(unknown)).toThrow(`the linux daemon does not support signal ${unknown}`);
 });

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { codeOf, messageOf, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
 import { commitContainer } from '../commit/commit.ts';
 import { isRestarting } from '../config/restart-policy.ts';
+import { killSignal } from '../config/signals.ts';
 import type { ContainerFiles } from '../files/container-files.ts';
 import { Connections } from '../lifecycle/connections.ts';
 import { Ender } from '../lifecycle/ending.ts';
@@ -180,7 +181,12 @@ class EngineContainers implements OpenDockerContainers {
   }
 
   async stop(reference: string, options: { readonly signal?: string; readonly timeout?: number }): Promise<boolean> {
-    return await this.#ender.stop(this.#find(reference), { ...options, manual: true });
+    const container = this.#find(reference);
+    try {
+      return await this.#ender.stop(container, { ...options, manual: true });
+    } catch (error) {
+      throw renamed(error, `cannot stop container: ${reference}`, 'internal');
+    }
   }
 
   async stopAll(): Promise<void> {
@@ -204,6 +210,17 @@ class EngineContainers implements OpenDockerContainers {
 
   async restart(reference: string, options: { readonly signal?: string; readonly timeout?: number }): Promise<void> {
     const container = this.#find(reference);
+    try {
+      await this.#restart(container, options);
+    } catch (error) {
+      throw renamed(error, `Cannot restart container ${reference}`, 'internal');
+    }
+  }
+
+  async #restart(
+    container: Container,
+    options: { readonly signal?: string; readonly timeout?: number },
+  ): Promise<void> {
     container.restarting = true;
     try {
       await this.#ender.stop(container, { ...options, manual: false });
@@ -221,11 +238,10 @@ class EngineContainers implements OpenDockerContainers {
 
   async kill(reference: string, signal: string | undefined): Promise<void> {
     try {
-      await this.#ender.kill(this.#find(reference), signal);
+      const number = killSignal(signal);
+      await this.#ender.kill(this.#find(reference), number);
     } catch (error) {
-      throw new WherryError(codeOf(error) ?? 'internal', `cannot kill container: ${reference}: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw renamed(error, `cannot kill container: ${reference}`);
     }
   }
 
@@ -239,7 +255,7 @@ class EngineContainers implements OpenDockerContainers {
           'conflict',
           `Container ${container.id} is restarting, wait until the container is running`,
         );
-      if (container.phase !== 'running') throw new WherryError('conflict', `Container ${container.id} is not running`);
+      if (container.phase !== 'running') throw new WherryError('conflict', `container ${container.id} is not running`);
       await this.#context.engine.pauseContainer(container.id);
       container.enter('paused');
       this.#health.stop(container);
@@ -273,9 +289,7 @@ class EngineContainers implements OpenDockerContainers {
         name = checkedName(wanted.startsWith('/') ? wanted : `/${wanted}`);
         registry.reserve(name, container.id);
       } catch (error) {
-        throw new WherryError(codeOf(error) ?? 'internal', `Error when allocating new name: ${messageOf(error)}`, {
-          cause: error,
-        });
+        throw renamed(error, 'Error when allocating new name');
       }
       container.change({ name });
       await save(this.#context, container, true);
@@ -310,7 +324,7 @@ class EngineContainers implements OpenDockerContainers {
     if (container.phase === 'restarting') await this.#ender.stop(container, { manual: true });
     if (!container.alive) return;
     try {
-      await this.#ender.kill(container, 'SIGKILL');
+      await this.#ender.kill(container);
     } catch (error) {
       if (codeOf(error) !== 'conflict') throw error;
     }
@@ -451,6 +465,11 @@ class EngineContainers implements OpenDockerContainers {
     await this.#connections[Symbol.asyncDispose]();
     await this.#context.store.flush();
   }
+}
+
+/** The same failure with what was tried before its words. */
+function renamed(error: unknown, tried: string, code = codeOf(error) ?? 'internal'): WherryError {
+  return new WherryError(code, `${tried}: ${messageOf(error)}`, { cause: error });
 }
 
 function refuseRemoval(container: Container): void {

@@ -53,6 +53,6 @@ export function momentOf(text: string, now: number): number {
   }
   const moment = Date.parse(/[zZ]|[+-][0-9]{2}:[0-9]{2}$/.test(text) ? text : /T/.test(text) ? `${text}Z` : text);
   if (!Number.isFinite(moment))
-    throw new WherryError('invalid', `invalid filter 'until=[${text}]': failed to parse value as time or duration`);
+    throw new WherryError('invalid', `failed to parse value as time or duration: ${JSON.stringify(text)}`);
   return moment;
 }

@@ -56,9 +56,11 @@ function merged(container: Container, old: HostConfig, wanted: Resources): HostC
   };
   if (wanted.NanoCpus > 0 && (old.CpuPeriod > 0 || old.CpuQuota > 0) && old.NanoCpus === 0)
     refuse('Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set');
-  if ((wanted.CpuPeriod > 0 || wanted.CpuQuota > 0) && old.NanoCpus > 0)
-    refuse('Conflicting options: CPU Period/Quota cannot be updated as NanoCPUs has already been set');
-  if (wanted.Memory > 0 && wanted.Memory > old.MemorySwap && old.MemorySwap > 0 && wanted.MemorySwap === 0)
+  if (wanted.CpuPeriod > 0 && old.NanoCpus > 0)
+    refuse('Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set');
+  if (wanted.CpuQuota > 0 && old.NanoCpus > 0)
+    refuse('Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set');
+  if (wanted.Memory !== 0 && wanted.Memory > old.MemorySwap && wanted.MemorySwap === 0)
     refuse('Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time');
   for (const name of [
     'BlkioWeight',

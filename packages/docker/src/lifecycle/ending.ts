@@ -1,6 +1,6 @@
 import { sleep, WherryError } from '@wherry/base';
 import { isRestarting } from '../config/restart-policy.ts';
-import { engineSignal, parseSignal } from '../config/signals.ts';
+import { engineSignal, isSignal, parseSignal } from '../config/signals.ts';
 import type { Container } from '../containers/container.ts';
 import { type DockerContext, saveIfPossible, tell } from '../containers/context.ts';
 
@@ -21,15 +21,17 @@ export class Ender {
     options: { readonly signal?: string | undefined; readonly timeout?: number | undefined; readonly manual: boolean },
   ): Promise<boolean> {
     const { config } = container.record;
-    const signal = parseSignal(options.signal || config.StopSignal || 'SIGTERM');
     await this.#behindStart(container);
+    if (!container.alive && container.phase !== 'restarting') return false;
+    const signal = parseSignal(options.signal || config.StopSignal || 'SIGTERM');
     if (container.phase === 'restarting') return await this.#stayDown(container, options.manual);
-    if (!container.alive) return false;
     container.stopping = true;
     const end = container.nextEnd();
     await this.#note(container, options.manual);
     const timeout = options.timeout ?? config.StopTimeout ?? defaultTimeout;
-    if (await this.#signal(container, signal)) {
+    // One with a number that no signal has ends at once.
+    if (!isSignal(signal)) await this.#signal(container, sigkill);
+    else if (await this.#signal(container, signal)) {
       if (timeout < 0) await end;
       else if (!(await this.#within(end, timeout * 1000))) await this.#signal(container, sigkill);
     }
@@ -87,9 +89,8 @@ export class Ender {
     return ended;
   }
 
-  /** One signal. SIGKILL is waited for; any other that the container may not outlive cancels its restart policy. */
-  async kill(container: Container, text: string | undefined): Promise<void> {
-    const signal = text === undefined || text === '' ? sigkill : parseSignal(text);
+  /** One signal, by its number. SIGKILL is waited for; any other that the container may not outlive cancels its restart policy. */
+  async kill(container: Container, signal = sigkill): Promise<void> {
     const { StopSignal = '' } = container.record.config;
     if (container.phase === 'restarting') return void (await this.#stayDown(container, true));
     if (!container.alive) throw new WherryError('conflict', `container ${container.id} is not running`);

@@ -13,15 +13,15 @@ export async function topOf(
   container: Container,
   psArguments: string,
 ): Promise<{ readonly Titles: readonly string[]; readonly Processes: readonly (readonly string[])[] }> {
+  checkArguments(psArguments);
   const args = psArguments.trim() === '' ? [standard] : psArguments.trim().split(/\s+/);
-  checkArguments(args);
   if (!container.alive) throw new WherryError('conflict', `container ${container.id} is not running`);
   const pids = new Set(await context.engine.containerProcesses(container.id));
   let run = await ps([...args, '-q', [...pids].join(',')]);
   // Not every selection goes with a list of processes: `-e -q` does not.
   if (run.exitCode !== 0) run = await ps(args);
   if (run.exitCode !== 0)
-    throw new WherryError('internal', `ps: ${run.stderr.toString('utf8').trim().split('\n')[0] ?? ''}`);
+    throw new WherryError('internal', `ps: ${firstLine(run.stderr) || `exit status ${run.exitCode}`}`);
   const table = parsePs(run.stdout.toString('utf8'), pids);
   tell(context, container, 'top');
   return table;
@@ -31,11 +31,15 @@ function ps(args: readonly string[]): ReturnType<typeof runProgram> {
   return runProgram({ path: findProgram('ps'), args, env: { LC_ALL: 'C' }, limit: longest, timeout: 30_000 });
 }
 
-/** A renamed PID column could make other processes look like the container's (moby's check). */
-function checkArguments(args: readonly string[]): void {
-  for (const argument of args)
-    if (/\s*-*(?:[a-z]*o[a-z]*)?.*pid\s*=\s*\S/i.test(argument))
-      throw new WherryError('invalid', `specifying "${argument}" is not allowed`);
+function firstLine(text: Buffer): string {
+  return text.toString('utf8').trim().split('\n')[0] ?? '';
+}
+
+/** Another column with the title PID could make others' processes look like the container's (moby's check). */
+function checkArguments(text: string): void {
+  for (const [, column = '', title] of text.matchAll(/(\S*?)=\s*(PID\S*)/g))
+    if (column.replace(/^-*o/, '') !== 'pid')
+      throw new WherryError('invalid', `specifying "${column}=${title}" is not allowed`);
 }
 
 /** Keeps the header, and of the lines those of the processes. */
@@ -53,5 +57,5 @@ export function parsePs(
     // The last column takes the rest of the line.
     return [[...words.slice(0, titles.length - 1), words.slice(titles.length - 1).join(' ')]];
   });
-  return { Titles: titles, Processes: rows };
+  return { Processes: rows, Titles: titles };
 }

@@ -25,7 +25,8 @@ const names = new Set(
 
 /** What `docker ps --filter` lets through. Throws `invalid filter '…'`. */
 export async function containerFilter(context: DockerContext, filters: Filters, scope: ListScope): Promise<Test> {
-  for (const name of filters.keys()) if (!names.has(name)) throw new WherryError('invalid', `invalid filter '${name}'`);
+  for (const name of filters.keys())
+    if (!names.has(name)) throw new WherryError('invalid', name === '' ? 'invalid filter' : `invalid filter '${name}'`);
   const tests: Test[] = [];
   const any = (name: string, test: (container: Container, value: string) => boolean): void => {
     const values = filters.get(name);
@@ -33,9 +34,9 @@ export async function containerFilter(context: DockerContext, filters: Filters, 
   };
   const all = scope.all || (scope.limit ?? 0) > 0 || filters.has('status');
   tests.push((container) => all || container.alive || container.phase === 'restarting');
-  checkWords(filters, 'status', phases);
-  checkWords(filters, 'health', healths);
-  checkWords(filters, 'is-task', ['true', 'false', '1', '0']);
+  checkWords(filters, 'status', phases, (value) => `invalid filter 'status=${value}'`);
+  checkWords(filters, 'health', healths, (value) => `unrecognized filter value for health: ${value}`);
+  checkWords(filters, 'is-task', ['true', 'false', '1', '0'], (value) => `invalid filter 'is-task=[${value}]'`);
   any('id', ({ id }, value) => id.startsWith(value));
   any('name', ({ name }, value) => matchesName(name, value));
   any('status', ({ phase }, value) => phase === value);
@@ -53,9 +54,14 @@ export async function containerFilter(context: DockerContext, filters: Filters, 
   return (container) => tests.every((test) => test(container));
 }
 
-function checkWords(filters: Filters, name: string, words: readonly string[]): void {
+function checkWords(
+  filters: Filters,
+  name: string,
+  words: readonly string[],
+  refusal: (value: string) => string,
+): void {
   for (const value of filters.get(name) ?? [])
-    if (!words.includes(value)) throw new WherryError('invalid', `invalid filter '${name}=${value}'`);
+    if (!words.includes(value)) throw new WherryError('invalid', refusal(value));
 }
 
 /** Patterns come from users: short ones only. */
@@ -76,7 +82,11 @@ function addExited(filters: Filters, tests: Test[]): void {
   const values = filters.get('exited');
   if (values === undefined) return;
   for (const value of values)
-    if (!/^-?[0-9]+$/.test(value)) throw new WherryError('invalid', `invalid filter 'exited=${value}'`);
+    if (!/^-?[0-9]+$/.test(value))
+      throw new WherryError(
+        'invalid',
+        `invalid filter 'exited=${value}': strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`,
+      );
   const codes = new Set(values.map(Number));
   tests.push(({ alive, record: { state } }) => !alive && state.startedAt !== never && codes.has(state.exitCode));
 }
@@ -134,14 +144,14 @@ function addNetworks({ networks }: DockerContext, filters: Filters, tests: Test[
 }
 
 function addPorts(context: DockerContext, filters: Filters, tests: Test[]): void {
-  const publish = portSet(filters.get('publish'));
+  const publish = portSet(filters, 'publish');
   if (publish !== undefined)
     tests.push((container) =>
       context.networks
         .published(container.id)
         .some(({ hostPort, protocol }) => publish.has(`${hostPort}/${protocol.toLowerCase()}`)),
     );
-  const expose = portSet(filters.get('expose'));
+  const expose = portSet(filters, 'expose');
   if (expose !== undefined)
     tests.push((container) => {
       const ports = [
@@ -152,8 +162,20 @@ function addPorts(context: DockerContext, filters: Filters, tests: Test[]): void
     });
 }
 
+/** What Go says of the first part of a range that is no port. */
+function wrongPort(value: string): string {
+  const parts = value.replace(/\/.*$/, '').split('-', 2);
+  for (const part of parts) {
+    const said = `strconv.ParseUint: parsing ${JSON.stringify(part)}`;
+    if (!/^[0-9]+$/.test(part)) return `${said}: invalid syntax`;
+    if (Number(part) > 65_535) return `${said}: value out of range`;
+  }
+  return `invalid range specified for port: ${value}`;
+}
+
 /** `80`, `80/udp`, `8000-8010/tcp`. */
-function portSet(values: readonly string[] | undefined): Set<string> | undefined {
+function portSet(filters: Filters, name: string): Set<string> | undefined {
+  const values = filters.get(name);
   if (values === undefined) return undefined;
   const set = new Set<string>();
   for (const value of values) {
@@ -161,7 +183,7 @@ function portSet(values: readonly string[] | undefined): Set<string> | undefined
     const first = Number(found?.[1] ?? -1);
     const last = Number(found?.[2] ?? first);
     if (!found || first > 65_535 || last > 65_535 || last < first)
-      throw new WherryError('invalid', `invalid port specification: ${JSON.stringify(value)}`);
+      throw new WherryError('invalid', `error while looking up for ${name} ${value}: ${wrongPort(value)}`);
     for (let port = first; port <= last; port++) set.add(`${port}/${found[3] ?? 'tcp'}`);
   }
   return set;

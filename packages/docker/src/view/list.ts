@@ -62,7 +62,7 @@ async function summaryOf(
     Command: commandLine(record.path, record.args),
     Created: Math.floor(millisecondsOf(record.created) / 1000),
     Ports: portSummary(context, container),
-    ...(size ? await sizesOf(context, container) : {}),
+    ...(size ? withoutZero(await sizesOf(context, container)) : {}),
     Labels: record.config.Labels,
     State: record.state.phase,
     Status: statusWords(container, context.clock.now()),
@@ -78,4 +78,9 @@ async function summaryOf(
 /** A summary has no names of the DNS. */
 function withoutNames(networks: Readonly<Record<string, JsonObject>>): Record<string, JsonObject> {
   return Object.fromEntries(Object.entries(networks).map(([name, view]) => [name, { ...view, DNSNames: null }]));
+}
+
+/** As Go leaves it out: nothing was written. */
+function withoutZero({ SizeRw, ...others }: Awaited<ReturnType<typeof sizesOf>>): JsonObject {
+  return SizeRw === 0 ? others : { SizeRw, ...others };
 }

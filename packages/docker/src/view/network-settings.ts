@@ -4,6 +4,7 @@ import type { EndpointSettings } from '../config/types.ts';
 import type { Container } from '../containers/container.ts';
 import type { JsonObject } from '../containers/containers.ts';
 import type { DockerContext } from '../containers/context.ts';
+import { never } from '../times.ts';
 
 /** `NetworkSettings.Networks`: what was asked for, with what the container has while it runs. */
 export function networksView(context: DockerContext, container: Container): Record<string, JsonObject> {
@@ -31,7 +32,8 @@ function endpointView(
     Links: settings.Links,
     Aliases: settings.Aliases,
     MacAddress: endpoint?.mac ?? settings.MacAddress,
-    NetworkID: network?.id ?? '',
+    // Known from its first start on.
+    NetworkID: container.record.state.startedAt === never ? '' : (network?.id ?? ''),
     EndpointID: endpoint?.id ?? '',
     Gateway: endpoint?.ipv4?.gateway ?? '',
     IPAddress: endpoint?.ipv4?.address ?? '',
