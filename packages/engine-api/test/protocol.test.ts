@@ -82,7 +82,7 @@ describe('the protocol', () => {
     ['{bad', json, "invalid JSON: invalid character 'b' looking for beginning of object key string"],
     ['', json, 'invalid JSON: got EOF while reading request body'],
     ['{} {}', json, 'unexpected content after JSON'],
-    ['[]', json, 'invalid JSON: json: cannot unmarshal array into Go value of type object'],
+    ['[]', json, 'invalid JSON: json: cannot unmarshal array into Go value of type runconfig.ContainerConfigWrapper'],
     ['{}', {}, 'malformed Content-Type header (): mime: no media type'],
     [
       '{}',

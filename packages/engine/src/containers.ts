@@ -16,6 +16,7 @@ import { LiveContainer } from './live-container.ts';
 import { rotatedLogOf } from './log/rotated-log-of.ts';
 import { identityOf } from './process-identity.ts';
 import { releaseRelays } from './relay-mounts.ts';
+import { startFailed } from './runtime/failures.ts';
 import { startFailure } from './runtime/messages.ts';
 import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
@@ -144,21 +145,24 @@ export class Containers {
       this.#emit('containerStarted', running);
       this.#hold(running, live);
     } catch (error) {
-      const failure = await this.#startFailed(starting, spec.process.args, error);
+      const failure = await this.#startFailed(starting, spec, error);
       live?.exited.reject(failure);
       live?.[Symbol.dispose]();
       throw failure;
     }
   }
 
-  async #startFailed(record: ContainerRecord, args: readonly string[], error: unknown): Promise<WherryError> {
-    const reason = startFailure(messageOf(error), args);
-    const message = `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: ${reason}: unknown`;
+  async #startFailed(record: ContainerRecord, spec: RuntimeSpec, error: unknown): Promise<WherryError> {
+    const failure = startFailed(startFailure(messageOf(error), spec.process.args, spec), error);
     await this.#launcher.undo(record);
     await this.#launcher.abandon(record.id);
-    const failure = new WherryError('invalid', message, { cause: error, details: { reason } });
     this.#early.fail(record.id, failure);
-    const end = { exitCode: startErrorCode, finishedAt: this.#context.clock.now(), reason: 'StartError', message };
+    const end = {
+      exitCode: startErrorCode,
+      finishedAt: this.#context.clock.now(),
+      reason: 'StartError',
+      message: failure.message,
+    };
     await this.#ended({ ...record, ...unended }, end);
     return failure;
   }

@@ -1,9 +1,12 @@
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { WherryError } from '@wherry/base';
 import { insideNamespaces, pinNewNamespaces, removePinnedNamespace, type SwitchableNamespace } from '@wherry/linux';
 import type { PodSandboxConfig } from '@wherry/runtime';
+import { errorText, failedInside, refusedBefore } from './runtime/failures.ts';
 import { startUserNamespace } from './user-namespace.ts';
+
+/** The kernel's `__NEW_UTS_LEN`. */
+const longestHostname = 64;
 
 /** The namespaces that a sandbox has for itself. */
 export function ownNamespaces({ namespaces }: PodSandboxConfig): SwitchableNamespace[] {
@@ -20,6 +23,8 @@ export function ownNamespaces({ namespaces }: PodSandboxConfig): SwitchableNames
 export async function makeNamespaces(directory: string, config: PodSandboxConfig): Promise<void> {
   const kinds = ownNamespaces(config);
   checkSysctls(config, kinds);
+  if (kinds.includes('uts') && Buffer.byteLength(config.hostname) > longestHostname)
+    throw failedInside('sethostname: invalid argument');
   const setUp = (): void => writeSysctls(config);
   const { user } = config.namespaces;
   if (user === undefined) {
@@ -42,30 +47,36 @@ export function dropNamespaces(directory: string): void {
 
 const ipcSysctl = /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/;
 
-/** Settings of the new namespaces only: anything else would change the host. */
+/** Settings of the new namespaces only: anything else would change the host. Refused in runc's words. */
 function checkSysctls(config: PodSandboxConfig, kinds: readonly string[]): void {
   for (const name of Object.keys(config.sysctls ?? {})) {
-    const kind = name.startsWith('net.')
-      ? 'net'
-      : ipcSysctl.test(name)
-        ? 'ipc'
-        : name === 'kernel.domainname'
-          ? 'uts'
-          : undefined;
-    if (kind === undefined || !kinds.includes(kind) || !/^[a-z0-9_.-]+$/i.test(name) || name.includes('..'))
-      throw new WherryError(
-        'invalid',
-        `the sysctl ${JSON.stringify(name)} does not belong to the namespaces of the pod`,
-      );
+    const named = `sysctl ${JSON.stringify(name)}`;
+    if (!/^[a-z0-9_./-]+$/i.test(name) || /\.\.|\/\/|^\//.test(name)) throw refusedBefore(`${named} is not allowed`);
+    const dotted = name.replaceAll('/', '.');
+    if (dotted.startsWith('net.')) {
+      if (!kinds.includes('net')) throw refusedBefore(`${named} not allowed in host network namespace`);
+    } else if (ipcSysctl.test(dotted)) {
+      if (!kinds.includes('ipc')) throw refusedBefore(`${named} is not allowed in the hosts ipc namespace`);
+    } else if (dotted !== 'kernel.domainname' || !kinds.includes('uts'))
+      throw refusedBefore(`${named} is not in a separate kernel namespace`);
   }
 }
 
 function writeSysctls(config: PodSandboxConfig): void {
   for (const [name, value] of Object.entries(config.sysctls ?? {})) {
+    const path = join('/proc/sys', ...name.split(name.includes('/') ? '/' : '.'));
+    let file: number;
     try {
-      writeFileSync(join('/proc/sys', ...name.split('.')), value, { flag: 'r+' });
+      file = openSync(path, 'r+');
     } catch (error) {
-      throw new WherryError('invalid', `cannot set the sysctl ${name} to ${JSON.stringify(value)}`, { cause: error });
+      throw failedInside(`open ${path}: ${errorText(error)}`, error);
+    }
+    try {
+      writeSync(file, value);
+    } catch (error) {
+      throw failedInside(`write ${path}: ${errorText(error)}`, error);
+    } finally {
+      closeSync(file);
     }
   }
 }

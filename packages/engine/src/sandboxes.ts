@@ -301,8 +301,6 @@ export class Sandboxes {
 }
 
 function checkConfig(config: PodSandboxConfig): void {
-  if (Buffer.byteLength(config.hostname) > 64)
-    throw new WherryError('invalid', `the host name ${config.hostname} is longer than 64 bytes`);
   if (config.cgroupParent.split('/').includes('..'))
     throw new WherryError('invalid', `the cgroup ${config.cgroupParent} leaves its parent`);
   if (config.cgroupParent.replaceAll('/', '') === '')

@@ -112,6 +112,8 @@ export interface ConnectRequest {
   readonly ipv4?: string | undefined;
   readonly ipv6?: string | undefined;
   readonly mac?: string | undefined;
+  /** More addresses of its interface, which no other network than the link knows. */
+  readonly linkLocal?: readonly string[] | undefined;
   /** Names besides the container's own and its short id. */
   readonly aliases?: readonly string[] | undefined;
   /** `gw-priority`: the endpoint with the highest one has the default route; else docker's order. */
@@ -132,6 +134,7 @@ export interface EndpointRecord {
     | { readonly address: string; readonly prefix: number; readonly gateway: string | undefined }
     | undefined;
   readonly mac: string;
+  readonly linkLocal?: readonly string[] | undefined;
   readonly aliases: readonly string[];
   /** All names under which it is known: container name, aliases, short id. */
   readonly dnsNames: readonly string[];

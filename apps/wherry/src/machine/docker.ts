@@ -86,6 +86,7 @@ export async function startDocker(
         events,
         files: createContainerFiles,
         runtimes: runtimeNames,
+        host: { cgroupFeatures: engine.cgroupFeatures() },
         clock,
         now,
         random,

@@ -35,7 +35,7 @@ export async function commitContainer(
 
 /** The config of an image made of Dockerfile instructions alone (`docker import -c`). Throws dockerd's words. */
 export function configOfChanges(changes: readonly string[]): NonNullable<AssembleImage['config']['config']> {
-  return imageConfig(applyChanges(decodeConfig(new BodyReader({}, 'ContainerConfig')), changes));
+  return imageConfig(applyChanges(decodeConfig(new BodyReader({}, 'Config')), changes));
 }
 
 function referenceOf({ repo, tag }: CommitRequest): string | undefined {
@@ -49,7 +49,9 @@ function referenceOf({ repo, tag }: CommitRequest): string | undefined {
 function configOf({ record }: Container, { config: body, changes }: CommitRequest): ContainerConfig {
   const own = record.config;
   const empty = body === undefined || Object.keys(body).length === 0;
-  const base = empty ? structuredClone(own) : decodeConfig(new BodyReader(body, 'ContainerConfig'));
+  const base = empty
+    ? structuredClone(own)
+    : decodeConfig(new BodyReader(body, 'ContainerConfigWrapper').embedded('Config'));
   const changed = applyChanges(base, changes);
   if (!empty) mergeImage(changed, { ...own, Env: own.Env ?? [] } as Parameters<typeof mergeImage>[1]);
   return changed;

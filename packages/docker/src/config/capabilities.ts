@@ -7,16 +7,15 @@ const known = new Set(
   ),
 );
 
-/** `CAP_…` in upper case, sorted as dockerd keeps them; throws `invalid CapAdd: unknown capability: "…"`. */
-export function normaliseCapabilities(field: 'CapAdd' | 'CapDrop', names: string[] | null): string[] | null {
-  if (names === null || names.length === 0) return names;
-  const result = names.map((given) => {
+/** By their names in the kernel (`NET_ADMIN`, or `ALL`), each once; throws `invalid CapAdd: unknown capability: "…"`. */
+export function normaliseCapabilities(field: 'CapAdd' | 'CapDrop', names: readonly string[] | null): string[] {
+  const result = (names ?? []).map((given) => {
     const upper = given.toUpperCase();
     if (upper === 'ALL') return 'ALL';
     const name = upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
     if (!known.has(name.slice(4)))
       throw new WherryError('invalid', `invalid ${field}: unknown capability: ${JSON.stringify(name)}`);
-    return name;
+    return name.slice(4);
   });
-  return [...new Set(result)].sort();
+  return [...new Set(result)];
 }

@@ -10,7 +10,8 @@ export type Limits = Pick<
 
 /** Checks limits of what is no container of docker's: a build's steps. Throws `invalid` in dockerd's words. */
 export function checkLimits(limits: Limits): void {
-  checkResources({ ...noLimits, ...limits }, hostView(), false);
+  // What the kernel lacks is for whoever sets the limits to leave out.
+  checkResources({ ...noLimits, ...limits }, hostView({ cgroupFeatures: everyFeature }), false);
 }
 
 const noLimits = {
@@ -21,4 +22,27 @@ const noLimits = {
   OomKillDisable: null,
   IOMaximumBandwidth: 0,
   IOMaximumIOps: 0,
+  PidsLimit: null,
+  CpuPercent: 0,
+  BlkioWeightDevice: null,
+  BlkioDeviceReadBps: null,
+  BlkioDeviceWriteBps: null,
+  BlkioDeviceReadIOps: null,
+  BlkioDeviceWriteIOps: null,
+} as const;
+
+const everyFeature = {
+  memoryLimit: true,
+  swapLimit: true,
+  memoryReservation: true,
+  swappiness: true,
+  oomKillDisable: true,
+  cpuShares: true,
+  cpuQuota: true,
+  cpuRealtime: true,
+  cpuset: true,
+  pidsLimit: true,
+  blockIoWeight: true,
+  blockIoThrottle: true,
+  hugepages: true,
 } as const;

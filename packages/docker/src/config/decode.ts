@@ -27,22 +27,19 @@ export function decodeCreate(body: JsonObject): CreateRequest {
   const reader = new BodyReader(body, wrapper);
   if (Object.keys(body).every((name) => ['hostconfig', 'networkingconfig'].includes(name.toLowerCase())))
     throw new WherryError('invalid', 'config cannot be empty in order to create a container');
-  const host = reader.object('HostConfig') ?? new BodyReader({}, 'HostConfig');
-  const networking = reader.object('NetworkingConfig');
-  return {
-    config: decodeConfig(reader),
-    host: decodeHostConfig(host),
-    endpoints: decodeEndpoints(networking),
-  };
+  const config = decodeConfig(reader.embedded('Config'));
+  const host = reader.object('HostConfig', 'container.HostConfig') ?? new BodyReader({}, 'HostConfig');
+  const networking = reader.object('NetworkingConfig', 'network.NetworkingConfig');
+  return { config, host: decodeHostConfig(host), endpoints: decodeEndpoints(networking) };
 }
 
 /** A `ContainerConfig` body by itself, as `POST /commit` takes it. */
 export function decodeConfig(reader: BodyReader): ContainerConfig {
-  const exposed = reader.set('ExposedPorts');
-  const health = reader.object('Healthcheck', 'HealthConfig');
-  const stopTimeout = reader.optionalInteger('StopTimeout');
+  const exposed = reader.set('ExposedPorts', 'nat.PortSet');
+  const health = reader.object('Healthcheck', 'v1.HealthcheckConfig');
+  const stopTimeout = reader.optionalInteger('StopTimeout', 'int');
   const stopSignal = reader.text('StopSignal');
-  const shell = reader.texts('Shell', true);
+  const shell = reader.words('Shell');
   const mac = reader.text('MacAddress');
   return {
     Hostname: reader.text('Hostname'),
@@ -56,12 +53,12 @@ export function decodeConfig(reader: BodyReader): ContainerConfig {
     OpenStdin: reader.flag('OpenStdin'),
     StdinOnce: reader.flag('StdinOnce'),
     Env: reader.texts('Env'),
-    Cmd: reader.texts('Cmd', true),
+    Cmd: reader.words('Cmd'),
     ...(health === undefined ? {} : { Healthcheck: decodeHealth(health) }),
     Image: reader.text('Image'),
     Volumes: reader.set('Volumes') ?? null,
     WorkingDir: reader.text('WorkingDir'),
-    Entrypoint: reader.texts('Entrypoint', true),
+    Entrypoint: reader.words('Entrypoint'),
     ...(reader.flag('NetworkDisabled') ? { NetworkDisabled: true } : {}),
     ...(mac === '' ? {} : { MacAddress: mac }),
     OnBuild: reader.texts('OnBuild'),
@@ -77,58 +74,57 @@ function decodeHealth(reader: BodyReader): HealthConfig {
   const test = reader.texts('Test');
   if (test !== null && test.length > 0) health.Test = test;
   for (const name of ['Interval', 'Timeout', 'StartPeriod', 'StartInterval', 'Retries'] as const) {
-    const value = reader.integer(name);
+    const value = reader.integer(name, name === 'Retries' ? 'int' : 'time.Duration');
     if (value !== 0) health[name] = value;
   }
   return health;
 }
 
 function decodeHostConfig(reader: BodyReader): HostConfig {
-  const log = reader.object('LogConfig');
+  const log = reader.object('LogConfig', 'container.LogConfig');
   const optional = {
     Annotations: reader.textMap('Annotations'),
     StorageOpt: reader.textMap('StorageOpt'),
     Tmpfs: reader.textMap('Tmpfs'),
     Sysctls: reader.textMap('Sysctls'),
   };
-  const mounts = reader.objects('Mounts', 'Mount');
+  const mounts = reader.objects('Mounts', 'mount.Mount');
   const init = reader.optionalFlag('Init');
-  const size = reader.raw('ConsoleSize');
   return {
     Binds: reader.texts('Binds'),
     ContainerIDFile: reader.text('ContainerIDFile'),
     LogConfig: { Type: log?.text('Type') ?? '', Config: log?.textMap('Config') ?? {} },
-    NetworkMode: reader.text('NetworkMode'),
+    NetworkMode: reader.text('NetworkMode', 'container.NetworkMode'),
     PortBindings: decodePortBindings(reader),
     RestartPolicy: decodeRestartPolicy(reader),
     AutoRemove: reader.flag('AutoRemove'),
     VolumeDriver: reader.text('VolumeDriver'),
     VolumesFrom: reader.texts('VolumesFrom'),
-    ConsoleSize: Array.isArray(size) && size.length === 2 && size.every(Number.isInteger) ? size : [0, 0],
+    ConsoleSize: reader.integers('ConsoleSize', 2, 'uint'),
     ...Object.fromEntries(Object.entries(optional).filter(([, map]) => map && Object.keys(map).length > 0)),
-    CapAdd: reader.texts('CapAdd', true),
-    CapDrop: reader.texts('CapDrop', true),
-    CgroupnsMode: reader.text('CgroupnsMode'),
+    CapAdd: reader.words('CapAdd'),
+    CapDrop: reader.words('CapDrop'),
+    CgroupnsMode: reader.text('CgroupnsMode', 'container.CgroupnsMode'),
     Dns: reader.texts('Dns'),
     DnsOptions: reader.texts('DnsOptions'),
     DnsSearch: reader.texts('DnsSearch'),
     ExtraHosts: reader.texts('ExtraHosts'),
     GroupAdd: reader.texts('GroupAdd'),
-    IpcMode: reader.text('IpcMode'),
-    Cgroup: reader.text('Cgroup'),
+    IpcMode: reader.text('IpcMode', 'container.IpcMode'),
+    Cgroup: reader.text('Cgroup', 'container.CgroupSpec'),
     Links: reader.texts('Links'),
-    OomScoreAdj: reader.integer('OomScoreAdj'),
-    PidMode: reader.text('PidMode'),
+    OomScoreAdj: reader.integer('OomScoreAdj', 'int'),
+    PidMode: reader.text('PidMode', 'container.PidMode'),
     Privileged: reader.flag('Privileged'),
     PublishAllPorts: reader.flag('PublishAllPorts'),
     ReadonlyRootfs: reader.flag('ReadonlyRootfs'),
     SecurityOpt: reader.texts('SecurityOpt'),
-    UTSMode: reader.text('UTSMode'),
-    UsernsMode: reader.text('UsernsMode'),
+    UTSMode: reader.text('UTSMode', 'container.UTSMode'),
+    UsernsMode: reader.text('UsernsMode', 'container.UsernsMode'),
     ShmSize: reader.integer('ShmSize'),
     Runtime: reader.text('Runtime'),
-    Isolation: reader.text('Isolation'),
-    ...decodeResources(reader),
+    Isolation: reader.text('Isolation', 'container.Isolation'),
+    ...decodeResources(reader.embedded('Resources')),
     ...(mounts === null || mounts.length === 0 ? {} : { Mounts: mounts.map(decodeMount) }),
     MaskedPaths: reader.texts('MaskedPaths'),
     ReadonlyPaths: reader.texts('ReadonlyPaths'),
@@ -137,37 +133,39 @@ function decodeHostConfig(reader: BodyReader): HostConfig {
 }
 
 export function decodeRestartPolicy(reader: BodyReader): RestartPolicy {
-  const policy = reader.object('RestartPolicy');
-  return { Name: policy?.text('Name') ?? '', MaximumRetryCount: policy?.integer('MaximumRetryCount') ?? 0 };
+  const policy = reader.object('RestartPolicy', 'container.RestartPolicy');
+  return {
+    Name: policy?.text('Name', 'container.RestartPolicyMode') ?? '',
+    MaximumRetryCount: policy?.integer('MaximumRetryCount', 'int') ?? 0,
+  };
 }
 
 function decodePortBindings(reader: BodyReader): Record<string, PortBinding[]> {
   const bindings: Record<string, PortBinding[]> = {};
-  for (const [port, list] of reader.entries('PortBindings') ?? []) {
-    const found = new BodyReader({ list }, 'HostConfig').objects('list', 'PortBinding') ?? [];
+  for (const [port, list] of reader.objectLists('PortBindings', 'nat.PortBinding', 'nat.PortMap'))
     define(
       bindings,
       port,
-      found.map((binding) => ({ HostIp: binding.text('HostIp'), HostPort: binding.text('HostPort') })),
+      list.map((binding) => ({ HostIp: binding.text('HostIp'), HostPort: binding.text('HostPort') })),
     );
-  }
   return bindings;
 }
 
 export function decodeResources(reader: BodyReader): Resources {
   const rates = (name: string): DeviceValue[] | null =>
-    reader.objects(name, 'ThrottleDevice')?.map((item) => ({ Path: item.text('Path'), Rate: item.integer('Rate') })) ??
-    null;
+    reader
+      .objects(name, 'blkiodev.ThrottleDevice', '[]*blkiodev.ThrottleDevice')
+      ?.map((item) => ({ Path: item.text('Path'), Rate: item.integer('Rate', 'uint64') })) ?? null;
   return {
     CpuShares: reader.integer('CpuShares'),
     Memory: reader.integer('Memory'),
     NanoCpus: reader.integer('NanoCpus'),
     CgroupParent: reader.text('CgroupParent'),
-    BlkioWeight: reader.integer('BlkioWeight'),
+    BlkioWeight: reader.integer('BlkioWeight', 'uint16'),
     BlkioWeightDevice:
       reader
-        .objects('BlkioWeightDevice', 'WeightDevice')
-        ?.map((item) => ({ Path: item.text('Path'), Weight: item.integer('Weight') })) ?? null,
+        .objects('BlkioWeightDevice', 'blkiodev.WeightDevice', '[]*blkiodev.WeightDevice')
+        ?.map((item) => ({ Path: item.text('Path'), Weight: item.integer('Weight', 'uint16') })) ?? null,
     BlkioDeviceReadBps: rates('BlkioDeviceReadBps'),
     BlkioDeviceWriteBps: rates('BlkioDeviceWriteBps'),
     BlkioDeviceReadIOps: rates('BlkioDeviceReadIOps'),
@@ -179,13 +177,20 @@ export function decodeResources(reader: BodyReader): Resources {
     CpusetCpus: reader.text('CpusetCpus'),
     CpusetMems: reader.text('CpusetMems'),
     Devices:
-      reader.objects('Devices', 'DeviceMapping')?.map((item) => ({
+      reader.objects('Devices', 'container.DeviceMapping')?.map((item) => ({
         PathOnHost: item.text('PathOnHost'),
         PathInContainer: item.text('PathInContainer'),
         CgroupPermissions: item.text('CgroupPermissions'),
       })) ?? null,
     DeviceCgroupRules: reader.texts('DeviceCgroupRules'),
-    DeviceRequests: (reader.raw('DeviceRequests') as object[] | undefined) ?? null,
+    DeviceRequests:
+      reader.objects('DeviceRequests', 'container.DeviceRequest')?.map((item) => ({
+        Driver: item.text('Driver'),
+        Count: item.integer('Count', 'int'),
+        DeviceIDs: item.texts('DeviceIDs'),
+        Capabilities: item.textLists('Capabilities'),
+        Options: item.textMap('Options') ?? null,
+      })) ?? null,
     MemoryReservation: reader.integer('MemoryReservation'),
     MemorySwap: reader.integer('MemorySwap'),
     MemorySwappiness: reader.optionalInteger('MemorySwappiness') ?? null,
@@ -193,37 +198,38 @@ export function decodeResources(reader: BodyReader): Resources {
     PidsLimit: reader.optionalInteger('PidsLimit') ?? null,
     Ulimits:
       reader
-        .objects('Ulimits', 'Ulimit')
+        .objects('Ulimits', 'units.Ulimit', '[]*units.Ulimit')
         ?.map((item) => ({ Name: item.text('Name'), Hard: item.integer('Hard'), Soft: item.integer('Soft') })) ?? null,
     CpuCount: reader.integer('CpuCount'),
     CpuPercent: reader.integer('CpuPercent'),
-    IOMaximumIOps: reader.integer('IOMaximumIOps'),
-    IOMaximumBandwidth: reader.integer('IOMaximumBandwidth'),
+    IOMaximumIOps: reader.integer('IOMaximumIOps', 'uint64'),
+    IOMaximumBandwidth: reader.integer('IOMaximumBandwidth', 'uint64'),
   };
 }
 
 function decodeMount(reader: BodyReader): MountSpec {
-  const mount: MountSpec = { Type: reader.text('Type'), Target: reader.text('Target') };
+  const mount: MountSpec = { Type: reader.text('Type', 'mount.Type'), Target: reader.text('Target') };
   if (reader.text('Source') !== '') mount.Source = reader.text('Source');
   if (reader.flag('ReadOnly')) mount.ReadOnly = true;
-  if (reader.text('Consistency') !== '') mount.Consistency = reader.text('Consistency');
-  const bind = reader.object('BindOptions');
+  if (reader.text('Consistency', 'mount.Consistency') !== '') mount.Consistency = reader.text('Consistency');
+  const bind = reader.object('BindOptions', 'mount.BindOptions');
   if (bind !== undefined) {
-    mount.BindOptions = bind.text('Propagation') === '' ? {} : { Propagation: bind.text('Propagation') };
+    const propagation = bind.text('Propagation', 'mount.Propagation');
+    mount.BindOptions = propagation === '' ? {} : { Propagation: propagation };
     for (const name of ['NonRecursive', 'CreateMountpoint', 'ReadOnlyNonRecursive', 'ReadOnlyForceRecursive'] as const)
       if (bind.flag(name)) mount.BindOptions[name] = true;
   }
-  const volume = reader.object('VolumeOptions');
+  const volume = reader.object('VolumeOptions', 'mount.VolumeOptions');
   if (volume !== undefined) mount.VolumeOptions = decodeVolumeOptions(volume);
-  const tmpfs = reader.object('TmpfsOptions');
+  const tmpfs = reader.object('TmpfsOptions', 'mount.TmpfsOptions');
   if (tmpfs !== undefined) {
-    const options = tmpfs.raw('Options');
+    const size = tmpfs.integer('SizeBytes');
+    const mode = tmpfs.integer('Mode', 'fs.FileMode');
+    const options = tmpfs.textLists('Options');
     mount.TmpfsOptions = {
-      ...(tmpfs.integer('SizeBytes') === 0 ? {} : { SizeBytes: tmpfs.integer('SizeBytes') }),
-      ...(tmpfs.integer('Mode') === 0 ? {} : { Mode: tmpfs.integer('Mode') }),
-      ...(Array.isArray(options)
-        ? { Options: options.map((pair) => (Array.isArray(pair) ? pair.map(String) : [])) }
-        : {}),
+      ...(size === 0 ? {} : { SizeBytes: size }),
+      ...(mode === 0 ? {} : { Mode: mode }),
+      ...(options === null ? {} : { Options: options }),
     };
   }
   return mount;
@@ -231,7 +237,7 @@ function decodeMount(reader: BodyReader): MountSpec {
 
 function decodeVolumeOptions(reader: BodyReader): NonNullable<MountSpec['VolumeOptions']> {
   const labels = reader.textMap('Labels');
-  const driver = reader.object('DriverConfig', 'Driver');
+  const driver = reader.object('DriverConfig', 'mount.Driver');
   const options = driver?.textMap('Options');
   return {
     ...(reader.flag('NoCopy') ? { NoCopy: true } : {}),
@@ -245,15 +251,16 @@ function decodeVolumeOptions(reader: BodyReader): NonNullable<MountSpec['VolumeO
 
 export function decodeEndpoints(networking: BodyReader | undefined): Record<string, EndpointSettings> {
   const endpoints: Record<string, EndpointSettings> = {};
-  for (const [network, value] of networking?.entries('EndpointsConfig') ?? []) {
-    const reader = new BodyReader({ value }, 'NetworkingConfig').object('value', 'EndpointSettings');
-    define(endpoints, network, decodeEndpoint(reader ?? new BodyReader({}, 'EndpointSettings')));
+  for (const [network, reader] of networking?.objectMap('EndpointsConfig', 'network.EndpointSettings') ?? []) {
+    if (reader === undefined)
+      throw new WherryError('invalid', `invalid config for network ${network}: EndpointsConfig is nil`);
+    define(endpoints, network, decodeEndpoint(reader));
   }
   return endpoints;
 }
 
 export function decodeEndpoint(reader: BodyReader): EndpointSettings {
-  const ipam = reader.object('IPAMConfig', 'EndpointIPAMConfig');
+  const ipam = reader.object('IPAMConfig', 'network.EndpointIPAMConfig');
   const v4 = ipam?.text('IPv4Address') ?? '';
   const v6 = ipam?.text('IPv6Address') ?? '';
   const local = ipam?.texts('LinkLocalIPs') ?? null;
@@ -270,6 +277,6 @@ export function decodeEndpoint(reader: BodyReader): EndpointSettings {
     Aliases: reader.texts('Aliases'),
     MacAddress: reader.text('MacAddress'),
     DriverOpts: reader.textMap('DriverOpts') ?? null,
-    GwPriority: reader.integer('GwPriority'),
+    GwPriority: reader.integer('GwPriority', 'int'),
   };
 }

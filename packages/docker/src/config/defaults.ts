@@ -27,10 +27,8 @@ export function completeHostConfig(host: HostConfig, defaults: HostDefaults): vo
   if (host.NetworkMode === '' || host.NetworkMode === 'default') host.NetworkMode = 'bridge';
   if (host.LogConfig.Type === '') host.LogConfig.Type = 'json-file';
   if (host.RestartPolicy.Name === '') host.RestartPolicy.Name = 'no';
-  if (host.CpuShares > 0) host.CpuShares = Math.min(Math.max(host.CpuShares, 2), 262_144);
   // Twice the memory, as long as swap is not spoken of.
   if (host.Memory > 0 && host.MemorySwap === 0) host.MemorySwap = host.Memory * 2;
-  if (host.MemorySwappiness === -1) host.MemorySwappiness = null;
   if (host.PidsLimit !== null && host.PidsLimit <= 0) host.PidsLimit = null;
   if (defaults.cgroupVersion === 2) host.OomKillDisable = null;
   else host.OomKillDisable ??= false;

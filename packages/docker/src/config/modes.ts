@@ -42,13 +42,15 @@ export function checkNamespaceModes(host: HostConfig): void {
     throw new WherryError('invalid', `invalid ${what} mode: ${mode}`);
   };
   if (!valid(host.PidMode, ['', 'host'])) refuse('PID', host.PidMode);
-  if (!valid(host.IpcMode, ['', 'host', 'none', 'private', 'shareable'])) refuse('IPC', host.IpcMode);
+  // Whether the container is named is seen at the start alone.
+  if (host.IpcMode !== 'container:' && !valid(host.IpcMode, ['', 'host', 'none', 'private', 'shareable']))
+    refuse('IPC', host.IpcMode);
   if (!['', 'host'].includes(host.UTSMode)) refuse('UTS', host.UTSMode);
   if (!['', 'host'].includes(host.UsernsMode)) refuse('userns', host.UsernsMode);
   if (!['', 'host', 'private'].includes(host.CgroupnsMode))
     throw new WherryError('invalid', `invalid cgroup namespace mode: ${host.CgroupnsMode}`);
   if (!['', 'default'].includes(host.Isolation.toLowerCase()))
-    throw new WherryError('invalid', `Invalid isolation: "${host.Isolation}" - linux only supports 'default'`);
+    throw new WherryError('internal', `Invalid isolation: "${host.Isolation}" - linux only supports 'default'`);
 }
 
 function valid(mode: string, words: readonly string[]): boolean {

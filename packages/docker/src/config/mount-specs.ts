@@ -63,7 +63,10 @@ export function leaves(path: string): boolean {
 /** `-v` of docker: `[SOURCE:]DESTINATION[:MODE]`. Throws `invalid volume specification: …`. */
 export function parseBind(text: string): MountPoint {
   const refuse = (more?: string): never => {
-    throw new WherryError('invalid', `invalid volume specification: '${text}'${more === undefined ? '' : `: ${more}`}`);
+    throw new WherryError(
+      'internal',
+      `invalid volume specification: '${text}'${more === undefined ? '' : `: ${more}`}`,
+    );
   };
   const parts = text.split(':');
   if (parts.length > 3 || parts[0] === '') refuse();
@@ -72,8 +75,10 @@ export function parseBind(text: string): MountPoint {
   const type = isAbsolute(source as string) ? 'bind' : 'volume';
   const within = (why: string): never => refuse(`invalid mount config for type "${type}": ${why}`);
   checkTarget(destination, within);
+  const foreign = foreignWord(mode, type);
+  if (foreign !== undefined) within(`field ${foreign} must not be specified`);
   const flags = parseMode(mode, type);
-  if (flags === undefined) throw new WherryError('invalid', `invalid mode: ${mode}`);
+  if (flags === undefined) throw new WherryError('internal', `invalid mode: ${mode}`);
   const target = normalize(destination).replace(/(.)\/$/, '$1');
   if (type === 'bind')
     return {
@@ -102,6 +107,13 @@ interface ModeFlags {
   readonly readOnly: boolean;
   readonly noCopy: boolean;
   readonly propagation: string | undefined;
+}
+
+/** Where a mode has a word of the other type of mount: the field of a mount that it would set. */
+function foreignWord(mode: string, type: 'bind' | 'volume'): string | undefined {
+  const other = type === 'bind' ? 'volume' : 'bind';
+  if (parseMode(mode, type) !== undefined || parseMode(mode, other) === undefined) return undefined;
+  return type === 'bind' ? 'VolumeOptions' : 'BindOptions';
 }
 
 /** The third part of `-v`: each kind of word once at most. */
@@ -133,7 +145,7 @@ export function parseVolumesFrom(text: string): { readonly container: string; re
   const at = text.indexOf(':');
   const container = at < 0 ? text : text.slice(0, at);
   const mode = at < 0 ? 'rw' : text.slice(at + 1);
-  if (container === '') throw new WherryError('invalid', `invalid volumes-from specification: ${text}`);
+  if (text === '') throw new WherryError('invalid', 'volumes-from specification cannot be an empty string');
   if (parseMode(mode, 'volume') === undefined) throw new WherryError('invalid', `invalid mode: ${mode}`);
   return { container, mode };
 }

@@ -15,7 +15,7 @@ export function parsePort(text: string): ContainerPort {
   const [port = '', protocol = 'tcp'] = text.split('/');
   const number = portNumber(port);
   if (number === undefined || port === '')
-    throw new WherryError('invalid', `invalid port specification: ${JSON.stringify(text)}`);
+    throw new WherryError('invalid', `invalid port specification: ${JSON.stringify(port)}`);
   const lower = protocol.toLowerCase();
   if (lower !== 'tcp' && lower !== 'udp' && lower !== 'sctp')
     throw new WherryError('invalid', `invalid port specification: ${JSON.stringify(text)}`);
@@ -46,14 +46,6 @@ export function checkPortBindings(bindings: Readonly<Record<string, readonly Por
       if (binding.HostIp !== '' && isIP(binding.HostIp) === 0)
         throw new WherryError('invalid', `invalid IP address: ${binding.HostIp}`);
     }
-  }
-}
-
-/** Every published port makes its port exposed, too. */
-export function exposePublished(config: ContainerConfig, host: HostConfig): void {
-  for (const port of Object.keys(host.PortBindings)) {
-    config.ExposedPorts ??= {};
-    config.ExposedPorts[portKey(parsePort(port))] = {};
   }
 }
 

@@ -8,8 +8,6 @@ export function checkRestartPolicy({ Name: name, MaximumRetryCount: count }: Res
   };
   switch (name) {
     case '':
-      if (count !== 0) refuse("maximum retry count can only be used with 'on-failure'");
-      return;
     case 'always':
     case 'unless-stopped':
     case 'no':

@@ -9,8 +9,8 @@ export interface SecurityOptions {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** `--security-opt`: checked with dockerd's words. */
-export function parseSecurityOptions(host: HostConfig): SecurityOptions {
+/** `--security-opt`: checked with dockerd's words. `selinux`: whether labels mean anything on this machine. */
+export function parseSecurityOptions(host: HostConfig, { selinux }: { readonly selinux: boolean }): SecurityOptions {
   const options = { noNewPrivileges: false, seccomp: 'default', apparmor: undefined, writableCgroups: false } as {
     noNewPrivileges: boolean;
     seccomp: SecurityOptions['seccomp'];
@@ -20,7 +20,7 @@ export function parseSecurityOptions(host: HostConfig): SecurityOptions {
   const labels: Record<string, string> = {};
   for (const option of host.SecurityOpt ?? []) {
     const refuse = (): never => {
-      throw new WherryError('invalid', `invalid --security-opt 1: ${JSON.stringify(option)}`);
+      throw new WherryError('internal', `invalid --security-opt 1: ${JSON.stringify(option)}`);
     };
     if (option === 'no-new-privileges') {
       options.noNewPrivileges = true;
@@ -43,10 +43,10 @@ export function parseSecurityOptions(host: HostConfig): SecurityOptions {
         options.apparmor = value;
         break;
       case 'label':
-        labelOf(value, labels);
+        if (selinux) labelOf(value, labels);
         break;
       default:
-        throw new WherryError('invalid', `invalid --security-opt 2: ${JSON.stringify(option)}`);
+        throw new WherryError('internal', `invalid --security-opt 2: ${JSON.stringify(option)}`);
     }
   }
   return { ...options, labels };
@@ -55,7 +55,7 @@ export function parseSecurityOptions(host: HostConfig): SecurityOptions {
 function booleanOf(text: string, option: string): boolean {
   if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true;
   if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false;
-  throw new WherryError('invalid', `invalid --security-opt 2: ${JSON.stringify(option)}`);
+  throw new WherryError('internal', `invalid --security-opt 2: ${JSON.stringify(option)}`);
 }
 
 /** Profiles are small: docker's own has 14 KB. */
@@ -67,7 +67,11 @@ function seccompOf(value: string): SecurityOptions['seccomp'] {
   if (value.length > longestProfile) throw new WherryError('tooLarge', 'the seccomp profile is too long');
   try {
     const profile: unknown = JSON.parse(value);
+    if (Array.isArray(profile)) throw new Error('json: cannot unmarshal array into Go value of type seccomp.Seccomp');
     if (typeof profile !== 'object' || profile === null) throw new Error('not an object');
+    const { defaultAction, syscalls } = profile as { defaultAction?: unknown; syscalls?: unknown };
+    // One that says nothing keeps from nothing (moby's `setupSeccomp`).
+    if (!defaultAction && !(Array.isArray(syscalls) && syscalls.length > 0)) return 'unconfined';
   } catch (error) {
     throw new WherryError('invalid', `Decoding seccomp profile failed: ${(error as Error).message}`, { cause: error });
   }
@@ -78,7 +82,7 @@ function labelOf(value: string, labels: Record<string, string>): void {
   if (value === 'disable') return;
   const at = value.indexOf(':');
   const key = value.slice(0, at);
-  if (at < 0 || !['user', 'role', 'type', 'level'].includes(key))
+  if (at < 0 || !['user', 'role', 'type', 'level', 'filetype'].includes(key))
     throw new WherryError(
       'invalid',
       `Bad label option "${value}", valid options 'disable' or 'user, role, level, type, filetype' followed by ':' and a value`,

@@ -1,14 +1,30 @@
 import { expect, test } from 'vitest';
 import type { JsonObject } from '../containers/containers.ts';
 import { decodeCreate } from './decode.ts';
-import { parseLogConfig } from './log-config.ts';
+import { checkLogConfig } from './log-config.ts';
 import { checkNetworkMode } from './modes.ts';
 import { parseBind } from './mount-specs.ts';
 import { parseSecurityOptions } from './security.ts';
 import { killSignal, parseSignal } from './signals.ts';
 import { checkContainer } from './validate.ts';
 
+const allFeatures = {
+  memoryLimit: true,
+  swapLimit: true,
+  memoryReservation: true,
+  swappiness: true,
+  oomKillDisable: true,
+  cpuShares: true,
+  cpuQuota: true,
+  cpuRealtime: true,
+  cpuset: true,
+  pidsLimit: true,
+  blockIoWeight: true,
+  blockIoThrottle: true,
+  hugepages: true,
+};
 const abilities = {
+  cgroupFeatures: allFeatures,
   processors: 2,
   cpus: new Set([0, 1]),
   memoryNodes: new Set([0]),
@@ -21,8 +37,8 @@ function refusal(config: JsonObject, host: JsonObject = {}): string | undefined 
     const request = decodeCreate({ Image: 'busybox', ...config, HostConfig: host });
     checkNetworkMode(request.config, request.host);
     checkContainer(request.config, request.host, abilities);
-    parseSecurityOptions(request.host);
-    if (request.host.LogConfig.Type !== '') parseLogConfig(request.host.LogConfig);
+    parseSecurityOptions(request.host, { selinux: true });
+    if (request.host.LogConfig.Type !== '') checkLogConfig(request.host.LogConfig);
     for (const bind of request.host.Binds ?? []) parseBind(bind);
     return undefined;
   } catch (error) {
@@ -78,10 +94,15 @@ test.each<[JsonObject, JsonObject, string]>([
     "invalid volume specification: 'a:b': invalid mount config for type \"volume\": invalid mount path: 'b' mount path must be absolute",
   ],
   [{}, { Binds: ['/a:/b:ro,rw'] }, 'invalid mode: ro,rw'],
-  [{}, { Binds: ['/a:/b:nocopy'] }, 'invalid mode: nocopy'],
+  [{}, { Binds: ['/a:/b:nosuch'] }, 'invalid mode: nosuch'],
+  [
+    {},
+    { Binds: ['/a:/b:nocopy'] },
+    `invalid volume specification: '/a:/b:nocopy': invalid mount config for type "bind": field VolumeOptions must not be specified`,
+  ],
   [{}, { ExtraHosts: ['db'] }, 'bad format for add-host: "db"'],
   [{}, { ExtraHosts: ['db:nope'] }, 'invalid IP address in add-host: "nope"'],
-  [{}, { PortBindings: { '80x/tcp': [] } }, 'invalid port specification: "80x/tcp"'],
+  [{}, { PortBindings: { '80x/tcp': [] } }, 'invalid port specification: "80x"'],
   [{}, { PortBindings: { '80/tcp': [{ HostPort: '70000' }] } }, 'invalid port specification: "70000"'],
   [{}, { CapAdd: ['nosuch'] }, 'invalid CapAdd: unknown capability: "CAP_NOSUCH"'],
   [{}, { PidMode: 'odd' }, 'invalid PID mode: odd'],
@@ -108,7 +129,7 @@ test.each<[JsonObject, JsonObject, string]>([
   [
     {},
     { Memory: '5m' },
-    'invalid JSON: json: cannot unmarshal string into Go struct field HostConfig.Memory of type int64',
+    'invalid JSON: json: cannot unmarshal string into Go struct field HostConfig.HostConfig.Resources.Memory of type int64',
   ],
 ])('refuses %j %j', (config, host, message) => {
   expect(refusal(config, host)).toBe(message);

@@ -6,7 +6,7 @@ import { checkNamespaceModes } from './modes.ts';
 import { checkMountSpec } from './mount-specs.ts';
 import { checkPortBindings } from './ports.ts';
 import { checkResources, type HostFacts } from './resources.ts';
-import { checkRestartPolicy, isRestarting } from './restart-policy.ts';
+import { checkRestartPolicy } from './restart-policy.ts';
 import { parseSignal } from './signals.ts';
 import type { ContainerConfig, HealthConfig, HostConfig } from './types.ts';
 
@@ -44,14 +44,14 @@ function checkHealth(health: HealthConfig): void {
 }
 
 function checkHostConfig(host: HostConfig, abilities: Abilities): void {
-  if (host.AutoRemove && isRestarting(host.RestartPolicy))
+  if (host.AutoRemove && !['', 'no'].includes(host.RestartPolicy.Name))
     refuse("can't create 'AutoRemove' container with restart policy");
   for (const mount of host.Mounts ?? []) checkMountSpec(mount, abilities.exists);
   for (const entry of host.ExtraHosts ?? []) checkExtraHost(entry);
   checkPortBindings(host.PortBindings);
   checkRestartPolicy(host.RestartPolicy);
-  host.CapAdd = normaliseCapabilities('CapAdd', host.CapAdd);
-  host.CapDrop = normaliseCapabilities('CapDrop', host.CapDrop);
+  normaliseCapabilities('CapAdd', host.CapAdd);
+  normaliseCapabilities('CapDrop', host.CapDrop);
   checkNamespaceModes(host);
   for (const key of Object.keys(host.Annotations ?? {}))
     if (key === '') refuse('invalid Annotations: the empty string is not permitted as an annotation key');
@@ -68,14 +68,14 @@ function checkExtraHost(entry: string): void {
 
 function checkPlatform(host: HostConfig, abilities: Abilities): string[] {
   const warnings = checkResources(host, abilities, false);
+  const { CpuRealtimePeriod: period, CpuRealtimeRuntime: runtime } = host;
+  if (period !== 0 && runtime !== 0 && runtime > period)
+    throw new WherryError('internal', 'cpu real-time runtime cannot be higher than cpu real-time period');
   if (host.ShmSize < 0) refuse('SHM size can not be less than 0');
   if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000)
     refuse(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
   if (host.Runtime !== '' && !abilities.runtimes.has(host.Runtime))
     refuse(`unknown or invalid runtime name: ${host.Runtime}`);
-  for (const { Name: name, Soft: soft, Hard: hard } of host.Ulimits ?? [])
-    if (hard !== -1 && (soft > hard || soft === -1))
-      refuse(`ulimit soft limit must be less than or equal to hard limit: ${name}=${soft}:${hard}`);
   for (const destination of Object.keys(host.Tmpfs ?? {})) {
     if (!isAbsolute(destination)) refuse(`invalid mount path: '${destination}' mount path must be absolute`);
     if (/^\/+$/.test(destination)) refuse("invalid specification: destination can't be '/'");
@@ -83,7 +83,6 @@ function checkPlatform(host: HostConfig, abilities: Abilities): string[] {
   for (const options of Object.values(host.Tmpfs ?? {})) checkTmpfsOptions(options);
   if (host.NetworkMode === 'host' && Object.keys(host.PortBindings).length > 0)
     warnings.push('Published ports are discarded when using host network mode');
-  if ((host.DeviceRequests ?? []).length > 0) refuse('could not select device driver "" with capabilities: [[gpu]]');
   return warnings;
 }
 

@@ -1,6 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { messageOf, WherryError } from '@wherry/base';
+import { errnoOf, messageOf, WherryError } from '@wherry/base';
 import { mountPointOf, parseBind, parseVolumesFrom, tmpfsPoints } from '../config/mount-specs.ts';
 import type { ContainerConfig, HostConfig, MountPoint } from '../config/types.ts';
 import type { Container } from './container.ts';
@@ -18,15 +18,20 @@ export function plannedMounts(context: DockerContext, config: ContainerConfig, h
     }
   }
   const taken = new Set<string>();
+  const duplicate = (path: string): WherryError => new WherryError('invalid', `Duplicate mount point: ${path}`);
   const add = (point: MountPoint): void => {
-    if (taken.has(point.Destination)) throw new WherryError('invalid', `Duplicate mount point: ${point.Destination}`);
+    if (taken.has(point.Destination)) throw duplicate(point.Destination);
     taken.add(point.Destination);
     points.set(point.Destination, point);
   };
-  for (const bind of host.Binds ?? []) add(parseBind(bind));
+  const tmpfs = new Set(tmpfsPoints(host).map(({ Destination }) => Destination));
+  for (const point of (host.Binds ?? []).map(parseBind)) {
+    if (tmpfs.has(point.Destination)) throw duplicate(point.Destination);
+    add(point);
+  }
   for (const mount of host.Mounts ?? []) add(mountPointOf(mount));
-  for (const { Destination: path } of tmpfsPoints(host)) {
-    if (taken.has(path)) throw new WherryError('invalid', `Duplicate mount point: ${path}`);
+  // Only `-v` is checked against them; of `--mount` they take the place.
+  for (const path of tmpfs) {
     points.delete(path);
     taken.add(path);
   }
@@ -114,7 +119,7 @@ export async function copyUpVolumes(context: DockerContext, id: string, points: 
     if (Name !== undefined) await context.volumes.copyUp(Name, root.path, Destination);
 }
 
-/** `-v /path` makes the host's folder where it is not there. */
+/** `-v /path` makes the host's folder where it is not there, at each start. */
 export async function makeBindSources(points: readonly MountPoint[], made: ReadonlySet<string>): Promise<void> {
   for (const { Type, Source } of points) {
     if (Type !== 'bind' || !made.has(Source)) continue;
@@ -122,7 +127,15 @@ export async function makeBindSources(points: readonly MountPoint[], made: Reado
       () => true,
       () => false,
     );
-    if (!there) await mkdir(Source, { recursive: true, mode: 0o755 });
+    if (there) continue;
+    try {
+      await mkdir(Source, { recursive: true, mode: 0o755 });
+    } catch (error) {
+      // Below a file: the start tells.
+      if (errnoOf(error) === 'ENOTDIR') continue;
+      const why = `error while creating mount source path '${Source}': ${messageOf(error)}`;
+      throw new WherryError('internal', why, { cause: error });
+    }
   }
 }
 

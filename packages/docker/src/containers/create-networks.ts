@@ -46,18 +46,19 @@ export function checkEndpoint(network: string, settings: EndpointSettings): void
   const wrong: string[] = [];
   const refusal = 'is supported only when connecting to networks with user configured subnets';
   const { IPv4Address: v4 = '', IPv6Address: v6 = '', LinkLocalIPs: local = [] } = settings.IPAMConfig ?? {};
-  if (!isUserDefined(network) && (v4 !== '' || v6 !== '' || local.length > 0))
-    wrong.push(
-      'user specified IP address is supported on user defined networks only',
-      `user specified IP address ${refusal}`,
-    );
-  if (!isUserDefined(network) && network !== 'bridge' && (settings.Aliases ?? []).length > 0)
-    throw new WherryError('invalid', 'network-scoped alias is supported only for containers in user defined networks');
+  const predefined = !isUserDefined(network);
+  if (predefined && (v4 !== '' || v6 !== ''))
+    wrong.push('user specified IP address is supported on user defined networks only');
+  if (predefined && (settings.Aliases ?? []).length > 0)
+    wrong.push('network-scoped alias is supported only for containers in user defined networks');
   if (v4 !== '' && isIP(v4) !== 4) wrong.push(`invalid IPv4 address: ${v4}`);
   if (v6 !== '' && isIP(v6) !== 6) wrong.push(`invalid IPv6 address: ${v6}`);
   for (const address of local) if (isIP(address) === 0) wrong.push(`invalid link-local IP address: ${address}`);
+  // Ranges of networks that users made are looked at when it joins them.
+  if (predefined)
+    for (const address of [v4, v6]) if (address !== '') wrong.push(`user specified IP address ${refusal}`);
   if (settings.MacAddress !== '' && !/^[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}$/i.test(settings.MacAddress))
-    wrong.push(`invalid MAC address: ${settings.MacAddress}`);
+    throw new WherryError('invalid', `invalid MAC address ${settings.MacAddress}`);
   if (wrong.length > 0) throw new WherryError('invalid', `invalid endpoint settings:\n${problemLines(wrong)}`);
 }
 
@@ -76,6 +77,7 @@ function inNetwork<T>(network: string, work: () => T): T {
 }
 
 export function namingNetwork(network: string, error: unknown): unknown {
-  if (!(error instanceof WherryError) || !error.message.startsWith('invalid endpoint settings:')) return error;
+  if (!(error instanceof WherryError) || !/^invalid (?:endpoint settings:|MAC address )/.test(error.message))
+    return error;
   return new WherryError('invalid', `invalid config for network ${network}: ${error.message}`, { cause: error });
 }

@@ -1,27 +1,20 @@
-import { WherryError } from '@wherry/base';
+import { messageOf, WherryError } from '@wherry/base';
 import { decodeCreate } from '../config/decode.ts';
 import { completeHostConfig } from '../config/defaults.ts';
-import { parseLogConfig } from '../config/log-config.ts';
+import { checkLogConfig } from '../config/log-config.ts';
 import { mergeImage } from '../config/merge-image.ts';
-import { checkNetworkMode, containerOfMode } from '../config/modes.ts';
-import { exposePublished } from '../config/ports.ts';
+import { checkNetworkMode, containerOfMode, isUserDefined } from '../config/modes.ts';
 import { parseSecurityOptions } from '../config/security.ts';
 import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint } from '../config/types.ts';
 import { checkContainer } from '../config/validate.ts';
+import { linksOf } from '../lifecycle/links.ts';
 import { engineConfig } from '../mapping/engine-config.ts';
 import { sandboxConfig } from '../mapping/sandbox-config.ts';
 import { formatNano, never } from '../times.ts';
 import { Container } from './container.ts';
 import type { JsonObject } from './containers.ts';
 import { type DockerContext, save, tell } from './context.ts';
-import {
-  copyUpVolumes,
-  creatableSources,
-  makeBindSources,
-  makeVolumes,
-  plannedMounts,
-  releaseVolumes,
-} from './create-mounts.ts';
+import { copyUpVolumes, makeVolumes, plannedMounts, releaseVolumes } from './create-mounts.ts';
 import { plannedEndpoints } from './create-networks.ts';
 import { checkedName, randomName } from './names.ts';
 import type { ContainerRecord } from './record.ts';
@@ -42,7 +35,7 @@ export async function createContainer(
   completeHostConfig(host, { cgroupVersion: view.cgroupVersion, runtime: runtimes[0] ?? 'runc', shmSize });
   const image = await imageOf(context, config, options.platform);
   mergeImage(config, image.config);
-  parseLogConfig(host.LogConfig);
+  checkLogConfig(host.LogConfig);
   const id = context.random.hex(64);
   const name = takeName(context, options.name, id);
   try {
@@ -61,7 +54,10 @@ async function imageOf(
   config: ContainerConfig,
   platform: string | undefined,
 ): Promise<{ readonly id: string; readonly config: Parameters<typeof mergeImage>[1] }> {
-  if (config.Image === '') throw new WherryError('invalid', 'invalid reference format');
+  if (config.Image === '') {
+    const none = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])].length === 0;
+    throw new WherryError('invalid', none ? 'no command specified' : 'invalid reference format');
+  }
   const image = await context.images.details(config.Image);
   const { architecture, os } = image.config;
   const [wantedOs, wantedArchitecture] = (platform ?? '').split('/');
@@ -96,15 +92,16 @@ interface Planned {
 
 async function make(context: DockerContext, planned: Planned): Promise<Container> {
   const { id, config, host } = planned;
-  parseSecurityOptions(host);
-  exposePublished(config, host);
+  parseSecurityOptions(host, context.host);
+  if (!isUserDefined(host.NetworkMode)) linksOf(context, host.Links);
+  checkStorageOptions(host);
+  for (const mode of [host.IpcMode, host.PidMode]) if (containerOfMode(mode)) namedContainer(context, mode);
   if (config.Hostname === '' && containerOfMode(host.NetworkMode) === undefined)
     config.Hostname = host.NetworkMode === 'host' || host.UTSMode === 'host' ? context.host.hostname : id.slice(0, 12);
   const nameOf = (network: string): string => context.networks.find(network)?.name ?? network;
   const endpoints = plannedEndpoints(config, host, planned.endpoints, nameOf);
   const points = plannedMounts(context, config, host);
   try {
-    await makeBindSources(points, creatableSources(host));
     await context.store.make(id);
     const mounts = await makeVolumes(context, id, host, points);
     const container = new Container(newRecord(context, planned, endpoints, mounts));
@@ -117,6 +114,26 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
     await discard(context, id);
     throw error;
   }
+}
+
+/** A container that is named wrongly makes the request wrong. */
+function namedContainer({ registry }: DockerContext, mode: string): void {
+  try {
+    registry.find(containerOfMode(mode) ?? '');
+  } catch (error) {
+    throw new WherryError('invalid', messageOf(error), { cause: error });
+  }
+}
+
+/** Writable layers have no quotas here, as with dockerd on most file systems. */
+function checkStorageOptions({ StorageOpt: options = {} }: HostConfig): void {
+  const names = Object.keys(options);
+  if (names.includes('size'))
+    throw new WherryError(
+      'internal',
+      "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+    );
+  if (names[0] !== undefined) throw new WherryError('internal', `Unknown option ${names[0]}`);
 }
 
 function newRecord(

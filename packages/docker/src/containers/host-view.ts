@@ -1,8 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { availableParallelism, hostname, totalmem } from 'node:os';
+import { availableParallelism, hostname, release, totalmem } from 'node:os';
 import { openCgroups } from '@wherry/linux';
 import { numberSet } from '../config/resources.ts';
 import type { HostView } from './options.ts';
+
+/** Whether this kernel is of a version or newer. */
+function kernelIs(major: number, minor: number): boolean {
+  const [first = 0, second = 0] = release().split('.', 2).map(Number);
+  return first > major || (first === major && second >= minor);
+}
 
 /** This machine. */
 export function hostView(given: Partial<HostView> = {}): HostView {
@@ -19,5 +25,9 @@ export function hostView(given: Partial<HostView> = {}): HostView {
     processors: given.processors ?? availableParallelism(),
     cpus: given.cpus ?? status('Cpus_allowed_list'),
     memoryNodes: given.memoryNodes ?? status('Mems_allowed_list'),
+    cgroupFeatures: given.cgroupFeatures ?? openCgroups().features('/'),
+    recursiveReadOnly: given.recursiveReadOnly ?? kernelIs(5, 12),
+    apparmor: given.apparmor ?? existsSync('/sys/kernel/security/apparmor'),
+    selinux: given.selinux ?? existsSync('/sys/fs/selinux/enforce'),
   };
 }

@@ -22,11 +22,6 @@ export class NetworkChanges {
     const network = this.#find(reference);
     const settings = decodeEndpoint(new BodyReader(body, 'EndpointSettings'));
     checkEndpoint(network.name, settings);
-    if (network.predefined && (settings.Aliases ?? []).length > 0)
-      throw new WherryError(
-        'invalid',
-        'invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks',
-      );
     await container.lock.run(async () => {
       const { host, endpoints } = container.record;
       if (container.phase === 'removing' || container.phase === 'dead')

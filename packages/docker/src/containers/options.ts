@@ -36,4 +36,9 @@ export interface HostView extends HostFacts {
   /** Content of the host's resolv.conf. */
   readonly resolvConf: () => string;
   readonly exists: (path: string) => boolean;
+  /** Whether the kernel can make a mount read-only with what is mounted below it (mount_setattr(2), Linux 5.12). */
+  readonly recursiveReadOnly: boolean;
+  /** Whether profiles and labels of containers mean anything here; where not, they are passed over. */
+  readonly apparmor: boolean;
+  readonly selinux: boolean;
 }

@@ -31,6 +31,7 @@ export class ContainerRegistry {
     const matches = /^[0-9a-f]{1,64}$/.test(reference)
       ? this.all().filter((container) => container.id.startsWith(reference))
       : [];
+    if (reference === '') throw new WherryError('invalid', 'invalid name or ID supplied: ""');
     if (matches.length > 1) throw new WherryError('invalid', `multiple IDs found with provided prefix: ${reference}`);
     if (matches[0] === undefined) throw new WherryError('notFound', `No such container: ${reference}`);
     return matches[0];

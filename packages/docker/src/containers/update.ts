@@ -4,6 +4,7 @@ import { decodeResources, decodeRestartPolicy } from '../config/decode.ts';
 import { checkResources } from '../config/resources.ts';
 import { checkRestartPolicy, isRestarting } from '../config/restart-policy.ts';
 import type { HostConfig, Resources } from '../config/types.ts';
+import { refusalOfShares } from '../lifecycle/start-checks.ts';
 import { resourcesOf } from '../mapping/engine-config.ts';
 import type { Container } from './container.ts';
 import type { JsonObject } from './containers.ts';
@@ -18,7 +19,7 @@ export interface ContainerUpdate {
 /** Reads and checks the body of `POST /containers/{id}/update`, before the container is looked for, as dockerd does. */
 export function decodeUpdate(context: DockerContext, body: JsonObject): ContainerUpdate {
   const reader = new BodyReader(body, 'UpdateConfig');
-  const resources = decodeResources(reader);
+  const resources = decodeResources(reader.embedded('Resources'));
   if (resources.PidsLimit !== null && resources.PidsLimit < 0) resources.PidsLimit = 0;
   const restartPolicy = decodeRestartPolicy(reader);
   checkRestartPolicy(restartPolicy);
@@ -34,12 +35,15 @@ export async function updateContainer(
 ): Promise<{ readonly Warnings: readonly string[] | null }> {
   await container.lock.run(async () => {
     if (container.phase === 'removing' || container.phase === 'dead')
-      throw cannot(container, 'container is marked for removal and cannot be "update"');
+      throw cannot(container, 'container is marked for removal and cannot be "update"', 'internal');
     const { host } = container.record;
     if (host.AutoRemove && isRestarting(restartPolicy))
       throw cannot(container, 'Restart policy cannot be updated because AutoRemove is enabled for the container');
     const next = merged(container, host, resources);
     if (restartPolicy.Name !== '') next.RestartPolicy = restartPolicy;
+    const refusal = context.host.cgroupVersion === 1 ? refusalOfShares(next.CpuShares) : undefined;
+    if (container.alive && refusal !== undefined)
+      throw cannot(container, `runc did not terminate successfully: exit status 1: ${refusal}\n: unknown`, 'internal');
     if (container.alive) await context.engine.updateContainerResources(container.id, resourcesOf(next));
     container.change({ host: next });
     await save(context, container, true);
@@ -54,12 +58,16 @@ function merged(container: Container, old: HostConfig, wanted: Resources): HostC
   const refuse = (text: string): never => {
     throw cannot(container, text);
   };
-  if (wanted.NanoCpus > 0 && (old.CpuPeriod > 0 || old.CpuQuota > 0) && old.NanoCpus === 0)
-    refuse('Conflicting options: Nano CPUs cannot be updated as CPU Period/Quota has already been set');
-  if (wanted.CpuPeriod > 0 && old.NanoCpus > 0)
-    refuse('Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set');
-  if (wanted.CpuQuota > 0 && old.NanoCpus > 0)
-    refuse('Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set');
+  for (const [name, words] of [
+    ['CpuPeriod', 'CPU Period'],
+    ['CpuQuota', 'CPU Quota'],
+  ] as const) {
+    if (wanted.NanoCpus > 0 && old[name] > 0)
+      refuse(`Conflicting options: Nano CPUs cannot be updated as ${words} has already been set`);
+    if (wanted[name] > 0 && old.NanoCpus > 0)
+      refuse(`Conflicting options: ${words} cannot be updated as NanoCPUs has already been set`);
+  }
+  // Also where there is no limit of memory with swap yet: so dockerd has it.
   if (wanted.Memory !== 0 && wanted.Memory > old.MemorySwap && wanted.MemorySwap === 0)
     refuse('Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time');
   for (const name of [
@@ -81,6 +89,6 @@ function merged(container: Container, old: HostConfig, wanted: Resources): HostC
   return next;
 }
 
-function cannot({ id }: Container, text: string): WherryError {
-  return new WherryError('invalid', `Cannot update container ${id}: ${text}`);
+function cannot({ id }: Container, text: string, code: 'conflict' | 'internal' = 'conflict'): WherryError {
+  return new WherryError(code, `Cannot update container ${id}: ${text}`);
 }

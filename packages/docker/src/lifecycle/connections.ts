@@ -7,7 +7,7 @@ import type { Container } from '../containers/container.ts';
 import type { DockerContext } from '../containers/context.ts';
 import { namingNetwork } from '../containers/create-networks.ts';
 import { type NetworkFacts, parseResolvConf, writeNetworkFiles } from '../mapping/network-files.ts';
-import { addressOn, checkDefaultLinks, linksOf } from './links.ts';
+import { addressOn, checkDefaultLinks, linksOf, linksThere } from './links.ts';
 
 /** Connects containers that run with their networks: interfaces, names, ports, and the files that tell of them. */
 export class Connections {
@@ -62,6 +62,7 @@ export class Connections {
       ipv4: settings.IPAMConfig?.IPv4Address,
       ipv6: settings.IPAMConfig?.IPv6Address,
       mac: settings.MacAddress || undefined,
+      linkLocal: settings.IPAMConfig?.LinkLocalIPs,
       aliases,
       gatewayPriority: settings.GwPriority,
       ...(settings.DriverOpts === null ? {} : { driverOptions: settings.DriverOpts }),
@@ -86,8 +87,8 @@ export class Connections {
     if (netns === undefined || this.#names.has(container.id) || !this.#embedded(container)) return;
     const links: Record<string, string> = {};
     for (const settings of Object.values(container.record.endpoints))
-      for (const { alias, target } of linksOf(this.#context, settings.Links)) links[alias] = target.id;
-    for (const { alias, target } of linksOf(this.#context, container.record.host.Links)) links[alias] = target.id;
+      for (const { alias, target } of linksThere(this.#context, settings.Links)) links[alias] = target.id;
+    for (const { alias, target } of linksThere(this.#context, container.record.host.Links)) links[alias] = target.id;
     const own = container.record.host.Dns ?? [];
     const { servers } = parseResolvConf(host.resolvConf());
     const service = await networks.serveNames({

@@ -1,4 +1,4 @@
-import { WherryError } from '@wherry/base';
+import { codeOf, messageOf, WherryError } from '@wherry/base';
 import { byPort } from '../config/ports.ts';
 import type { Container } from '../containers/container.ts';
 import type { DockerContext } from '../containers/context.ts';
@@ -12,14 +12,23 @@ export interface Link {
 export function linksOf(context: DockerContext, links: readonly string[] | null): Link[] {
   return (links ?? []).map((text) => {
     const [name = '', alias] = text.split(':', 2);
-    if (name === '') throw new WherryError('invalid', `invalid empty name in link: ${text}`);
     try {
       const target = context.registry.find(name);
-      return { target, alias: (alias ?? name).split('/').at(-1) ?? name };
+      return { target, alias: (alias || name).split('/').at(-1) ?? name };
     } catch (error) {
-      throw new WherryError('invalid', `could not get container for ${name}: No such container: ${name}`, {
-        cause: error,
-      });
+      throw new WherryError('invalid', `could not get container for ${name}: ${messageOf(error)}`, { cause: error });
+    }
+  });
+}
+
+/** The same for names in a network that a user made: what is not there is passed over, as with dockerd. */
+export function linksThere(context: DockerContext, links: readonly string[] | null): Link[] {
+  return (links ?? []).flatMap((link) => {
+    try {
+      return linksOf(context, [link]);
+    } catch (error) {
+      if (codeOf(error) !== 'invalid') throw error;
+      return [];
     }
   });
 }

@@ -13,17 +13,25 @@ const denied = /permission denied|not a directory|is a directory|exec format err
 export function startFailure(thrown: unknown): StartFailure {
   const reason = reasonOf(thrown);
   if (reason === undefined) {
-    // Looking up users, volumes and networks: said as it is. dockerd counts an unknown user as its own failure.
+    // Looking up users, volumes and networks: said as it is. dockerd counts unknown users and devices as its own failures.
     const message = messageOf(thrown);
-    const own = /^unable to find (?:user|group) /.test(message);
+    const own = /^(?:unable to find (?:user|group) |uids and gids |error gathering device |stat \/|path \/)/.test(
+      message,
+    );
     const error =
       thrown instanceof WherryError && !own ? thrown : new WherryError('internal', message, { cause: thrown });
     return { error, exitCode: 128 };
   }
-  const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: ${reason}: unknown`;
+  const checking = thrown instanceof WherryError && thrown.details?.stage === 'checking';
+  const text = checking ? reason : `unable to start container process: ${reason}`;
+  const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: ${text}: unknown${/not a directory/.test(text) ? wrongKind : ''}`;
   const exitCode = missing.test(reason) ? 127 : denied.test(reason) ? 126 : 128;
   return { error: new WherryError(exitCode === 128 ? 'internal' : 'invalid', message, { cause: thrown }), exitCode };
 }
+
+/** What dockerd adds where a folder is not a folder. */
+const wrongKind =
+  ': Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type';
 
 /** Whatever keeps a command from running, as dockerd counts it. */
 const execFailed = 126;

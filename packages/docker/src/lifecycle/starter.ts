@@ -1,4 +1,4 @@
-import { equalJson, messageOf, WherryError } from '@wherry/base';
+import { codeOf, equalJson, messageOf, WherryError } from '@wherry/base';
 import type { ContainerConfig as EngineConfig } from '@wherry/runtime';
 import { containerOfMode } from '../config/modes.ts';
 import type { Container } from '../containers/container.ts';
@@ -9,6 +9,7 @@ import { sandboxConfig } from '../mapping/sandbox-config.ts';
 import { formatNano, never } from '../times.ts';
 import type { Connections } from './connections.ts';
 import { linksOf, linkVariables } from './links.ts';
+import { checkSpecification, checkTask } from './start-checks.ts';
 import { startFailure } from './start-failure.ts';
 import { closeMounts, openMounts } from './volume-mounts.ts';
 
@@ -29,6 +30,7 @@ export class Starter {
     const { engine, now } = this.#context;
     try {
       await this.#prepare(container);
+      checkTask(container.record.host, this.#context.host.cgroupVersion);
       await engine.startContainer(container.id);
     } catch (thrown) {
       const { error, exitCode } = startFailure(thrown);
@@ -55,6 +57,7 @@ export class Starter {
   async #prepare(container: Container): Promise<void> {
     const { engine } = this.#context;
     const { record } = container;
+    checkSpecification(record.host);
     this.#checkJoined(container);
     // What the modes `container:…` mean, and host names, may have changed since the last start.
     await engine.updatePodSandbox(container.id, (old) => {
@@ -78,17 +81,31 @@ export class Starter {
 
   /** Namespaces are shared with containers that run. */
   #checkJoined({ record: { host } }: Container): void {
+    const network = this.#joined(host.NetworkMode);
+    if (network?.alive === false)
+      throw new WherryError('conflict', `cannot join network of a non running container: ${network.id}`);
     for (const [kind, mode] of [
-      ['network', host.NetworkMode],
       ['IPC', host.IpcMode],
       ['PID', host.PidMode],
-    ] as const) {
-      const reference = containerOfMode(mode);
-      if (reference === undefined) continue;
-      const other = this.#context.registry.find(reference);
-      if (!other.alive)
-        throw new WherryError('conflict', `cannot join ${kind} namespace of a non running container: ${other.id}`);
-    }
+    ] as const)
+      try {
+        const other = this.#joined(mode);
+        if (other?.alive === false) throw new WherryError('conflict', `container ${other.id} is not running`);
+        if (other !== undefined && kind === 'IPC' && other.record.host.IpcMode !== 'shareable')
+          throw new WherryError(
+            'invalid',
+            `container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+          );
+      } catch (error) {
+        if (codeOf(error) === 'notFound') throw error;
+        const why = `failed to join ${kind} namespace: ${messageOf(error)}`;
+        throw new WherryError(codeOf(error) ?? 'internal', why, { cause: error });
+      }
+  }
+
+  #joined(mode: string): Container | undefined {
+    const reference = containerOfMode(mode);
+    return reference === undefined ? undefined : this.#context.registry.find(reference);
   }
 
   async #groups(container: Container): Promise<ReturnType<typeof groupNumbers>> {

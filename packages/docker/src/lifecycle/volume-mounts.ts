@@ -5,11 +5,13 @@ import type { Mount } from '@wherry/runtime';
 import { containerOfMode } from '../config/modes.ts';
 import type { MountPoint } from '../config/types.ts';
 import type { DockerContext } from '../containers/context.ts';
+import { creatableSources, makeBindSources } from '../containers/create-mounts.ts';
 import type { ContainerRecord } from '../containers/record.ts';
 import { networkFiles } from '../mapping/network-files.ts';
 
 /** Mounts the volumes of a container that starts and gives what the engine is to mount. */
 export async function openMounts(context: DockerContext, record: ContainerRecord): Promise<Mount[]> {
+  await makeBindSources(record.mounts, creatableSources(record.host));
   const mounts = await Promise.all(record.mounts.map((point) => openMount(context, record, point)));
   return [...fileMounts(context, record), ...mounts.flat()];
 }
@@ -33,7 +35,18 @@ async function openMount(context: DockerContext, { id }: ContainerRecord, point:
   const common = { containerPath: Destination, readOnly: !RW };
   if (Type === 'bind') {
     const propagation = (Propagation === '' ? 'rprivate' : Propagation) as NonNullable<Mount['propagation']>;
-    return [{ ...common, hostPath: Source, propagation, ...(made.nonRecursive === true ? { recursive: false } : {}) }];
+    const deep =
+      context.host.recursiveReadOnly && !RW && made.nonRecursive !== true && made.readOnlyNonRecursive !== true;
+    return [
+      {
+        ...common,
+        hostPath: Source,
+        propagation,
+        ...(made.nonRecursive === true ? { recursive: false } : {}),
+        // What is mounted below it, too, since Docker 25.
+        ...(deep ? { recursiveReadOnly: true } : {}),
+      },
+    ];
   }
   const folder = await context.volumes.mount(Name ?? '', id);
   const attributes = {

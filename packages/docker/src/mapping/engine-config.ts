@@ -5,11 +5,14 @@ import type {
   SecurityContext,
   TmpfsMount,
 } from '@wherry/runtime';
-import { parseLogConfig } from '../config/log-config.ts';
+import { normaliseCapabilities } from '../config/capabilities.ts';
+import { logSettings } from '../config/log-config.ts';
 import { tmpfsPoints } from '../config/mount-specs.ts';
 import { parseSecurityOptions } from '../config/security.ts';
-import type { HostConfig, MountPoint, Resources } from '../config/types.ts';
+import { isSignal, parseSignal } from '../config/signals.ts';
+import type { DeviceMapping, HostConfig, MountPoint, Resources } from '../config/types.ts';
 import type { DockerContext } from '../containers/context.ts';
+import type { HostView } from '../containers/options.ts';
 import type { ContainerRecord } from '../containers/record.ts';
 import { dockerLabel } from './sandbox-config.ts';
 
@@ -27,9 +30,11 @@ export interface StartFacts {
 export const logName = 'container.log';
 
 /** The engine's configuration of a docker container. */
-export function engineConfig(_context: DockerContext, record: ContainerRecord, facts: StartFacts): EngineConfig {
+export function engineConfig({ host: view }: DockerContext, record: ContainerRecord, facts: StartFacts): EngineConfig {
   const { id, name, config, host } = record;
-  const log = parseLogConfig(host.LogConfig);
+  // Before its first start a container's options may be wrong.
+  const settings = logSettings(host.LogConfig);
+  const log = 'problem' in settings ? ({ driver: 'none', rotation: undefined } as const) : settings;
   const tmpfs = tmpfsOf(host, record.mounts);
   return {
     id,
@@ -42,7 +47,7 @@ export function engineConfig(_context: DockerContext, record: ContainerRecord, f
     env: [...(facts.env ?? []), ...(config.Env ?? [])].flatMap(variable),
     mounts: facts.mounts,
     ...(tmpfs.length === 0 ? {} : { tmpfs }),
-    devices: (host.Devices ?? []).map((device) => ({
+    devices: devicesOf(host).map((device) => ({
       hostPath: device.PathOnHost,
       containerPath: device.PathInContainer,
       permissions: device.CgroupPermissions || 'rwm',
@@ -63,8 +68,8 @@ export function engineConfig(_context: DockerContext, record: ContainerRecord, f
     tty: config.Tty,
     ...terminalSize(host.ConsoleSize),
     resources: resourcesOf(host, host.OomScoreAdj),
-    security: securityOf(record, facts),
-    stopSignal: config.StopSignal || undefined,
+    security: securityOf(record, facts, view),
+    stopSignal: stopSignalOf(config.StopSignal),
   };
 }
 
@@ -91,15 +96,29 @@ function tmpfsOf(host: HostConfig, mounts: readonly MountPoint[]): TmpfsMount[] 
   });
 }
 
-function securityOf({ config, host }: ContainerRecord, facts: StartFacts): SecurityContext {
-  const options = parseSecurityOptions(host);
-  const plain = (names: string[] | null): string[] => (names ?? []).map((name) => name.replace(/^CAP_/, ''));
+/** With all privileges a container has the machine's devices, where they are there. */
+function devicesOf({ Devices, Privileged }: HostConfig): DeviceMapping[] {
+  const own = Devices ?? [];
+  return Privileged ? own.filter(({ PathOnHost, PathInContainer }) => PathOnHost !== PathInContainer) : own;
+}
+
+/** One that the kernel does not have is not the engine's. */
+function stopSignalOf(text: string | undefined): string | undefined {
+  return text && isSignal(parseSignal(text)) ? text : undefined;
+}
+
+function securityOf(
+  { config, host }: ContainerRecord,
+  facts: StartFacts,
+  { apparmor, selinux }: HostView,
+): SecurityContext {
+  const options = parseSecurityOptions(host, { selinux });
   const [user = '', group = ''] = config.User.split(':', 2);
   const { seccomp } = options;
   return {
     privileged: host.Privileged,
-    addCapabilities: plain(host.CapAdd),
-    dropCapabilities: plain(host.CapDrop),
+    addCapabilities: normaliseCapabilities('CapAdd', host.CapAdd),
+    dropCapabilities: droppedCapabilities(host),
     ...(user === '' ? {} : /^[0-9]+$/.test(user) ? { runAsUser: Number(user) } : { runAsUsername: user }),
     ...(group === '' ? {} : { runAsGroup: facts.ownGroup ?? Number(group) }),
     supplementalGroups: facts.groups,
@@ -111,11 +130,18 @@ function securityOf({ config, host }: ContainerRecord, facts: StartFacts): Secur
         : seccomp === 'default'
           ? { type: host.Privileged ? 'Unconfined' : 'RuntimeDefault' }
           : { type: 'Inline', profile: seccomp.profile },
-    ...(options.apparmor === undefined ? {} : { apparmorProfile: options.apparmor }),
+    ...(options.apparmor === undefined || !apparmor ? {} : { apparmorProfile: options.apparmor }),
     maskedPaths: host.MaskedPaths ?? [],
     readonlyPaths: host.ReadonlyPaths ?? [],
     ...(options.writableCgroups ? { writableCgroups: true } : {}),
   };
+}
+
+/** What is added by name stays, also when it is dropped by name (dockerd's order; CRI's is the other way round). */
+function droppedCapabilities({ CapAdd, CapDrop }: HostConfig): string[] {
+  const added = normaliseCapabilities('CapAdd', CapAdd);
+  const dropped = normaliseCapabilities('CapDrop', CapDrop);
+  return dropped.filter((name) => name === 'ALL' || added.includes('ALL') || !added.includes(name));
 }
 
 const period = 100_000;

@@ -19,10 +19,15 @@ export function needsGroups({ config, host }: ContainerRecord): boolean {
 
 /** The numbers of `--group-add` and of `-u USER:GROUP`; names are looked up beneath `root`. */
 export function groupNumbers({ config, host }: ContainerRecord, root: string | undefined): GroupNumbers {
-  const names = root === undefined ? new Map<string, number>() : groupsOf(root);
+  const names = root === undefined ? new Map<string, number>() : namesIn(root, '/etc/group');
+  const [user = ''] = config.User.split(':', 1);
+  // Whom it runs as is looked for before the groups.
+  if (root !== undefined && user !== '' && !isNumber(user) && !namesIn(root, '/etc/passwd').has(user))
+    throw new WherryError('internal', `unable to find user ${user}: no matching entries in passwd file`);
   const own = config.User.split(':', 2)[1] ?? '';
   const number = (group: string, missing: (group: string) => string): number => {
-    const found = isNumber(group) ? Number(group) : names.get(group);
+    if (/^[+-]?[0-9]+$/.test(group)) return checkedNumber(Number(group));
+    const found = names.get(group);
     if (found === undefined) throw new WherryError('internal', missing(group));
     return found;
   };
@@ -35,10 +40,18 @@ export function groupNumbers({ config, host }: ContainerRecord, root: string | u
   };
 }
 
-const isNumber = (text: string): boolean => /^[0-9]{1,10}$/.test(text);
+const isNumber = (text: string): boolean => /^[+-]?[0-9]+$/.test(text);
 
-function groupsOf(root: string): Map<string, number> {
-  const text = readFileBeneath(root, '/etc/group', longest)?.toString('utf8') ?? '';
+/** Users and groups are counted by signed numbers of 32 bits (runc's `user` package). */
+const largest = 2 ** 31 - 1;
+
+function checkedNumber(number: number): number {
+  if (number >= 0 && number <= largest) return number;
+  throw new WherryError('internal', `uids and gids must be in range 0-${largest}`);
+}
+
+function namesIn(root: string, file: '/etc/passwd' | '/etc/group'): Map<string, number> {
+  const text = readFileBeneath(root, file, longest)?.toString('utf8') ?? '';
   const groups = new Map<string, number>();
   for (const line of text.split('\n')) {
     const [name = '', , number = ''] = line.trim().split(':');

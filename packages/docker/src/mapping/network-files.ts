@@ -45,7 +45,8 @@ export function hostsFile({ config, host }: ContainerRecord, facts: NetworkFacts
     ...extraHosts(host, facts),
     ...facts.linked.map(({ address, names }) => `${address}\t${names.join(' ')}\n`),
   ];
-  const own = config.Domainname === '' ? config.Hostname : `${config.Hostname}.${config.Domainname} ${config.Hostname}`;
+  const whole = config.Domainname === '' ? config.Hostname : `${config.Hostname}.${config.Domainname}`;
+  const own = whole.includes('.') ? `${whole} ${whole.split('.', 1)[0]}` : whole;
   for (const address of facts.addresses) lines.push(`${address}\t${own}\n`);
   return lines.join('');
 }

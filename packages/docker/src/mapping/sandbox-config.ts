@@ -19,21 +19,37 @@ export function sandboxConfig(
   record: ContainerRecord,
   { starting }: { readonly starting: boolean },
 ): PodSandboxConfig {
-  const { id, name, config, host } = record;
+  const { id, name, host } = record;
   return {
     id,
     metadata: { name, uid: id, namespace: 'docker', attempt: 0 },
-    hostname: config.Hostname === '' ? context.host.hostname : config.Hostname,
+    hostname: hostnameOf(context, record, starting),
     logDirectory: context.store.folder(id),
     dns: undefined as DnsConfig | undefined,
     labels: { [dockerLabel]: 'true' },
     annotations: {},
     namespaces: namespaceModes(context, host, starting),
     sharedMemoryBytes: host.ShmSize,
-    sysctls: host.Sysctls,
+    sysctls: sysctlsOf(record),
     cgroupParent: host.CgroupParent === '' ? cgroup : host.CgroupParent.replace(/^\/+/, '') || cgroup,
     runtimeHandler: host.Runtime === context.runtimes[0] ? undefined : host.Runtime,
   };
+}
+
+/** One that joins another's network goes by that one's name. */
+function hostnameOf(
+  { host, registry }: DockerContext,
+  { config, host: own }: ContainerRecord,
+  starting: boolean,
+): string {
+  const other = containerOfMode(own.NetworkMode);
+  if (config.Hostname !== '' || other === undefined) return config.Hostname || host.hostname;
+  return (starting ? registry.find(other).record.config.Hostname : '') || host.hostname;
+}
+
+function sysctlsOf({ config, host }: ContainerRecord): Readonly<Record<string, string>> | undefined {
+  if (config.Domainname === '') return host.Sysctls;
+  return { 'kernel.domainname': config.Domainname, ...host.Sysctls };
 }
 
 function namespaceModes(context: DockerContext, host: HostConfig, starting: boolean): SandboxNamespaceModes {
@@ -46,7 +62,7 @@ function namespaceModes(context: DockerContext, host: HostConfig, starting: bool
     network: other(network) ?? (network === 'host' ? 'node' : 'unmanaged'),
     pid: other(pid) ?? (pid === 'host' ? 'node' : 'container'),
     ipc: other(ipc) ?? (ipc === 'host' ? 'node' : ipc === 'none' ? 'none' : 'pod'),
-    uts: uts === 'host' || network === 'host' ? 'node' : 'pod',
+    uts: uts === 'host' ? 'node' : 'pod',
     cgroup: host.CgroupnsMode === 'private' ? 'private' : 'host',
   };
 }

@@ -44,7 +44,7 @@ export class Execs {
 
   create(container: Container, reference: string, body: JsonObject): { readonly Id: string } {
     const reader = new BodyReader(body, 'ExecConfig');
-    const command = reader.texts('Cmd', true) ?? [];
+    const command = reader.words('Cmd') ?? [];
     if (command.length === 0) throw new WherryError('invalid', 'No exec command specified');
     this.#checkRuns(container, reference);
     this.#context.engine.anticipate();

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { WherryError } from '@wherry/base';
 import { framedLog, plainLog, readLog } from '@wherry/logs';
 import { logAttributes } from '../config/log-config.ts';
+import { renderTag } from '../config/log-expressions.ts';
 import type { Container } from '../containers/container.ts';
 import type { LogsRequest } from '../containers/containers.ts';
 import type { DockerContext } from '../containers/context.ts';
@@ -38,8 +39,17 @@ export function containerLogs(
     ...(follow ? { ended: ended(container) } : {}),
     clock: context.clock,
   });
-  const attributes = Object.entries(logAttributes(host.LogConfig.Config, config.Labels, config.Env ?? []));
-  const details = attributes
+  const attributes = logAttributes(host.LogConfig.Config, config.Labels, config.Env ?? []);
+  const tag = renderTag(host.LogConfig.Config.tag ?? '', {
+    id: container.id,
+    name: container.name,
+    imageId: container.record.imageId,
+    imageName: config.Image,
+    command: [container.record.path, ...container.record.args],
+    hostname: context.host.hostname,
+  });
+  if (tag) attributes.tag = tag;
+  const details = Object.entries(attributes)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
     .join(',');

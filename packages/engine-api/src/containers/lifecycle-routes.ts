@@ -1,7 +1,11 @@
 import { WherryError } from '@wherry/base';
-import type { DockerContainers, JsonObject } from '@wherry/docker';
+import type { DockerContainers } from '@wherry/docker';
 import type { Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/router.ts';
+import { bodyOfClient } from './older-clients.ts';
+
+const containerMac =
+  'The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.';
 
 /** Creating, starting, stopping and removing containers. */
 export function lifecycleRoutes(containers: DockerContainers): readonly Route[] {
@@ -12,12 +16,15 @@ export function lifecycleRoutes(containers: DockerContainers): readonly Route[] 
       async handle(exchange) {
         const name = exchange.query.optional('name');
         const platform = exchange.speaks(41) ? exchange.query.optional('platform') : undefined;
-        const body = bodyOfOldClient(exchange, await exchange.json({ required: true }));
+        const given = await exchange.json({ required: true, type: 'runconfig.ContainerConfigWrapper' });
+        const body = bodyOfClient(exchange, given);
         const created = await containers.create(body, {
           ...(name === undefined ? {} : { name }),
           ...(platform === undefined ? {} : { platform }),
         });
-        exchange.send(201, { Id: created.Id, Warnings: created.Warnings });
+        const { MacAddress: mac } = body;
+        const outdated = exchange.speaks(44) && typeof mac === 'string' && mac !== '' ? [containerMac] : [];
+        exchange.send(201, { Id: created.Id, Warnings: [...outdated, ...created.Warnings] });
       },
     },
     {
@@ -82,7 +89,10 @@ export function lifecycleRoutes(containers: DockerContainers): readonly Route[] 
       method: 'POST',
       path: '/containers/{name:.*}/update',
       async handle(exchange) {
-        exchange.send(200, await containers.update(nameOf(exchange), await exchange.json()));
+        exchange.send(
+          200,
+          await containers.update(nameOf(exchange), await exchange.json({ type: 'container.UpdateConfig' })),
+        );
       },
     },
     {
@@ -127,14 +137,4 @@ function refuseBody({ request }: Exchange): void {
     'invalid',
     'starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24',
   );
-}
-
-/** Defaults that older versions of the API had: IPC namespaces that can be joined, the host's cgroup namespace. */
-function bodyOfOldClient(exchange: Exchange, body: JsonObject): JsonObject {
-  const host = body.HostConfig as JsonObject | null | undefined;
-  if (exchange.speaks(41) || typeof host !== 'object' || host === null) return body;
-  const changes: Record<string, unknown> = {};
-  if (!host.CgroupnsMode) changes.CgroupnsMode = 'host';
-  if (!exchange.speaks(40) && !host.IpcMode) changes.IpcMode = 'shareable';
-  return { ...body, HostConfig: { ...host, ...changes } };
 }

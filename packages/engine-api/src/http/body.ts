@@ -9,13 +9,15 @@ const largestBody = 8 * 1024 * 1024;
 export interface BodyOptions {
   /** An empty body is refused; otherwise it is `{}`. */
   readonly required?: boolean;
+  /** What messages name the whole by. */
+  readonly type?: string;
 }
 
 /** Reads a JSON object. Throws `invalid` or `tooLarge` in dockerd's words. */
 export async function readJsonBody(
   request: IncomingMessage,
   body: Readable,
-  { required = false }: BodyOptions = {},
+  { required = false, type = 'object' }: BodyOptions = {},
 ): Promise<JsonObject> {
   const empty = isEmpty(request);
   if (!empty || request.headers['content-type'] !== undefined) requireJson(request.headers['content-type'] ?? '');
@@ -29,7 +31,7 @@ export async function readJsonBody(
   if (typeof value !== 'object' || Array.isArray(value)) {
     throw new WherryError(
       'invalid',
-      `invalid JSON: json: cannot unmarshal ${kindOf(value)} into Go value of type object`,
+      `invalid JSON: json: cannot unmarshal ${kindOf(value)} into Go value of type ${type}`,
     );
   }
   return value as JsonObject;
@@ -54,6 +56,11 @@ function requireJson(contentType: string): void {
   const type = contentType.split(';')[0]!.trim().toLowerCase();
   if (type === '')
     throw new WherryError('invalid', `malformed Content-Type header (${contentType}): mime: no media type`);
+  const wrong = /^[^/]*[^a-z0-9!#$%&'*+.^_`|~/-]/.test(type) || !type.includes('/');
+  if (wrong) {
+    const why = /^[a-z0-9!#$%&'*+.^_`|~-]+$/.test(type) ? undefined : 'mime: expected slash after first token';
+    if (why !== undefined) throw new WherryError('invalid', `malformed Content-Type header (${contentType}): ${why}`);
+  }
   if (type !== 'application/json') {
     throw new WherryError('invalid', `unsupported Content-Type header (${contentType}): must be 'application/json'`);
   }

@@ -1,12 +1,15 @@
+import type { RuntimeSpec } from '@wherry/oci';
+import { controlFailure, mountFailure } from './spec-failures.ts';
+
 /** By their number (`asm-generic/resource.h`). */
-const resourceLimits =
+export const resourceLimits =
   'CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME'.split(' ');
 
 /**
  * What users know a failed start by: the words of runc, which everybody searches for. crun's own are
  * translated where both say the same; anything else is passed on.
  */
-export function startFailure(message: string, args: readonly string[]): string {
+export function startFailure(message: string, args: readonly string[], spec?: RuntimeSpec): string {
   const program = args[0] ?? '';
   // runc's own words come with what its callers put before them.
   const text = message.trim().replace(/^((runc \w+|exec) failed: )?unable to start container process: /, '');
@@ -18,7 +21,9 @@ export function startFailure(message: string, args: readonly string[]): string {
       : `exec: ${JSON.stringify(name)}: executable file not found in $PATH`;
   }
   if (/^open executable: (Operation not permitted|Permission denied)/.test(text))
-    return `exec: ${JSON.stringify(program)}: permission denied`;
+    return program === ''
+      ? 'exec: "": executable file not found in $PATH'
+      : `exec: ${JSON.stringify(program)}: permission denied`;
   const limit = /^setrlimit `RLIMIT_([A-Z]+)`: (.*)$/.exec(text);
   if (limit) {
     const type = resourceLimits.indexOf(limit[1] as string);
@@ -29,7 +34,7 @@ export function startFailure(message: string, args: readonly string[]): string {
   const folder = /^chdir `(.*)`: (.*)$/.exec(text);
   if (folder)
     return `chdir to cwd (${JSON.stringify(folder[1])}) set in config.json failed: ${(folder[2] ?? '').toLowerCase()}`;
-  return text;
+  return (spec && (controlFailure(text, spec.linux) ?? mountFailure(text, spec.mounts))) ?? text;
 }
 
 /** The last error in a runtime's log of JSON lines. */

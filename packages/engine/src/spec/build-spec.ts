@@ -3,13 +3,15 @@ import { WherryError } from '@wherry/base';
 import type { CgroupFeatures } from '@wherry/linux';
 import type { ImageConfig, LinuxSpec, ProcessSpec, RuntimeSpec } from '@wherry/oci';
 import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
+import { refusedBefore } from '../runtime/failures.ts';
+import { resourceLimits } from '../runtime/messages.ts';
 import { availableCapabilities, capabilitiesOf } from './capabilities.ts';
 import { devicesOf } from './devices.ts';
 import { initPath, mountsOf, type SandboxFiles } from './mounts.ts';
 import { maskedPaths, readonlyPaths } from './paths.ts';
 import { resourcesSpec } from './resources.ts';
 import { seccompOf } from './seccomp.ts';
-import { resolveUser } from './user.ts';
+import { isKnownUser, resolveUser } from './user.ts';
 
 /** Paths of the sandbox's namespaces; `undefined` for those of the node. */
 export interface SandboxNamespaces {
@@ -55,12 +57,13 @@ export function buildSpec(request: SpecRequest): RuntimeSpec {
 function processSpec({ rootfs, image, config, sandbox }: SpecRequest): ProcessSpec {
   const { security } = config;
   const label = security.selinux;
+  const user = resolveUser(rootfs, image.config?.User ?? '', security);
   return {
     terminal: config.tty,
     ...(config.tty && config.terminalSize !== undefined ? { consoleSize: config.terminalSize } : {}),
-    user: resolveUser(rootfs, image.config?.User ?? '', security),
+    user,
     args: config.init === true ? [initPath, '--', ...commandOf(config, image)] : commandOf(config, image),
-    env: environmentOf(config, image, sandbox),
+    env: environmentOf(config, image, sandbox, isKnownUser(rootfs, user.uid) || mountsUsers(config)),
     cwd: config.workingDir || image.config?.WorkingDir || '/',
     capabilities: capabilitiesOf(security),
     ...(config.rlimits?.length ? { rlimits: config.rlimits.map(rlimit) } : {}),
@@ -84,7 +87,17 @@ function commandOf(config: ContainerConfig, image: SpecRequest['image']): string
   return args;
 }
 
-function environmentOf(config: ContainerConfig, image: SpecRequest['image'], sandbox: PodSandboxConfig): string[] {
+/** Whether a mount brings users of its own: the runtime looks them up where it is made. */
+const mountsUsers = ({ mounts }: ContainerConfig): boolean =>
+  mounts.some(({ containerPath }) => containerPath === '/etc' || containerPath === '/etc/passwd');
+
+/** A user whom the image does not know is at home in `/`, as with runc; crun leaves the variable out. */
+function environmentOf(
+  config: ContainerConfig,
+  image: SpecRequest['image'],
+  sandbox: PodSandboxConfig,
+  hasHome: boolean,
+): string[] {
   const values = new Map<string, string>();
   const put = (text: string): void => {
     const at = text.indexOf('=');
@@ -96,6 +109,7 @@ function environmentOf(config: ContainerConfig, image: SpecRequest['image'], san
   const replaced = new Set(config.env.map(({ name }) => name));
   for (const entry of image.config?.Env ?? []) if (!replaced.has(entry.split('=', 1)[0] as string)) put(entry);
   for (const { name, value } of config.env) values.set(name, value);
+  if (!hasHome && !values.has('HOME')) values.set('HOME', '/');
   return [...values].map(([name, value]) => `${name}=${value}`);
 }
 
@@ -147,7 +161,7 @@ function rlimit({ name, soft, hard }: NonNullable<ContainerConfig['rlimits']>[nu
   readonly hard: number;
 } {
   const type = `RLIMIT_${name.toUpperCase().replace(/^RLIMIT_/, '')}`;
-  if (!/^RLIMIT_[A-Z]+$/.test(type)) throw new WherryError('invalid', `invalid ulimit type: ${name}`);
+  if (!resourceLimits.includes(type.slice('RLIMIT_'.length))) throw refusedBefore(`wrong rlimit value: ${type}`);
   return { type, soft, hard };
 }
 

@@ -4,6 +4,7 @@ import { WherryError } from '@wherry/base';
 import { numbersOfDevice } from '@wherry/linux';
 import type { DeviceSpec, ResourcesSpec } from '@wherry/oci';
 import type { ContainerConfig } from '@wherry/runtime';
+import { errorText } from '../runtime/failures.ts';
 
 export interface ContainerDevices {
   readonly devices: readonly DeviceSpec[];
@@ -39,7 +40,7 @@ function givenDevices({ hostPath, containerPath, permissions }: NonNullable<Cont
     throw new WherryError('invalid', `device ${hostPath}: permissions ${JSON.stringify(permissions)}`);
   const single = deviceAt(hostPath, containerPath, (path) => statSync(path));
   const devices = single === undefined ? devicesBelow(hostPath, containerPath) : [single];
-  if (devices.length === 0) throw new WherryError('invalid', `${hostPath} is not a device`);
+  if (devices.length === 0) throw unusable('invalid', hostPath, 'not a device node');
   const rules = devices.map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: permissions }));
   return { devices, rules };
 }
@@ -64,6 +65,12 @@ function deviceRule(text: string): DeviceRule {
   };
 }
 
+/** In dockerd's words, which containerd's resemble. */
+function unusable(code: 'invalid' | 'notFound', path: string, why: string, cause?: unknown): WherryError {
+  const message = `error gathering device information while adding custom device ${JSON.stringify(path)}: ${why}`;
+  return new WherryError(code, message, { cause });
+}
+
 /** These the runtime or our mounts provide. */
 const notTaken = new Set(['pts', 'shm', 'fd', 'mqueue', 'console', 'ptmx', 'stdin', 'stdout', 'stderr']);
 
@@ -82,7 +89,7 @@ function deviceAt(hostPath: string, path: string, look: (path: string) => Stats)
   try {
     status = look(hostPath);
   } catch (error) {
-    throw new WherryError('notFound', `there is no device ${hostPath}`, { cause: error });
+    throw unusable('notFound', hostPath, errorText(error), error);
   }
   if (!status.isCharacterDevice() && !status.isBlockDevice()) return undefined;
   const { major, minor } = numbersOfDevice(status.rdev);

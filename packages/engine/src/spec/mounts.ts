@@ -4,6 +4,7 @@ import { errnoOf, WherryError } from '@wherry/base';
 import { findProgram, mountHolding } from '@wherry/linux';
 import type { MountSpec } from '@wherry/oci';
 import type { ContainerConfig, Mount, TmpfsMount } from '@wherry/runtime';
+import { failedInside } from '../runtime/failures.ts';
 
 /** Files and folders of the sandbox that each of its containers sees. */
 export interface SandboxFiles {
@@ -77,6 +78,11 @@ function checkedMount(mount: Mount): MountSpec {
   try {
     statSync(mount.hostPath);
   } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR')
+      throw failedInside(
+        `error mounting "${mount.hostPath}" to rootfs at "${mount.containerPath}": stat ${mount.hostPath}: not a directory`,
+        error,
+      );
     if (errnoOf(error) !== 'ENOENT') throw error;
     throw new WherryError(
       'notFound',
@@ -154,8 +160,5 @@ function checkPropagation(hostPath: string, propagation: Mount['propagation']): 
   const slave = mount?.propagation.some((flag) => flag.startsWith('master:'));
   if (shared === true || (wanted === 'slave' && slave === true)) return;
   const kind = wanted === 'shared' ? 'a shared mount' : 'a shared or slave mount';
-  throw new WherryError(
-    'invalid',
-    `path ${JSON.stringify(hostPath)} is mounted on ${JSON.stringify(mount?.mountPoint ?? '/')} but it is not ${kind}`,
-  );
+  throw new WherryError('invalid', `path ${hostPath} is mounted on ${mount?.mountPoint ?? '/'} but it is not ${kind}`);
 }

@@ -3,6 +3,7 @@ import { WherryError } from '@wherry/base';
 import { type CgroupFeatures, numbersOfDevice } from '@wherry/linux';
 import type { BlockIoSpec, ResourcesSpec } from '@wherry/oci';
 import type { BlockDeviceValue, ExtendedResources } from '@wherry/runtime';
+import { errorText } from '../runtime/failures.ts';
 
 /**
  * Resources in the words of the OCI specification, without devices. What the kernel has no setting for is left out,
@@ -66,7 +67,8 @@ function cpuSpec(resources: ExtendedResources): NonNullable<ResourcesSpec['cpu']
   const { cpuQuota } = resources;
   return {
     ...given('shares', positive(resources.cpuShares)),
-    ...given('quota', cpuQuota === 0 ? undefined : cpuQuota),
+    // Without limit a cgroup is anyway; crun writes a negative number as a huge one.
+    ...given('quota', positive(cpuQuota)),
     ...given('period', positive(resources.cpuPeriod)),
     ...given('realtimePeriod', positive(resources.cpuRealtimePeriod)),
     ...given('realtimeRuntime', positive(resources.cpuRealtimeRuntime)),
@@ -89,9 +91,11 @@ function blockIoSpec({ throttle }: ExtendedResources): { readonly blockIO?: Bloc
 }
 
 function blockDevice(path: string): { readonly major: number; readonly minor: number } {
-  const status = statSync(path, { throwIfNoEntry: false });
-  if (status === undefined) throw new WherryError('notFound', `there is no device ${path}`);
-  return numbersOfDevice(status.rdev);
+  try {
+    return numbersOfDevice(statSync(path).rdev);
+  } catch (error) {
+    throw new WherryError('notFound', `stat ${path}: ${errorText(error)}`, { cause: error });
+  }
 }
 
 const positive = (value: number | undefined): number | undefined =>

@@ -3,6 +3,7 @@ import { arch } from 'node:os';
 import { messageOf, WherryError } from '@wherry/base';
 import type { SeccompSpec } from '@wherry/oci';
 import type { SecurityContext } from '@wherry/runtime';
+import { refusedBefore } from '../runtime/failures.ts';
 import { readSeccompProfile, seccompTarget } from './seccomp-profile.ts';
 
 /** System calls of ordinary programs. What is not here fails with EPERM, as under docker and containerd. */
@@ -66,6 +67,10 @@ const newNamespaces = 0x7e020000;
 const vsockFamily = 40;
 /** personality(2): the plain ones, and the query. */
 const personalities = [0x0, 0x0008, 0x20000, 0x20008, 0xffffffff];
+/** `defs-linux` of the runtime specification. */
+const actions = new Set(
+  words('KILL KILL_PROCESS KILL_THREAD TRAP ERRNO TRACE ALLOW LOG NOTIFY').map((name) => `SCMP_ACT_${name}`),
+);
 const enosys = 38;
 const longestProfile = 1 << 20;
 
@@ -110,12 +115,18 @@ export function seccompOf(security: SecurityContext, capabilities: readonly stri
   if (security.privileged === true || wanted === undefined || wanted.type === 'Unconfined') return undefined;
   if (wanted.type === 'RuntimeDefault') return defaultSeccompProfile(capabilities);
   const path = wanted.type === 'Inline' ? undefined : (wanted.path ?? '');
+  let profile: SeccompSpec;
   try {
     if (path !== undefined && statSync(path).size > longestProfile) throw new Error('larger than 1 MiB');
     const text = wanted.type === 'Inline' ? wanted.profile : readFileSync(path as string, 'utf8');
-    return readSeccompProfile(text, seccompTarget(capabilities));
+    profile = readSeccompProfile(text, seccompTarget(capabilities));
   } catch (error) {
     const which = path === undefined ? '' : ` ${JSON.stringify(path)}`;
     throw new WherryError('invalid', `cannot load seccomp profile${which}: ${messageOf(error)}`, { cause: error });
   }
+  for (const action of [profile.defaultAction, ...(profile.syscalls ?? []).map((rule) => rule.action)])
+    if (!actions.has(action)) throw refusedBefore(`string ${action} is not a valid action for seccomp`);
+  for (const name of profile.architectures ?? [])
+    if (!/^SCMP_ARCH_[A-Z0-9]+$/.test(name)) throw refusedBefore(`string ${name} is not a valid arch for seccomp`);
+  return profile;
 }

@@ -107,7 +107,7 @@ describe('resources', () => {
       cpusetCpus: '',
       memorySwappiness: -1,
     };
-    expect(resourcesSpec(some, 1, everything)).toEqual({ cpu: { shares: 2, quota: -1 }, pids: { limit: 7 } });
+    expect(resourcesSpec(some, 1, everything)).toEqual({ cpu: { shares: 2 }, pids: { limit: 7 } });
     const unified = { 'memory.oom.group': '1' };
     expect(resourcesSpec({ unified }, 1, everything)).toEqual({});
     expect(resourcesSpec({ unified }, 2, everything)).toEqual({ unified });

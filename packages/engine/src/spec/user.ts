@@ -42,6 +42,11 @@ function accountOf(rootfs: string, wanted: string): Account {
   return { name: '', uid: number, gid: 0 };
 }
 
+/** Whether the image's users have one of this number. */
+export function isKnownUser(rootfs: string, uid: number): boolean {
+  return lines(rootfs, '/etc/passwd').some((line) => line[2] === String(uid));
+}
+
 function groupOf(rootfs: string, wanted: string): number {
   const number = idOf(wanted);
   if (number !== undefined) return number;
@@ -71,8 +76,8 @@ function fileId(text: string | undefined): number {
 }
 
 function idOf(text: string | undefined): number | undefined {
-  if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined;
+  if (text === undefined || !/^[+-]?\d+$/.test(text)) return undefined;
   const id = Number(text);
-  if (id > largestId) throw new WherryError('invalid', `uids and gids must be in range 0-${largestId}`);
+  if (id < 0 || id > largestId) throw new WherryError('invalid', `uids and gids must be in range 0-${largestId}`);
   return id;
 }

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import { errnoOf, WherryError } from '@wherry/base';
 
-/** Writes a control file; the kernel's refusal becomes an error that names file and value. */
+/** Writes a control file; the kernel's refusal becomes an error that names file and value, in runc's words. */
 export function writeControl(file: string, value: string): void {
   try {
     // No O_CREAT: a missing file means that the controller is missing.
@@ -25,7 +26,9 @@ export async function writeControlApart(file: string, value: string): Promise<vo
 function refused(error: unknown, file: string, value: string): WherryError {
   const errno = errnoOf(error) ?? 'unknown';
   const code = errno === 'ENOENT' ? 'notFound' : errno === 'EBUSY' ? 'conflict' : 'invalid';
-  return new WherryError(code, `write ${JSON.stringify(value)} to ${file}: ${errno}`, {
+  const { errno: number } = error as { errno?: number };
+  const text = (number === undefined ? undefined : getSystemErrorMap().get(number)?.[1]) ?? errno;
+  return new WherryError(code, `failed to write ${JSON.stringify(value)}: write ${file}: ${text}`, {
     cause: error,
     details: { errno },
   });

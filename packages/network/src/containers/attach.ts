@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { codeOf, parseIp, WherryError } from '@wherry/base';
 import {
   addAddressRequest,
@@ -58,9 +59,9 @@ export function attachToBridge(
 
 /** Gives an interface in its namespace its addresses and routes, and sets it up. */
 export function configureInside(record: EndpointRecord, netns: string, routes: DefaultRoutes): void {
-  const { interfaceName, ipv4, ipv6, mac } = record;
+  const { interfaceName, ipv4, ipv6, mac, linkLocal = [] } = record;
   const settings: [family: 'ipv4' | 'ipv6', name: string, value: string][] = [
-    ['ipv6', 'disable_ipv6', ipv6 === undefined ? '1' : '0'],
+    ['ipv6', 'disable_ipv6', ipv6 === undefined && !linkLocal.some(isIPv6) ? '1' : '0'],
   ];
   // Neighbours that knew the address by another MAC address are told; one made of the address is always the same.
   if (ipv4 !== undefined && mac !== macOf(ipv4.address)) settings.push(['ipv4', 'arp_notify', '1']);
@@ -72,9 +73,19 @@ export function configureInside(record: EndpointRecord, netns: string, routes: D
     ...addresses.map(({ address, prefix }) =>
       addAddressRequest(device, `${address}/${prefix}`, { broadcast: true, unique: true }),
     ),
+    ...linkLocal.map((address) =>
+      addAddressRequest(device, `${address}/${classPrefix(address)}`, { broadcast: true, unique: true }),
+    ),
     setLinkRequest(device, { up: true }),
     ...routeRequests(routes, (name) => (name === interfaceName ? device : deviceOf(inside, name, netns))),
   ]);
+}
+
+/** The prefix of an address that comes without one: of its class (RFC 791), as Go's `DefaultMask` and so docker has it. */
+export function classPrefix(address: string): number {
+  const [first = 0] = parseIp(address) ?? [];
+  if (isIPv6(address)) return 64;
+  return first < 128 ? 8 : first < 192 ? 16 : 24;
 }
 
 /** As docker makes it: out of the IPv4 address. */

@@ -194,6 +194,7 @@ export class Endpoints {
       ipv4: ipv4 === undefined ? undefined : addressIn(network, 4, ipv4),
       ipv6: ipv6 === undefined ? undefined : addressIn(network, 6, ipv6),
       mac: hasInterface ? (request.mac?.replaceAll('-', ':').toLowerCase() ?? this.#newMac(ipv4)) : '',
+      ...(hasInterface && request.linkLocal?.length ? { linkLocal: request.linkLocal } : {}),
       aliases,
       dnsNames: isUsers ? [...new Set(names.filter((name) => name !== ''))] : [],
       gatewayPriority,

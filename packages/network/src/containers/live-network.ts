@@ -53,7 +53,7 @@ export class LiveNetwork implements RuledNetwork {
   /** Whether the user chose the subnet of a family; those that docker chose have no fixed addresses. */
   isChosenByUser(family: 4 | 6): boolean {
     const { chosen = [] } = this.record;
-    return !chosen.includes(family);
+    return (family === 4 ? this.pool4 : this.pool6) !== undefined && !chosen.includes(family);
   }
 
   contains(address: string): boolean {
