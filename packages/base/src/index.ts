@@ -2,6 +2,7 @@ export * from './async.ts';
 export * from './clock.ts';
 export * from './disposal.ts';
 export * from './errors.ts';
+export * from './file-names.ts';
 export * from './files.ts';
 export * from './go-json.ts';
 export * from './go-types.ts';

@@ -81,7 +81,7 @@ export class ImageRegistrar {
       sizeBytes: manifestBytes.length + manifest.config.size + layers.reduce((sum, { size }) => sum + size, 0),
       user: config.config?.User ?? '',
       addedAt: this.#clock.now(),
-      createdAt: Date.parse(config.created ?? '') || 0,
+      createdAt: timeOf(config.created),
       labels: config.config?.Labels ?? {},
       unpackedBytes,
       parent: options.parent,
@@ -95,6 +95,11 @@ export class ImageRegistrar {
     const below = layers.slice(0, layers.indexOf(layer)).map(({ chainId }) => chainId);
     await this.layers.unpack(layer, this.content.path(layer.digest), below.reverse(), signal);
   }
+}
+
+function timeOf(text: string | undefined): number | null {
+  const time = Date.parse(text ?? '');
+  return Number.isNaN(time) ? null : time;
 }
 
 /** The layers of a manifest with what their config says of them. Throws `corrupt` when they do not fit. */

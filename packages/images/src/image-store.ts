@@ -32,6 +32,7 @@ import type {
 import { hasDigest, nameOf } from './image-names.ts';
 import { ImageRegistrar } from './image-registrar.ts';
 import { LayerStore } from './layers/layer-store.ts';
+import { largestTarOf } from './layers/unpack.ts';
 import { assembleImage } from './library/assemble-image.ts';
 import { commitLayer } from './library/commit-layer.ts';
 import { holdLayers } from './library/hold-layers.ts';
@@ -259,7 +260,7 @@ class LocalImageStore implements ImageStore {
     const names = references.map((reference) => nameOf(reference));
     const { content, registrar, limits } = this.#parts;
     const whole = { ...image, platform: platform ?? this.#parts.platform };
-    const built = await buildImage(content, whole, 2 * limits.bytes + limits.entries * 1024);
+    const built = await buildImage(content, whole, largestTarOf(limits));
     try {
       const { id } = await registrar.registerWritten(built.manifest, built.blobs, names, { isTagged });
       return { id, names };

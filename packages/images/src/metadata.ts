@@ -14,8 +14,8 @@ export interface ImageRecord {
   readonly user: string;
   /** When it came here, ms. */
   readonly addedAt: number;
-  /** Of the config, ms; records of before have none of these three. */
-  readonly createdAt?: number | undefined;
+  /** Of the config, ms, `null` where it says none; records of before have none of these three. */
+  readonly createdAt?: number | null | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Of the layers' files, bottom first. */
   readonly unpackedBytes?: readonly number[] | undefined;

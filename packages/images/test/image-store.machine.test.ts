@@ -75,7 +75,15 @@ describe('unpacked layers', () => {
     const [layer] = await layersOf(store, [
       { ...folder('a', 0o1777), uid: 5, gid: 6, mtime: 1_000_000 },
       { ...file('a/suid'), mode: 0o4755, uid: 3_000_000, gid: 4_000_000_000, mtime: 1_600_000_000.25 },
-      { name: 'a/hard', type: 'link', mode: 0o644, linkName: 'a/suid' },
+      {
+        name: 'a/hard',
+        type: 'link',
+        mode: 0o4755,
+        linkName: 'a/suid',
+        uid: 3_000_000,
+        gid: 4_000_000_000,
+        mtime: 1_600_000_000.25,
+      },
       { name: 'a/soft', type: 'symlink', mode: 0o777, uid: 8, linkName: '/etc/passwd', mtime: 77 },
       { name: 'null', type: 'character', mode: 0o666, major: 1, minor: 3 },
       { name: 'fifo', type: 'fifo', mode: 0o622 },

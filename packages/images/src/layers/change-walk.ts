@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
-import { WherryError } from '@wherry/base';
-import { getExtendedAttribute, isWhiteout, listExtendedAttributes } from '@wherry/linux';
+import { fsPath, textOfName, WherryError } from '@wherry/base';
+import { getExtendedAttribute, isWhiteout, listExtendedAttributes, numbersOfDevice } from '@wherry/linux';
 import type { TarInput } from '../tar/tar-writer.ts';
 
 /** One entry of a layer, and from where its content is read. */
@@ -42,17 +42,18 @@ function* walkFolder(
 ): Generator<Change, void, undefined> {
   if (depth > deepest) throw new WherryError('tooLarge', `the layer has folders more than ${deepest} deep`);
   const here = `/proc/self/fd/${folder}`;
-  for (const name of readdirSync(here).sort()) {
+  const names = readdirSync(here, { encoding: 'buffer' }).map(textOfName);
+  for (const name of names.sort()) {
     // Such a name is a mark in an archive and can stand for no file (OCI layer.md, "Whiteouts").
     if (name.startsWith('.wh.')) continue;
     const path = `${here}/${name}`;
-    const status = vanishing(() => lstatSync(path));
+    const status = vanishing(() => lstatSync(fsPath(path)));
     if (status === undefined || status.isSocket()) continue;
     const change = vanishing(() => changeOf(path, prefix + name, status, latest, links));
     if (change === undefined) continue;
     yield change;
     if (!status.isDirectory()) continue;
-    const inner = vanishing(() => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | noFollow));
+    const inner = vanishing(() => openSync(fsPath(path), constants.O_RDONLY | constants.O_DIRECTORY | noFollow));
     if (inner === undefined) continue;
     try {
       yield* walkFolder(inner, `${prefix}${name}/`, latest, links, depth + 1);
@@ -87,44 +88,41 @@ function changeOf(path: string, name: string, status: Stats, latest: number, lin
     if (first !== undefined) return { ...plain, entry: { ...facts, type: 'link', linkName: first } };
     links.set(key, name);
   }
-  if (status.isSymbolicLink()) return { ...plain, entry: { ...facts, type: 'symlink', linkName: readlinkSync(path) } };
+  if (status.isSymbolicLink()) return { ...plain, entry: { ...facts, type: 'symlink', linkName: targetOf(path) } };
   const { xattrs, isOpaque } = attributesOf(path);
   if (status.isDirectory()) return { ...plain, entry: { ...facts, type: 'directory', xattrs }, isOpaque };
   if (status.isFile()) {
     return { ...plain, entry: { ...facts, type: 'file', xattrs }, open: () => openFile(path) };
   }
   const type = status.isFIFO() ? 'fifo' : status.isBlockDevice() ? 'block' : 'character';
-  return { ...plain, entry: { ...facts, type, xattrs, ...deviceOf(status.rdev) } };
+  return { ...plain, entry: { ...facts, type, xattrs, ...numbersOfDevice(status.rdev) } };
 }
 
 function openFile(path: string): number | undefined {
-  const file = vanishing(() => openSync(path, constants.O_RDONLY | noFollow));
+  const file = vanishing(() => openSync(fsPath(path), constants.O_RDONLY | noFollow));
   if (file === undefined || fstatSync(file).isFile()) return file;
   closeSync(file);
   return undefined;
+}
+
+function targetOf(link: string): string {
+  return textOfName(readlinkSync(fsPath(link), { encoding: 'buffer' }));
 }
 
 /** `user.*` and capabilities are the image's; `trusted.overlay.*` is how the kernel keeps the layer. */
 function attributesOf(path: string): { xattrs: Map<string, Buffer>; isOpaque: boolean } {
   const xattrs = new Map<string, Buffer>();
   let isOpaque = false;
-  for (const name of listExtendedAttributes(path).sort()) {
-    if (name === 'trusted.overlay.opaque') isOpaque = getExtendedAttribute(path, name)?.toString() === 'y';
+  for (const name of listExtendedAttributes(fsPath(path)).sort()) {
+    if (name === 'trusted.overlay.opaque') isOpaque = getExtendedAttribute(fsPath(path), name)?.toString() === 'y';
     else if (name === 'trusted.overlay.redirect' || name === 'trusted.overlay.metacopy') {
       throw new WherryError('unsupported', 'the layer was written by an overlay with redirected or partial files');
     } else if (name === 'security.capability' || (name.startsWith('user.') && !name.startsWith('user.overlay.'))) {
-      const value = getExtendedAttribute(path, name);
+      const value = getExtendedAttribute(fsPath(path), name);
       if (value) xattrs.set(name, value);
     }
   }
   return { xattrs, isOpaque };
-}
-
-/** The reverse of glibc's `makedev`. */
-function deviceOf(device: number): { major: number; minor: number } {
-  const [low, high] = [device % 2 ** 32, Math.floor(device / 2 ** 32)];
-  const major = ((low >>> 8) & 0xfff) | (high & 0xfffff000);
-  return { major: major >>> 0, minor: ((low & 0xff) | (((low >>> 12) & 0xfff00) >>> 0)) >>> 0 };
 }
 
 /** What disappears while a running container's folder is walked is no part of the layer. */

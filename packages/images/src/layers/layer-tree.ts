@@ -10,12 +10,15 @@ import {
   utimesSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf, WherryError } from '@wherry/base';
-import { makeNode, setExtendedAttribute } from '@wherry/linux';
+import { errnoOf, fsPath, textOfName, WherryError } from '@wherry/base';
+import { getExtendedAttribute, makeNode, setExtendedAttribute } from '@wherry/linux';
+import { copyUp } from './copy-up.ts';
 
 /** As the kernel's limit on nested links. */
 const mostLinks = 40;
 const longestPath = 4096;
+/** Folders within each other. */
+const deepest = 1000;
 
 /**
  * The folder into which one layer is unpacked, above the layers below it. Paths of the archive are
@@ -27,7 +30,9 @@ export class LayerTree {
   readonly root: string;
   readonly #lower: readonly string[];
   /** Known real folders of this layer, relative to the root. */
-  readonly #folders = new Set<string>(['']);
+  #folders = new Set<string>(['']);
+  /** Files and folders that no entry of the archive stands for. */
+  implied = 0;
 
   /** `lower`: the layers below, topmost first. */
   constructor(root: string, lower: readonly string[]) {
@@ -38,7 +43,7 @@ export class LayerTree {
   /** Splits an archive's name. Throws `corrupt` for `..`, overlong names and the like. */
   static parts(name: string): string[] {
     const parts = name.split('/').filter((part) => part !== '' && part !== '.');
-    if (name.length > longestPath || parts.includes('..')) {
+    if (name.length > longestPath || parts.length > deepest || parts.includes('..')) {
       throw new WherryError('corrupt', `the archive has the path ${JSON.stringify(name.slice(0, 200))}`);
     }
     return parts;
@@ -56,7 +61,7 @@ export class LayerTree {
     const there = lstatOf(path);
     if (there?.isDirectory()) return;
     if (there) this.remove(path);
-    mkdirSync(path, 0o755);
+    mkdirSync(fsPath(path), 0o755);
     // What stood below was hidden by a whiteout of this layer: it stays hidden.
     if (there && isWhiteout(there)) this.makeOpaque(path);
   }
@@ -78,23 +83,49 @@ export class LayerTree {
 
   remove(path: string): void {
     if (path === this.root) throw new WherryError('corrupt', 'the archive replaces its root folder');
-    const relative = path.slice(this.root.length + 1);
-    for (const folder of this.#folders) {
-      if (folder === relative || folder.startsWith(`${relative}/`)) this.#folders.delete(folder);
-    }
-    rmSync(path, { recursive: true, force: true });
+    if (lstatOf(path)?.isDirectory() === true) {
+      // Looking for those below it would take long where there are many.
+      this.#folders = new Set(['']);
+      rmSync(fsPath(path), { recursive: true, force: true });
+    } else unlinkSync(fsPath(path));
   }
 
   /** Hides what the layers below have under this name (OCI layer.md, "Whiteouts"; overlayfs.rst). */
   whiteout(path: string): void {
     const there = lstatOf(path);
-    if (there === undefined) makeNode(path, { type: 'character', mode: 0 });
+    if (there === undefined) makeNode(fsPath(path), { type: 'character', mode: 0 });
     else if (there.isDirectory()) this.makeOpaque(path);
   }
 
   /** Hides everything that the layers below have in this folder. */
   makeOpaque(path: string): void {
-    setExtendedAttribute(path, 'trusted.overlay.opaque', Buffer.from('y'));
+    setExtendedAttribute(fsPath(path), 'trusted.overlay.opaque', Buffer.from('y'));
+  }
+
+  /**
+   * The host path of what a hard link leads to: in this layer, or a file that a lower one has, which is then copied
+   * here, as overlayfs does for link(2). Gives the copied bytes. Throws `corrupt` when there is no such file.
+   */
+  linkTarget(name: string): { readonly path: string; readonly copied: number } {
+    const parts = LayerTree.parts(name);
+    const path = this.place(parts);
+    const there = lstatOf(path);
+    if (there !== undefined && !there.isDirectory() && !isWhiteout(there)) return { path, copied: 0 };
+    const relative = path.slice(this.root.length + 1).split('/');
+    const below = there === undefined && !this.#isHidden(relative) ? this.#below(relative) : undefined;
+    if (below === undefined || below.status.isDirectory()) {
+      throw new WherryError('corrupt', `a hard link leads to ${name}, which is no file of the layer or those below`);
+    }
+    this.implied++;
+    return { path, copied: copyUp(below.path, below.status, path) };
+  }
+
+  /** Whether a folder on the way hides what the layers below have. */
+  #isHidden(parts: readonly string[]): boolean {
+    return parts.slice(0, -1).some((_, index) => {
+      const folder = join(this.root, ...parts.slice(0, index + 1));
+      return getExtendedAttribute(fsPath(folder), 'trusted.overlay.opaque')?.toString() === 'y';
+    });
   }
 
   /** The host path of a folder, made with its parents where it is missing. */
@@ -128,16 +159,17 @@ export class LayerTree {
     if (this.#folders.has(relative)) return undefined;
     const path = join(this.root, relative);
     const there = lstatOf(path);
-    if (there?.isSymbolicLink()) return readlinkSync(path);
+    if (there?.isSymbolicLink()) return targetOf(path);
     if (there && !there.isDirectory() && !isWhiteout(there)) {
       throw new WherryError('corrupt', `${relative} is not a folder, but the archive has files in it`);
     }
     if (!there?.isDirectory()) {
       const below = there ? undefined : this.#below(parts);
-      if (below?.status.isSymbolicLink()) return readlinkSync(below.path);
-      if (there) unlinkSync(path);
-      mkdirSync(path);
-      chmodSync(path, 0o755);
+      if (below?.status.isSymbolicLink()) return targetOf(below.path);
+      if (there) unlinkSync(fsPath(path));
+      this.implied++;
+      mkdirSync(fsPath(path));
+      chmodSync(fsPath(path), 0o755);
       if (there) this.makeOpaque(path);
       if (below?.status.isDirectory()) inherit(path, below.status);
     }
@@ -167,7 +199,7 @@ export class LayerTree {
 /** lstat, or `undefined` when there is nothing. */
 export function lstatOf(path: string): Stats | undefined {
   try {
-    return lstatSync(path);
+    return lstatSync(fsPath(path));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
@@ -178,8 +210,13 @@ function isWhiteout(status: Stats): boolean {
   return status.isCharacterDevice() && status.rdev === 0;
 }
 
+function targetOf(link: string): string {
+  return textOfName(readlinkSync(fsPath(link), { encoding: 'buffer' }));
+}
+
 function inherit(path: string, from: Stats): void {
-  chownSync(path, from.uid, from.gid);
-  chmodSync(path, from.mode & 0o7777);
-  utimesSync(path, from.mtimeMs / 1000, from.mtimeMs / 1000);
+  const folder = fsPath(path);
+  chownSync(folder, from.uid, from.gid);
+  chmodSync(folder, from.mode & 0o7777);
+  utimesSync(folder, from.mtimeMs / 1000, from.mtimeMs / 1000);
 }

@@ -16,7 +16,7 @@ import {
   utimesSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf, WherryError } from '@wherry/base';
+import { bytesOfName, errnoOf, fsPath, WherryError } from '@wherry/base';
 import { makeNode, nextData, setExtendedAttribute } from '@wherry/linux';
 import type { Digest } from '@wherry/oci';
 import { blockSize } from '../tar/tar-entry.ts';
@@ -141,7 +141,7 @@ class LayerCopy {
     } else if (entry.type === 'file') return openSync(path, 'wx', 0o600);
     else if (entry.type === 'directory') mkdirSync(path, 0o700);
     else if (entry.type === 'link') linkSync(this.#path(entry.linkName!), path);
-    else if (entry.type === 'symlink') symlinkSync(entry.linkName!, path);
+    else if (entry.type === 'symlink') symlinkSync(bytesOfName(entry.linkName!), path);
     else makeNode(path, { type: entry.type, mode: 0o600, major: entry.major ?? 0, minor: entry.minor ?? 0 });
     return undefined;
   }
@@ -177,13 +177,13 @@ class LayerCopy {
     }
   }
 
-  #path(name: string): string {
-    return join(this.#root, name);
+  #path(name: string): string | Buffer {
+    return fsPath(join(this.#root, name));
   }
 }
 
 function clampTimes(upper: string, latest: number): void {
   for (const { entry, status, isWhiteout } of walkChanges(upper, latest)) {
-    if (!isWhiteout && status.mtimeMs > latest * 1000) lutimesSync(join(upper, entry.name), latest, latest);
+    if (!isWhiteout && status.mtimeMs > latest * 1000) lutimesSync(fsPath(join(upper, entry.name)), latest, latest);
   }
 }

@@ -11,13 +11,12 @@ import {
   lutimesSync,
   openSync,
   symlinkSync,
-  utimesSync,
   write,
   writeSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
-import { WherryError } from '@wherry/base';
-import { makeNode, setExtendedAttribute } from '@wherry/linux';
+import { bytesOfName, codeOf, errnoOf, fsPath, WherryError } from '@wherry/base';
+import { makeNode, setExtendedAttribute, setTimes } from '@wherry/linux';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarEntry } from '../tar/tar-reader.ts';
 import { LayerTree, lstatOf } from './layer-tree.ts';
@@ -26,6 +25,11 @@ export interface UnpackLimits {
   /** Bytes of content. */
   readonly bytes: number;
   readonly entries: number;
+}
+
+/** Bytes of a layer's plain tar: its content, and twice as much for headers of many small files. */
+export function largestTarOf({ bytes, entries }: UnpackLimits): number {
+  return 2 * bytes + entries * 1024;
 }
 
 export interface Unpacked {
@@ -53,51 +57,63 @@ export async function unpackLayer(
   limits: UnpackLimits,
 ): Promise<Unpacked> {
   const tree = new LayerTree(folder, lower);
-  const folderTimes = new Map<string, number>();
+  const folderTimes = new Map<string, TarHeader>();
   let bytes = 0;
   let entries = 0;
   try {
     for await (const entry of readTar(tar)) {
       bytes += entry.header.size + (entry.header.type === 'symlink' ? Buffer.byteLength(entry.header.linkName) : 0);
-      if (++entries > limits.entries || bytes > limits.bytes) {
+      entries++;
+      if (entries + tree.implied > limits.entries || bytes > limits.bytes) {
         throw new WherryError('tooLarge', `a layer of more than ${limits.bytes} bytes or ${limits.entries} files`);
       }
-      await placeEntry(tree, entry, folderTimes);
+      bytes += await placeEntry(tree, entry, folderTimes);
     }
+    // At the end: each file made in a folder touches it.
+    for (const [path, header] of folderTimes) if (tree.isFolder(path)) setTimesOf(path, header);
   } catch (error) {
-    throw (error as { code?: unknown }).code === 'ENOSPC'
-      ? new WherryError('exhausted', `the disk of ${folder} is full`, { cause: error })
-      : error;
+    throw inWords(error);
   }
-  // At the end: each file made in a folder touches it.
-  for (const [path, time] of folderTimes) if (tree.isFolder(path)) utimesSync(path, time, time);
   return { bytes, inodes: entries };
 }
 
+function inWords(error: unknown): unknown {
+  const errno = errnoOf(error);
+  if (errno === 'ENOSPC' || errno === 'EDQUOT') {
+    return new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
+  }
+  if (errno !== 'ENAMETOOLONG') return error;
+  return new WherryError('corrupt', 'the archive has a name that is longer than the file system takes', {
+    cause: error,
+  });
+}
+
+/** Gives the bytes that it took beside those of the entry. */
 async function placeEntry(
   tree: LayerTree,
   { header, body }: TarEntry,
-  folderTimes: Map<string, number>,
-): Promise<void> {
+  folderTimes: Map<string, TarHeader>,
+): Promise<number> {
   const parts = LayerTree.parts(header.name);
   const base = parts.at(-1) ?? '';
   if (base.startsWith(whiteoutPrefix)) {
     hide(tree, parts.slice(0, -1), base);
-    return;
+    return 0;
   }
   const path = tree.place(parts);
   if (header.type === 'directory') {
     tree.makeFolder(path);
-    lchownSync(path, idOf(header.uid), idOf(header.gid));
-    chmodSync(path, header.mode);
-    folderTimes.set(path, timeOf(header));
+    lchownSync(fsPath(path), idOf(header.uid), idOf(header.gid));
+    chmodSync(fsPath(path), header.mode);
+    folderTimes.set(path, header);
   } else {
     tree.makeRoom(path);
     if (header.type === 'file') await writeFile(path, header, body);
-    else if (header.type === 'link') makeLink(tree, path, header);
+    else if (header.type === 'link') return makeLink(tree, path, header);
     else makeSpecial(path, header);
   }
-  if (header.type !== 'link') setAttributes(path, header);
+  setAttributes(path, header);
+  return 0;
 }
 
 /** Whiteouts: `.wh.name` hides a name, `.wh..wh..opq` a folder's content; AUFS' other marks mean nothing. */
@@ -114,7 +130,7 @@ function hide(tree: LayerTree, folder: readonly string[], base: string): void {
 
 async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const file = openSync(path, flags, 0o600);
+  const file = openSync(fsPath(path), flags, 0o600);
   try {
     let at = 0;
     for await (const piece of body) {
@@ -130,7 +146,9 @@ async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Bu
     // The owner first: a change of owner clears setuid.
     fchownSync(file, idOf(header.uid), idOf(header.gid));
     fchmodSync(file, header.mode);
-    futimesSync(file, timeOf(header), timeOf(header));
+    const { seconds, nanoseconds } = timeOf(header);
+    futimesSync(file, seconds, seconds);
+    if (nanoseconds !== 0) setTimesOf(path, header);
   } finally {
     closeSync(file);
   }
@@ -141,37 +159,45 @@ function isZero(piece: Buffer): boolean {
   return piece.length >= 16384 && piece[0] === 0 && piece.equals(zeros.subarray(0, piece.length));
 }
 
-function makeLink(tree: LayerTree, path: string, header: TarHeader): void {
-  const target = tree.place(LayerTree.parts(header.linkName));
-  const status = lstatOf(target);
-  if (status === undefined || status.isDirectory()) {
-    throw new WherryError('corrupt', `${header.name} is a hard link to ${header.linkName}, which is not in the layer`);
-  }
-  linkSync(target, path);
+/** The link's owner, mode and time are the file's, too, as dockerd and containerd have it. */
+function makeLink(tree: LayerTree, path: string, header: TarHeader): number {
+  const { path: target, copied } = tree.linkTarget(header.linkName);
+  linkSync(fsPath(target), fsPath(path));
+  settle(path, header, lstatOf(target)!.isSymbolicLink());
+  return copied;
 }
 
 function makeSpecial(path: string, header: TarHeader): void {
   if (header.type === 'symlink') {
     if (header.linkName === '') throw new WherryError('corrupt', `${header.name} is a link to nothing`);
-    symlinkSync(header.linkName, path);
+    symlinkSync(bytesOfName(header.linkName), fsPath(path));
   } else {
     const type = header.type as 'character' | 'block' | 'fifo';
-    makeNode(path, { type, mode: 0o600, major: header.major, minor: header.minor });
+    makeNode(fsPath(path), { type, mode: 0o600, major: header.major, minor: header.minor });
   }
-  lchownSync(path, idOf(header.uid), idOf(header.gid));
-  if (header.type !== 'symlink') chmodSync(path, header.mode);
-  lutimesSync(path, timeOf(header), timeOf(header));
+  settle(path, header, header.type === 'symlink');
 }
 
-/** `trusted.*` is overlayfs' own; an archive must not speak for it. Attributes that do not fit are left out. */
+/** Owner, mode and time. */
+function settle(path: string, header: TarHeader, isSymlink: boolean): void {
+  lchownSync(fsPath(path), idOf(header.uid), idOf(header.gid));
+  if (!isSymlink) chmodSync(fsPath(path), header.mode);
+  setTimesOf(path, header);
+}
+
+/** `trusted.*` is overlayfs' own; an archive must not speak for it. */
+const attributes = /^(?:user|security)\.|^system\.posix_acl_(?:access|default)$/;
+
+/** Attributes that the file system does not have are left out. */
 function setAttributes(path: string, header: TarHeader): void {
   for (const [name, value] of header.xattrs) {
-    if (!/^(?:user|security)\./.test(name) || name.includes('\0')) continue;
+    if (!attributes.test(name) || name.includes('\0')) continue;
     try {
-      setExtendedAttribute(path, name, value);
+      setExtendedAttribute(fsPath(path), name, value);
     } catch (error) {
-      const { code } = error as { code?: unknown };
-      if (code !== 'unsupported' && code !== 'forbidden') throw error;
+      const code = codeOf(error);
+      if (code === 'unsupported' || code === 'forbidden') continue;
+      throw new WherryError('corrupt', `the attribute ${name} of ${header.name} cannot be kept`, { cause: error });
     }
   }
 }
@@ -181,7 +207,14 @@ function idOf(id: number): number {
   return id;
 }
 
-/** Times that the kernel takes; what is beyond becomes the epoch. */
-function timeOf({ mtime }: TarHeader): number {
-  return Math.abs(mtime) < 2 ** 33 ? mtime : 0;
+/** Times that dockerd takes: from the epoch to where 64 bits of nanoseconds end. What is beyond becomes the epoch. */
+function timeOf({ mtime, mtimeNanoseconds }: TarHeader): { readonly seconds: number; readonly nanoseconds: number } {
+  if (mtime < 0 || mtime >= 2 ** 63 / 1e9) return { seconds: 0, nanoseconds: 0 };
+  return { seconds: Math.floor(mtime), nanoseconds: mtimeNanoseconds };
+}
+
+function setTimesOf(path: string, header: TarHeader): void {
+  const { seconds, nanoseconds } = timeOf(header);
+  if (nanoseconds === 0) lutimesSync(fsPath(path), seconds, seconds);
+  else setTimes(fsPath(path), seconds, nanoseconds);
 }

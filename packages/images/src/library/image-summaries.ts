@@ -49,15 +49,16 @@ export async function layerSizes(parts: StoreParts): Promise<ReadonlyMap<Digest,
 async function summaryOf(parts: StoreParts, state: MetadataState, image: ImageRecord): Promise<ImageSummary> {
   const names = state.namesById(image.id);
   const bytes = await layerBytes(parts, image);
-  // A time of 0 may be the config's or that it has none.
-  const facts = !image.createdAt || image.labels === undefined ? await parts.finder.config(image) : undefined;
+  // In records of before, a time of 0 may be the config's or that it has none.
+  const isUnknown = image.createdAt === undefined || image.createdAt === 0;
+  const facts = isUnknown || image.labels === undefined ? await parts.finder.config(image) : undefined;
   return {
     id: image.id,
     manifest: image.manifest,
     parent: image.parent,
     names: names.filter((name) => !hasDigest(name)).sort(),
     digests: names.filter(hasDigest).sort(),
-    createdAt: image.createdAt || timeOf(facts?.created),
+    createdAt: isUnknown ? timeOf(facts?.created) : (image.createdAt ?? undefined),
     addedAt: image.addedAt,
     sizeBytes: bytes.reduce((sum, size) => sum + size, 0),
     labels: image.labels ?? facts?.config?.Labels ?? {},

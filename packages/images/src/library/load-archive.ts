@@ -9,6 +9,7 @@ import { readLegacyArchive } from '../archive/legacy-archive.ts';
 import { readLayout } from '../archive/oci-layout.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import { familiarName } from '../image-names.ts';
+import { largestTarOf } from '../layers/unpack.ts';
 import type { LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
 import { StoredLayers } from './stored-layers.ts';
@@ -65,7 +66,7 @@ function imagesOf(
   options: LoadOptions,
 ): { images: AsyncIterable<ArchivedImage>; isLegacy: boolean } {
   const context = {
-    largestLayer: 2 * limits.bytes + limits.entries * 1024,
+    largestLayer: largestTarOf(limits),
     stored: async (chainId: Digest) => {
       const layer = await stored.find(chainId);
       if (layer === undefined) return undefined;

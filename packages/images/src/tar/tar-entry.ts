@@ -1,6 +1,6 @@
 /** One member of a tar archive (POSIX pax, ustar, GNU long names). */
 export interface TarHeader {
-  /** As stored; may be absolute or hostile. */
+  /** As stored; may be absolute or hostile. Bytes that are no UTF-8 stand as `textOfName` has them. */
   readonly name: string;
   readonly type: TarType;
   /** Permission bits with setuid, setgid and sticky. */
@@ -10,6 +10,8 @@ export interface TarHeader {
   readonly size: number;
   /** Seconds since the epoch, with a fraction where pax gives one. */
   readonly mtime: number;
+  /** The fraction, exact. */
+  readonly mtimeNanoseconds: number;
   readonly linkName: string;
   readonly major: number;
   readonly minor: number;
@@ -26,6 +28,8 @@ export const typeFlags: Readonly<Record<string, TarType>> = {
   '\0': 'file',
   '0': 'file',
   '7': 'file',
+  // GNU's sparse files.
+  S: 'file',
   '1': 'link',
   '2': 'symlink',
   '3': 'character',

@@ -1,6 +1,9 @@
-import { WherryError } from '@wherry/base';
+import { textOfName, WherryError } from '@wherry/base';
 import { ByteReader } from './byte-reader.ts';
+import { parsePax, paxNanoseconds, paxNumber, xattrsOf } from './pax.ts';
+import { readGnuSparse, readPaxSparse, type SparseFile, withHoles } from './sparse.ts';
 import { blockSize, type TarHeader, typeFlags } from './tar-entry.ts';
+import { numberField as number, textField as text } from './tar-fields.ts';
 
 export interface TarEntry {
   readonly header: TarHeader;
@@ -13,7 +16,7 @@ const largestExtension = 1024 * 1024;
 
 /**
  * Reads a tar archive from a stream, to the stream's end (padding included). Throws `corrupt` for
- * what is no tar or is cut off, `unsupported` for sparse files, `tooLarge` for overlong headers.
+ * what is no tar or is cut off, `unsupported` for unknown types, `tooLarge` for overlong headers. Sparse files come whole.
  */
 export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry, void, undefined> {
   const reader = new ByteReader(source);
@@ -38,13 +41,15 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
         const content = await readExtension(reader, size);
         if (flag === 'x') extended = new Map([...extended, ...parsePax(content)]);
         else if (flag === 'g') global = new Map([...global, ...parsePax(content)]);
-        else extended.set(flag === 'L' ? 'path' : 'linkpath', content.subarray(0, lengthOf(content)));
+        else extended.set(flag === 'L' ? 'path' : 'linkpath', upToZero(content));
         continue;
       }
-      const header = makeHeader(block, flag, new Map([...global, ...extended]));
+      const pax = global.size === 0 ? extended : new Map([...global, ...extended]);
       extended = new Map();
       held = { ...held, own: 0 };
-      yield* entry(reader, header);
+      const stored = storedSize(block, flag, pax);
+      const sparse = flag === 'S' ? await readGnuSparse(block, reader) : await readPaxSparse(pax, reader);
+      yield* entry(reader, makeHeader(block, flag, pax, sparse?.size ?? stored), stored, sparse);
     }
     await reader.drain();
   } finally {
@@ -52,12 +57,20 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   }
 }
 
-async function* entry(reader: ByteReader, header: TarHeader): AsyncGenerator<TarEntry, void, undefined> {
-  const pieces = reader.pieces(header.size);
+async function* entry(
+  reader: ByteReader,
+  header: TarHeader,
+  stored: number,
+  sparse: SparseFile | undefined,
+): AsyncGenerator<TarEntry, void, undefined> {
+  const content = stored - (sparse?.mapBytes ?? 0);
+  const inParts = sparse?.parts.reduce((sum, { length }) => sum + length, 0) ?? content;
+  if (inParts !== content) throw new WherryError('corrupt', 'archive/tar: invalid tar header');
+  const pieces = sparse === undefined ? reader.pieces(content) : withHoles(sparse, reader);
   yield { header, body: { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) } };
   // Whatever the consumer left.
   for (let next = await pieces.next(); !next.done; next = await pieces.next());
-  const padding = (blockSize - (header.size % blockSize)) % blockSize;
+  const padding = (blockSize - (stored % blockSize)) % blockSize;
   // docker's CLI ends an archive with the last content where the Dockerfile is not in the context: no padding, no end.
   if (padding > 0) await reader.read(padding);
 }
@@ -72,22 +85,37 @@ async function readExtension(reader: ByteReader, size: number): Promise<Buffer> 
 
 /** Verifies the checksum and gives the type flag. */
 function checkHeader(block: Buffer): string {
-  let sum = 8 * 32;
-  for (let at = 0; at < blockSize; at++) if (at < 148 || at >= 156) sum += block[at]!;
-  if (number(block, 148, 8) !== sum) throw new WherryError('corrupt', 'archive/tar: invalid tar header');
+  // Some old writers added up signed bytes.
+  let [sum, signed] = [8 * 32, 8 * 32];
+  for (let at = 0; at < blockSize; at++) {
+    if (at >= 148 && at < 156) continue;
+    const byte = block[at]!;
+    sum += byte;
+    signed += byte > 127 ? byte - 256 : byte;
+  }
+  const given = number(block, 148, 8);
+  if (given !== sum && given !== signed) throw new WherryError('corrupt', 'archive/tar: invalid tar header');
   return String.fromCharCode(block[156]!);
 }
 
-function makeHeader(block: Buffer, flag: string, pax: ReadonlyMap<string, Buffer>): TarHeader {
-  const type = typeFlags[flag];
-  if (flag === 'S' || [...pax.keys()].some((key) => key.startsWith('GNU.sparse.'))) {
-    throw new WherryError('unsupported', 'sparse files in tar archives are not supported');
-  }
-  if (type === undefined) throw new WherryError('unsupported', `tar entries of type ${JSON.stringify(flag)}`);
-  const name = pax.get('path')?.toString() ?? fullName(block);
-  const size = type === 'file' ? paxNumber(pax, 'size', number(block, 124, 12)) : 0;
+/** Bytes of content in the archive. */
+function storedSize(block: Buffer, flag: string, pax: ReadonlyMap<string, Buffer>): number {
+  if (typeFlags[flag] !== 'file') return 0;
+  const size = paxNumber(pax, 'size', number(block, 124, 12));
   if (!Number.isSafeInteger(size) || size < 0) throw new WherryError('corrupt', 'invalid size in a tar header');
-  if (name.includes('\0')) throw new WherryError('corrupt', 'invalid name in a tar header');
+  return size;
+}
+
+function makeHeader(block: Buffer, flag: string, pax: ReadonlyMap<string, Buffer>, size: number): TarHeader {
+  const type = typeFlags[flag];
+  if (type === undefined) throw new WherryError('unsupported', `tar entries of type ${JSON.stringify(flag)}`);
+  const paxName = (key: string): string | undefined => {
+    const value = pax.get(key);
+    return value === undefined || value.length === 0 ? undefined : textOfName(value);
+  };
+  const name = paxName('GNU.sparse.name') ?? paxName('path') ?? fullName(block);
+  const linkName = paxName('linkpath') ?? text(block, 157, 100);
+  if (name.includes('\0') || linkName.includes('\0')) throw new WherryError('corrupt', 'invalid name in a tar header');
   return {
     name,
     // Archives older than ustar mark a folder by the slash at the end of its name.
@@ -97,74 +125,33 @@ function makeHeader(block: Buffer, flag: string, pax: ReadonlyMap<string, Buffer
     gid: paxNumber(pax, 'gid', number(block, 116, 8)),
     size,
     mtime: paxNumber(pax, 'mtime', number(block, 136, 12)),
-    linkName: pax.get('linkpath')?.toString() ?? text(block, 157, 100),
-    major: number(block, 329, 8),
-    minor: number(block, 337, 8),
+    mtimeNanoseconds: paxNanoseconds(pax, 'mtime'),
+    linkName,
+    major: deviceNumber(block, 329),
+    minor: deviceNumber(block, 337),
     xattrs: xattrsOf(pax),
   };
 }
 
+function deviceNumber(block: Buffer, offset: number): number {
+  // Before ustar there are none, and some writers leave other things there.
+  if (block.toString('latin1', 257, 262) !== 'ustar') return 0;
+  const value = number(block, offset, 8);
+  if (value < 0 || value > 0xffffffff) throw new WherryError('corrupt', 'archive/tar: invalid tar header');
+  return value;
+}
+
 function fullName(block: Buffer): string {
   const name = text(block, 0, 100);
-  // Only ustar has a prefix; old GNU archives keep other things there.
-  const prefix = block.toString('latin1', 257, 263) === 'ustar\0' ? text(block, 345, 155) : '';
+  // Only ustar has a prefix; old GNU archives keep other things there, star's is shorter.
+  if (block.toString('latin1', 257, 263) !== 'ustar\0') return name;
+  const prefix = text(block, 345, block.toString('latin1', 508, 512) === 'tar\0' ? 131 : 155);
   return prefix === '' ? name : `${prefix}/${name}`;
 }
 
-function xattrsOf(pax: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
-  const found = new Map<string, Buffer>();
-  for (const [key, value] of pax) if (key.startsWith('SCHILY.xattr.')) found.set(key.slice(13), value);
-  return found;
-}
-
-/** Records `length key=value\n`, the length counting all of itself (pax, "Extended Header"). */
-function parsePax(content: Buffer): Map<string, Buffer> {
-  const records = new Map<string, Buffer>();
-  let at = 0;
-  while (at < content.length) {
-    const space = content.indexOf(0x20, at);
-    const length = space < 0 ? Number.NaN : Number(content.toString('latin1', at, space));
-    const end = at + length;
-    const equals = content.indexOf(0x3d, space);
-    const whole = Number.isInteger(length) && end <= content.length && equals > 0 && equals < end;
-    if (!whole || content[end - 1] !== 0x0a) throw new WherryError('corrupt', 'invalid pax header');
-    records.set(content.toString('utf8', space + 1, equals), content.subarray(equals + 1, end - 1));
-    at = end;
-  }
-  return records;
-}
-
-function paxNumber(pax: ReadonlyMap<string, Buffer>, key: string, otherwise: number): number {
-  const value = pax.get(key);
-  if (value === undefined || value.length === 0) return otherwise;
-  const parsed = Number(value.toString('latin1'));
-  if (!Number.isFinite(parsed)) throw new WherryError('corrupt', `invalid ${key} in a pax header`);
-  return parsed;
-}
-
-/** An octal field, or with the top bit set a big-endian binary one (GNU). */
-function number(block: Buffer, offset: number, length: number): number {
-  if ((block[offset]! & 0x80) === 0) {
-    const digits = text(block, offset, length).trim();
-    return digits === '' ? 0 : /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : invalidNumber();
-  }
-  let value = block[offset] === 0xff ? -1n : BigInt(block[offset]! & 0x7f);
-  for (let at = offset + 1; at < offset + length; at++) value = (value << 8n) | BigInt(block[at]!);
-  return Number(value);
-}
-
-function invalidNumber(): never {
-  throw new WherryError('corrupt', 'archive/tar: invalid tar header');
-}
-
-function text(block: Buffer, offset: number, length: number): string {
-  const field = block.subarray(offset, offset + length);
-  return field.toString('utf8', 0, lengthOf(field));
-}
-
-function lengthOf(field: Buffer): number {
-  const end = field.indexOf(0);
-  return end < 0 ? field.length : end;
+function upToZero(content: Buffer): Buffer {
+  const end = content.indexOf(0);
+  return end < 0 ? content : content.subarray(0, end);
 }
 
 function isZero(block: Buffer): boolean {

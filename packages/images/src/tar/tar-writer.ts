@@ -1,8 +1,9 @@
-import { WherryError } from '@wherry/base';
+import { bytesOfName, WherryError } from '@wherry/base';
 import { blockSize, type TarType } from './tar-entry.ts';
 
 /** What to write; the same entries give the same bytes. */
 export interface TarInput {
+  /** As of `textOfName`. */
   readonly name: string;
   readonly type: TarType;
   readonly mode: number;
@@ -71,7 +72,7 @@ const largestOctal = { 8: 0o7777777, 12: 0o77777777777 } as const;
 function paxFor(entry: TarInput, name: string, size: number): Buffer {
   const records: Buffer[] = [];
   const add = (key: string, value: string | Uint8Array): void => {
-    records.push(record(key, typeof value === 'string' ? Buffer.from(value) : Buffer.from(value)));
+    records.push(record(key, typeof value === 'string' ? bytesOfName(value) : Buffer.from(value)));
   };
   if (!fits(name, 100)) add('path', name);
   if (!fits(entry.linkName ?? '', 100)) add('linkpath', entry.linkName!);

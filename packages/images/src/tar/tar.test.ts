@@ -1,11 +1,25 @@
 import { execFileSync } from 'node:child_process';
-import { describe, expect, it } from 'vitest';
+import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import type { TarHeader } from './tar-entry.ts';
 import { readTar } from './tar-reader.ts';
 import { type TarInput, writeTar } from './tar-writer.ts';
 
 const noXattrs = new Map<string, Buffer>();
-const plain = { mode: 0o644, uid: 0, gid: 0, mtime: 0, linkName: '', major: 0, minor: 0, size: 0, xattrs: noXattrs };
+const plain = {
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  mtime: 0,
+  mtimeNanoseconds: 0,
+  linkName: '',
+  major: 0,
+  minor: 0,
+  size: 0,
+  xattrs: noXattrs,
+};
 
 async function pack(...entries: TarInput[]): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -48,6 +62,7 @@ describe('tar', () => {
         entries.map(({ content, ...entry }) => ({
           ...plain,
           ...entry,
+          mtimeNanoseconds: ((entry.mtime ?? 0) % 1) * 1e9,
           name: entry.type === 'directory' ? 'd/' : entry.name,
           size: content ? (content as Buffer).length : 0,
         })),
@@ -90,6 +105,139 @@ describe('tar', () => {
     await expect(unpack(archive)).rejects.toMatchObject({ code: 'tooLarge' });
   });
 });
+
+describe('sparse files', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'wherry-sparse-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  /** Many parts, a hole at the end, and one file that is nothing but a hole. */
+  const content = Buffer.alloc(6_000_000);
+  for (let n = 0; n < 60; n++) content.fill(65 + (n % 26), n * 90_000 + 5000, n * 90_000 + 5000 + 7001);
+  writeFileSync(join(folder, 'holes'), '');
+  truncateSync(join(folder, 'holes'), content.length);
+  const file = openSync(join(folder, 'holes'), 'r+');
+  for (let at = 0; at < content.length; at += 1000) {
+    const piece = content.subarray(at, at + 1000);
+    if (piece.some((byte) => byte !== 0)) writeSync(file, piece, 0, piece.length, at);
+  }
+  closeSync(file);
+  writeFileSync(join(folder, 'empty'), '');
+  truncateSync(join(folder, 'empty'), 3_000_000);
+  writeFileSync(join(folder, 'plain'), 'plain');
+  const formats = [
+    ['GNU', ['--format=gnu']],
+    ...['0.0', '0.1', '1.0'].map((version) => [`pax ${version}`, ['--format=posix', `--sparse-version=${version}`]]),
+  ] as [string, string[]][];
+  const packed = (options: string[], ...names: string[]): Buffer =>
+    execFileSync('tar', ['-cS', ...options, '-C', folder, ...names], { maxBuffer: 1e8 });
+
+  it.each(formats)('of %s archives come whole', async (_, options) => {
+    const archive = packed(options, 'empty', 'holes', 'plain');
+    expect(archive.length).toBeLessThan(1_500_000);
+    const read = await unpack(archive, 10_000);
+    expect(read.map(({ header: { name, size, type } }) => [name, size, type])).toEqual([
+      ['empty', 3_000_000, 'file'],
+      ['holes', content.length, 'file'],
+      ['plain', 5, 'file'],
+    ]);
+    expect(Buffer.from(read[1]!.text).equals(content)).toBe(true);
+    expect(read[0]!.text).toBe('\0'.repeat(3_000_000));
+    expect(read[2]!.text).toBe('plain');
+    const names: string[] = [];
+    for await (const { header } of readTar(inPieces(archive, 1000))) names.push(header.name);
+    expect(names).toEqual(['empty', 'holes', 'plain']);
+  });
+
+  it.each(formats)('of %s archives that contradict themselves are refused', async (name, options) => {
+    const archive = packed(options, 'holes');
+    const change = (from: RegExp, to: string): Buffer => {
+      const text = archive.toString('latin1');
+      expect(from.test(text)).toBe(true);
+      const changed = Buffer.from(text.replace(from, to), 'latin1');
+      for (let at = 0; at < changed.length; at += 512) fixChecksum(changed, archive, at);
+      return changed;
+    };
+    const broken =
+      name === 'GNU'
+        ? [
+            change(/00000020000/, '00000020001'),
+            change(/00000010000/, '00000810000'),
+            change(/00000010000/, '77777777777'),
+          ]
+        : [change(/8192/, '8193'), change(/8192/, '8x92'), change(/4096/, '-096')];
+    for (const one of broken) await expect(unpack(one, 65_536)).rejects.toMatchObject({ code: 'corrupt' });
+  });
+});
+
+describe('what other writers make', () => {
+  const python = (script: string): Buffer => execFileSync('python3', ['-c', script], { maxBuffer: 1e8 });
+  const made = (info: string, format = 'PAX'): Buffer =>
+    python(`
+import tarfile, sys, io
+out = io.BytesIO()
+t = tarfile.open(fileobj=out, mode='w', format=tarfile.${format}_FORMAT, encoding='utf-8', errors='surrogateescape')
+i = tarfile.TarInfo('n')
+${info}
+t.addfile(i, io.BytesIO(b'x' * i.size))
+t.close()
+sys.stdout.buffer.write(out.getvalue())`);
+
+  it('has names of any bytes', async () => {
+    for (const format of ['GNU', 'USTAR', 'PAX']) {
+      const [entry] = await unpack(made(`i.name = b'caf\\xe9/\\xff'.decode('utf-8', 'surrogateescape')`, format));
+      expect(entry!.header.name).toBe('caf\udce9/\udcff');
+      const [again] = await unpack(
+        await pack({ name: entry!.header.name, type: 'symlink', mode: 0o777, linkName: '\udc80' }),
+      );
+      expect([again!.header.name, again!.header.linkName]).toEqual(['caf\udce9/\udcff', '\udc80']);
+    }
+  });
+
+  it('has times to the nanosecond', async () => {
+    const [entry] = await unpack(made(`i.pax_headers = {'mtime': '1600000000.123456789'}`));
+    expect([Math.floor(entry!.header.mtime), entry!.header.mtimeNanoseconds]).toEqual([1_600_000_000, 123_456_789]);
+    const [old] = await unpack(made(`i.pax_headers = {'mtime': '-1.25'}`));
+    expect([old!.header.mtime, old!.header.mtimeNanoseconds]).toEqual([-1.25, 750_000_000]);
+  });
+
+  it('has long names, large owners and numbers below zero', async () => {
+    for (const format of ['GNU', 'PAX']) {
+      const [entry] = await unpack(
+        made(
+          `i.name = 'd/' * 300 + 'n'; i.uid = 4000000000; i.gid = 3000000; i.mtime = -5; i.type = tarfile.SYMTYPE; i.linkname = 'l' * 3000`,
+          format,
+        ),
+      );
+      expect(entry!.header).toMatchObject({
+        uid: 4_000_000_000,
+        gid: 3_000_000,
+        mtime: -5,
+        linkName: 'l'.repeat(3000),
+      });
+      expect(entry!.header.name).toBe(`${'d/'.repeat(300)}n`);
+    }
+  });
+
+  it('is refused with sizes that cannot be', async () => {
+    const archive = await pack({ name: 'f', type: 'file', mode: 0o644, content: Buffer.from('x') });
+    for (const field of ['80000000ffffffffffffffff', 'ffffffffffffffffffffffff', '2d3100000000000000000000']) {
+      const changed = Buffer.from(archive);
+      changed.write(field, 124, 'hex');
+      fixChecksum(changed, archive, 0);
+      await expect(unpack(changed)).rejects.toMatchObject({ code: 'corrupt' });
+    }
+    await expect(unpack(made(`i.pax_headers = {'size': '-1'}`))).rejects.toMatchObject({ code: 'corrupt' });
+    await expect(unpack(made(`i.pax_headers = {'size': '1e3'}`))).rejects.toMatchObject({ code: 'corrupt' });
+  });
+});
+
+/** Makes the header at a place right again after a change. */
+function fixChecksum(changed: Buffer, before: Buffer, at: number): void {
+  const block = changed.subarray(at, at + 512);
+  if (block.equals(before.subarray(at, at + 512)) || block.toString('latin1', 257, 262) !== 'ustar') return;
+  block.fill(0x20, 148, 156);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+}
 
 describe('pax headers', () => {
   const numbered = (count: number): TarInput[] =>

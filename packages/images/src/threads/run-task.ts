@@ -7,7 +7,7 @@ import { cancelled, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
 import { decompressed } from '../content/compression.ts';
 import { packChanges } from '../layers/pack-changes.ts';
-import { unpackLayer } from '../layers/unpack.ts';
+import { largestTarOf, unpackLayer } from '../layers/unpack.ts';
 import type { LayerResults, LayerTask } from './layer-task.ts';
 
 type Of<Kind extends LayerTask['kind']> = Extract<LayerTask, { readonly kind: Kind }>;
@@ -23,7 +23,8 @@ export async function runTask(task: LayerTask, isCancelled: () => boolean): Prom
 }
 
 async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise<LayerResults['unpack']> {
-  const { diffId } = task;
+  const { diffId, limits } = task;
+  const largestTar = largestTarOf(limits);
   const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
   let tarBytes = 0;
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
@@ -31,6 +32,8 @@ async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise
       throwIfCancelled();
       hash.update(chunk);
       tarBytes += chunk.length;
+      // An archive may go on behind its end, and headers are no content.
+      if (tarBytes > largestTar) throw new WherryError('tooLarge', `a layer of more than ${largestTar} bytes`);
       yield chunk;
     }
   };

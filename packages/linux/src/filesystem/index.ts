@@ -9,4 +9,5 @@ export * from './overlay.ts';
 export * from './overlay-entries.ts';
 export * from './seek.ts';
 export * from './sync.ts';
+export * from './times.ts';
 export * from './xattr.ts';

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { checked, libc } from '../libc.ts';
+import { cPath } from './c-path.ts';
 
 const mknod = libc.func('int mknod(const char *path, unsigned int mode, unsigned long device)');
 
@@ -14,8 +15,8 @@ export interface DeviceNode {
 }
 
 /** Makes a device node or a FIFO (mknod(2)). A character device 0/0 is overlayfs' whiteout. */
-export function makeNode(path: string, { type, mode, major = 0, minor = 0 }: DeviceNode): void {
-  checked(mknod(path, types[type] | (mode & 0o7777), deviceNumber(major, minor)), `mknod ${path}`);
+export function makeNode(path: string | Buffer, { type, mode, major = 0, minor = 0 }: DeviceNode): void {
+  checked(mknod(cPath(path), types[type] | (mode & 0o7777), deviceNumber(major, minor)), `mknod ${path}`);
 }
 
 /** glibc's `makedev`: 12 and 20 bits of each, interleaved. */

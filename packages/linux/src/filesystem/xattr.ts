@@ -1,4 +1,5 @@
 import { checked, lastErrno, libc, systemError } from '../libc.ts';
+import { cPath } from './c-path.ts';
 
 const lsetxattr = libc.func(
   'int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)',
@@ -8,8 +9,8 @@ const lsetxattr = libc.func(
  * Sets an extended attribute of a file, of the link itself where it is one (lsetxattr(2)). Throws
  * `unsupported` where the file system has none, `exhausted` when it is too large for it.
  */
-export function setExtendedAttribute(path: string, name: string, value: Uint8Array): void {
-  checked(lsetxattr(path, name, value, value.length, 0), `set attribute ${name} of ${path}`);
+export function setExtendedAttribute(path: string | Buffer, name: string, value: Uint8Array): void {
+  checked(lsetxattr(cPath(path), name, value, value.length, 0), `set attribute ${name} of ${path}`);
 }
 
 const lgetxattr = libc.func('int64_t lgetxattr(const char *path, const char *name, _Out_ void *value, size_t size)');
@@ -19,9 +20,9 @@ const llistxattr = libc.func('int64_t llistxattr(const char *path, _Out_ void *l
 const largestAttribute = 65536;
 
 /** An extended attribute of a file, of the link itself where it is one; `undefined` when it has none of that name. */
-export function getExtendedAttribute(path: string, name: string): Buffer | undefined {
+export function getExtendedAttribute(path: string | Buffer, name: string): Buffer | undefined {
   const value = Buffer.allocUnsafe(largestAttribute);
-  const length = Number(lgetxattr(path, name, value, value.length));
+  const length = Number(lgetxattr(cPath(path), name, value, value.length));
   if (length >= 0) return Buffer.from(value.subarray(0, length));
   const errno = lastErrno();
   if (errno === 'ENODATA' || errno === 'EOPNOTSUPP') return undefined;
@@ -29,12 +30,13 @@ export function getExtendedAttribute(path: string, name: string): Buffer | undef
 }
 
 /** The names of a file's extended attributes, of the link itself where it is one; none where the file system has none. */
-export function listExtendedAttributes(path: string): string[] {
+export function listExtendedAttributes(path: string | Buffer): string[] {
   // Most files have none: asking for the length alone is cheap.
-  const needed = Number(llistxattr(path, null, 0));
+  const file = cPath(path);
+  const needed = Number(llistxattr(file, null, 0));
   if (needed === 0) return [];
   const list = Buffer.allocUnsafe(largestAttribute);
-  const length = needed < 0 ? needed : Number(llistxattr(path, list, list.length));
+  const length = needed < 0 ? needed : Number(llistxattr(file, list, list.length));
   if (length < 0) {
     const errno = lastErrno();
     if (errno === 'EOPNOTSUPP') return [];
