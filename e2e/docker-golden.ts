@@ -1,7 +1,7 @@
 // Runs the recorded walk of docker commands against a fresh engine and compares the transcripts with dockerd's:
 //   node tools/run.mjs e2e/docker-golden.ts GOLDEN_DIR OUT_DIR [TOPIC ...]
 // GOLDEN_DIR holds golden.sh and its transcripts, and `compare` beside it. The images that it needs are made here;
-// that takes the package mmdebstrap, and for topics `images`, `build` and `registry` the distribution's mirror, once.
+// that takes the package mmdebstrap, and for topics `images` and `build` the distribution's mirror, once.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
@@ -20,7 +20,7 @@ const [golden, out, ...topics] = process.argv.slice(2) as [string, string, ...st
 const wants = (...names: string[]): boolean => topics.length === 0 || names.some((name) => topics.includes(name));
 const cache = join(repository, 'node_modules', '.cache', 'wherry', 'images');
 
-const engine = await createTestCluster({ upArgs: ['--engine-only'] });
+const engine = await createTestCluster({ ownEtc: true, start: false });
 const { machine, dockerHost } = engine;
 
 /** The walk uses fixed folders below /tmp: a copy has its own, so that walks may run side by side. */
@@ -57,10 +57,18 @@ async function startRegistries(): Promise<AsyncDisposable> {
   };
 }
 
+/** Where dockerd was recorded, docker's own registry was at an address of the machine, and nobody answered there. */
+async function start(): Promise<void> {
+  const hosts = '127.0.0.1 localhost registry-1.docker.io index.docker.io\n';
+  await machine.run('sh', ['-c', 'cat > /etc/hosts'], { input: hosts });
+  await engine.up(['--engine-only']);
+}
+
 let code = 1;
 try {
+  await start();
   await engine.loadImage(await dockerBusyboxImage(), ['busybox:latest']);
-  if (wants('images', 'build', 'registry', 'system')) {
+  if (wants('images', 'build', 'system')) {
     await engine.loadImage(await debianImage(cache), ['debian:bookworm']);
     await engine.loadImage(await debianWebImage(cache), ['nginx:latest']);
   }

@@ -12,6 +12,7 @@ const rules: readonly (readonly [RegExp, string])[] = [
   [/Less than a second ago|About a minute ago|\d+ (?:second|minute|hour|week|month|year)s? ago/g, 'AGO ago'],
   [/\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {1,2}\d{1,2} {1,2}(?:\d\d:\d\d|\d{4})\b/g, 'DATE'],
   [/"Pid": \d+/g, '"Pid": N'],
+  [/(digest: sha256:[0-9a-f]{64} size: |"size": )\d+/g, '$1N'],
 ];
 
 /** Copies a folder's transcripts into another without what the rules name. */

@@ -17,13 +17,14 @@ beforeAll(async () => {
   await serve('--address', '0.0.0.0', '--port', '5002');
   await certificate('secure.lan');
   await serve('--address', '10.8.0.1', '--port', '5003', '--tls-cert', path('cert.pem'), '--tls-key', path('key.pem'));
-  await up(
+  await engine.up([
+    '--engine-only',
     '--registry',
     '--registry-mirror=http://127.0.0.1:1',
     '--registry-mirror=http://127.0.0.1:5001/',
     '--insecure-registry=http://named.lan:5002',
     '--insecure-registry=10.9.0.0/16',
-  );
+  ]);
   await engine.loadTestImages();
 });
 afterAll(async () => {
@@ -45,12 +46,6 @@ async function serve(...args: string[]): Promise<void> {
   const registry = engine.machine.start(process.execPath, program);
   running.push(registry);
   await registry.waitFor('registry serves');
-}
-
-async function up(...args: string[]): Promise<void> {
-  const place = ['--root-dir', path('root'), '--cgroup-parent', engine.machine.cgroupParent];
-  const ran = await engine.wherry(['up', '--engine-only', '--quiet', ...place, ...args]);
-  expect(ran).toEqual({ code: 0, stdout: '', stderr: '' });
 }
 
 async function certificate(name: string): Promise<void> {
@@ -170,7 +165,7 @@ it('runs as a container whose volume has what was pushed', async () => {
 
 it('can be told otherwise at the next start', async () => {
   await engine.wherry(['down', '--quiet']);
-  await up('--registry-mirror=', '--insecure-registry=other.lan:5002', '--registry=off');
+  await engine.up(['--registry-mirror=', '--insecure-registry=other.lan:5002', '--registry=off']);
   const info = await engine.mustDocker(['info']);
   expect(info).toContain(' Insecure Registries:\n  other.lan:5002\n  127.0.0.0/8\n');
   expect(info).not.toContain('Registry Mirrors');

@@ -39,6 +39,8 @@ export interface TestCluster extends AsyncDisposable {
   loadTestImages(options?: BusyboxOptions): Promise<void>;
   /** Process id of the daemon. */
   daemonPid(): Promise<number>;
+  /** Brings it up, as `createTestCluster` does unless it is told not to; for the first time, or after a `down`. */
+  up(args?: readonly string[]): Promise<void>;
   /** Kills the daemon with SIGKILL and waits for its end. */
   killDaemon(): Promise<void>;
   /** Resolves when the process of a daemon that was killed is gone. */
@@ -127,6 +129,13 @@ export async function createTestCluster({
       const ran = await wherry(['status', '-o', 'json']);
       return (JSON.parse(ran.stdout) as { pid: number }).pid;
     },
+    async up(args = []) {
+      const place = ['--root-dir', join(machine.directory, 'root'), '--cgroup-parent', machine.cgroupParent];
+      const up = await wherry(['up', ...place, '--node-name', 'node1', '--quiet', ...args]);
+      if (up.code === 0) return;
+      const log = await readFile(join(machine.directory, 'root', 'log', 'daemon.log'), 'utf8').catch(() => '');
+      throw new Error(`wherry up: ${up.stderr}\n${log.slice(-4000)}`);
+    },
     async killDaemon() {
       const pid = await cluster.daemonPid();
       process.kill(pid, 'SIGKILL');
@@ -159,22 +168,10 @@ export async function createTestCluster({
     },
   };
   if (start) {
-    const up = await wherry([
-      'up',
-      '--root-dir',
-      join(machine.directory, 'root'),
-      '--node-name',
-      'node1',
-      '--cgroup-parent',
-      machine.cgroupParent,
-      '--quiet',
-      ...upArgs,
-    ]);
-    if (up.code !== 0) {
-      const log = await readFile(join(machine.directory, 'root', 'log', 'daemon.log'), 'utf8').catch(() => '');
+    await cluster.up(upArgs).catch(async (error: unknown) => {
       await Promise.resolve(cluster[Symbol.asyncDispose]()).catch(() => undefined);
-      throw new Error(`wherry up: ${up.stderr}\n${log.slice(-4000)}`);
-    }
+      throw error;
+    });
   }
   return cluster;
 }
