@@ -26,6 +26,7 @@ describe('pull', () => {
       pull: async (name, { onProgress, auth, platform } = {}) => {
         asked.push([name, auth, platform]);
         onProgress?.({ digest: `sha256:${'1'.repeat(64)}`, phase: 'exists' });
+        onProgress?.({ digest, phase: 'announced' });
         onProgress?.({ digest, phase: 'waiting' });
         onProgress?.({ digest, phase: 'downloading', current: 0, total: 2_000_000 });
         onProgress?.({ digest, phase: 'downloading', current: 1_000, total: 2_000_000 });

@@ -91,7 +91,7 @@ describe('pull', () => {
       repoDigests: [`${registry.host}/team/app@${manifest}`],
     });
     expect(new Set(progress.map(({ phase }) => phase))).toEqual(
-      new Set(['waiting', 'downloading', 'verifying', 'downloaded', 'extracting', 'complete']),
+      new Set(['announced', 'waiting', 'downloading', 'verifying', 'downloaded', 'extracting', 'complete']),
     );
     const { lowerDirectories } = await store.rootfs(`${registry.host}/team/app@${manifest}`, 'o');
     expect(lowerDirectories.map((folder) => readdirSync(folder))).toEqual([['a'], ['d'], ['c'], ['b'], ['a']]);
@@ -269,6 +269,42 @@ describe('broken registries', () => {
     });
     await expect(pull('v1')).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining('503') });
     expect(registry.requests.filter(({ path }) => path.includes(layers[0]!))).toHaveLength(5);
+  });
+
+  it('are no image where they hold something else', async () => {
+    const config = registry.addBlob(Buffer.from('{}'));
+    const typed = (mediaType: string, configType: string) => ({
+      schemaVersion: 2,
+      mediaType,
+      config: { ...config, mediaType: configType },
+      layers: [],
+    });
+    const { ociManifest, dockerManifest } = mediaTypes;
+    registry.addManifest(typed(ociManifest, 'application/vnd.cncf.helm.config.v1+json'), ociManifest, 'chart');
+    registry.addManifest(typed(dockerManifest, 'application/vnd.docker.plugin.v1+json'), dockerManifest, 'plugin');
+    await expect(store.pull(named('chart'))).rejects.toThrow(
+      'unsupported media type application/vnd.cncf.helm.config.v1+json',
+    );
+    await expect(store.pull(named('plugin'))).rejects.toThrow(
+      'Encountered remote "application/vnd.docker.plugin.v1+json"(plugin) when fetching',
+    );
+    expect(await store.listImages()).toEqual([]);
+  });
+
+  it('say in the words of dockerd which layer is not what it should be', async () => {
+    const { layers, id } = publish([await layer('a')], 'v1');
+    const blob = registry.blobs.get(layers[0]!)!;
+    registry.blobs.set(layers[0]!, Buffer.concat([blob.subarray(1), blob.subarray(0, 1)]));
+    await expect(store.pull(named('v1'))).rejects.toThrow(
+      `filesystem layer verification failed for digest ${layers[0]}`,
+    );
+    registry.blobs.delete(layers[0]!);
+    await expect(store.pull(named('v1'))).rejects.toThrow(/^unknown blob$/);
+    registry.blobs.delete(id);
+    await store.collectGarbage();
+    await expect(store.pull(named('v1'))).rejects.toThrow(
+      /^error pulling image configuration: download failed after attempts=1: unknown blob$/,
+    );
   });
 
   it('cannot pass off other content', async () => {

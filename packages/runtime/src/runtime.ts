@@ -351,7 +351,7 @@ export interface PullOptions {
   readonly auth?: RegistryAuth | undefined;
   readonly platform?: { readonly os: string; readonly architecture: string; readonly variant?: string } | undefined;
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
-  /** Once it is known what the reference names: the digest of a manifest or index. */
+  /** Once what the reference names is here: with the digest of a manifest or index. */
   readonly onResolved?: ((digest: string) => void) | undefined;
   /** Whose words errors have (default: containerd's, which the kubelet's users know). */
   readonly dialect?: 'docker' | 'containerd' | undefined;
@@ -365,7 +365,16 @@ export type RegistryAuth =
 
 export interface PullProgress {
   readonly digest: string;
-  readonly phase: 'waiting' | 'downloading' | 'verifying' | 'downloaded' | 'extracting' | 'complete' | 'exists';
+  /** `announced` or `exists` comes first, in the layers' order; `waiting` where others are fetched before. */
+  readonly phase:
+    | 'announced'
+    | 'waiting'
+    | 'downloading'
+    | 'verifying'
+    | 'downloaded'
+    | 'extracting'
+    | 'complete'
+    | 'exists';
   readonly current?: number;
   readonly total?: number;
 }

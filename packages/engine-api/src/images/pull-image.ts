@@ -62,24 +62,21 @@ async function pullOne(images: EngineImages, request: PullRequest, lines: JsonLi
   const { auth, platform, signal } = request;
   const reference = parseReference(request.name);
   const name = formatReference(reference);
-  const known = new Set((await images.summaries()).map(({ id }) => id));
   const report = new PullReport(new Progress(lines, clock), reference.path, reference.tag ?? familiar(name));
-  const pulling = images.pull(name, {
+  const { digest, isNew } = await images.pull(name, {
     auth,
     signal,
     ...(platform === undefined ? {} : { platform }),
+    // The registry has the name: what dockerd finds wrong from there on comes on the stream.
+    onResolved: () => report.begin(),
     onProgress: (progress) => report.add(progress),
   });
-  const { id, digest, isNew } = await pulling.catch((error: unknown) => {
-    // The registry has the name: what dockerd finds wrong from there on comes on the stream.
-    if (messageOf(error).startsWith('no matching manifest for')) report.begin();
-    throw error;
-  });
-  report.finish(known.has(id), reference.digest ?? digest);
+  report.finish(reference.digest ?? digest);
   return isNew;
 }
 
 const steps = {
+  announced: 'Pulling fs layer',
   waiting: 'Waiting',
   verifying: 'Verifying Checksum',
   downloaded: 'Download complete',
@@ -87,45 +84,17 @@ const steps = {
   exists: 'Already exists',
 } as const;
 
-/**
- * One pull's lines. dockerd looks at no layer of an image whose config it has: layers that are here are told of only
- * once another one is not, or at the end for an image that is new.
- */
+/** One pull's lines. */
 export class PullReport {
   readonly #progress: Progress;
   readonly #path: string;
   readonly #id: string;
   #begun = false;
-  readonly #seen = new Set<string>();
-  #present: string[] = [];
 
   constructor(progress: Progress, path: string, id: string) {
     this.#progress = progress;
     this.#path = path;
     this.#id = id;
-  }
-
-  add({ digest, phase, current, total }: PullProgress): void {
-    const layer = digest.slice(digest.indexOf(':') + 1).slice(0, 12);
-    if (phase === 'exists' && !this.#begun) {
-      this.#present.push(layer);
-      return;
-    }
-    this.begin();
-    this.#tellPresent();
-    if (!this.#seen.has(layer)) {
-      this.#seen.add(layer);
-      if (phase !== 'exists') this.#progress.step(layer, 'Pulling fs layer');
-    }
-    if (phase === 'downloading') this.#progress.bar(layer, 'Downloading', current ?? 0, total);
-    else if (phase === 'extracting') this.#progress.bar(layer, 'Extracting', current ?? 0, total);
-    else this.#progress.step(layer, steps[phase]);
-  }
-
-  finish(imageWasKnown: boolean, digest: string): void {
-    this.begin();
-    if (!imageWasKnown) this.#tellPresent();
-    this.#progress.say(`Digest: ${digest}`);
   }
 
   begin(): void {
@@ -134,11 +103,17 @@ export class PullReport {
     this.#progress.say(`Pulling from ${this.#path}`, this.#id);
   }
 
-  #tellPresent(): void {
-    for (const layer of this.#present.splice(0)) {
-      this.#seen.add(layer);
-      this.#progress.step(layer, steps.exists);
-    }
+  add({ digest, phase, current, total }: PullProgress): void {
+    this.begin();
+    const layer = digest.slice(digest.indexOf(':') + 1).slice(0, 12);
+    if (phase === 'downloading') this.#progress.bar(layer, 'Downloading', current ?? 0, total);
+    else if (phase === 'extracting') this.#progress.bar(layer, 'Extracting', current ?? 0, total);
+    else this.#progress.step(layer, steps[phase]);
+  }
+
+  finish(digest: string): void {
+    this.begin();
+    this.#progress.say(`Digest: ${digest}`);
   }
 }
 

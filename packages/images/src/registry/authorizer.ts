@@ -1,8 +1,8 @@
 import { WherryError } from '@wherry/base';
 import type { RegistryAuth } from '@wherry/runtime';
 import { parseChallenge } from './challenge.ts';
-import type { Dialect } from './registry-failure.ts';
-import { type Connections, isLoopback, readBody, verbOf } from './request.ts';
+import { type Dialect, tokenRefusal } from './registry-failure.ts';
+import { type Connections, isLoopback, type RegistryResponse, readBody, verbOf } from './request.ts';
 
 const largestToken = 1024 * 1024;
 
@@ -90,7 +90,7 @@ export class Authorizer {
     for (const scope of asked === undefined ? [] : this.#scopes) if (scope !== asked) fields.push(['scope', scope]);
     const response = await this.#connections.send(this.#tokenRequest(realm, fields));
     const body = await readBody(response, largestToken);
-    if (response.status !== 200 && this.#dialect === 'docker') throw dockerTokenError(response.status, body, request);
+    if (response.status !== 200 && this.#dialect === 'docker') throw dockerTokenError(response, body, request);
     if (response.status !== 200) {
       const what = anonymous ? 'anonymous token' : 'oauth token';
       const code = response.status === 401 || response.status === 403 ? 'unauthorized' : 'unavailable';
@@ -145,13 +145,14 @@ function parseRealm(text: string | undefined): URL {
 }
 
 /** As dockerd tells that a token was refused: of the request that needed it. */
-function dockerTokenError(status: number, body: Buffer, { method, url }: { method: string; url: URL }): WherryError {
-  const value = parseToken(body) as { details?: unknown; errors?: readonly { message?: unknown }[] };
-  const said = value.details ?? (Array.isArray(value.errors) ? value.errors[0]?.message : undefined);
-  const reason = typeof said === 'string' && said !== '' ? said.slice(0, 300) : 'authentication required';
-  const words = status === 401 ? `unauthorized: ${reason}` : `received unexpected HTTP status: ${status}`;
-  const code = status >= 500 ? 'unavailable' : 'unauthorized';
-  return new WherryError(code, `${verbOf(method)} ${JSON.stringify(url.href)}: ${words}`);
+function dockerTokenError(
+  response: RegistryResponse,
+  body: Buffer,
+  { method, url }: { method: string; url: URL },
+): WherryError {
+  const code = response.status >= 500 ? 'unavailable' : 'unauthorized';
+  const words = `${verbOf(method)} ${JSON.stringify(url.href)}: ${tokenRefusal(response, body)}`;
+  return new WherryError(code, words);
 }
 
 function parseToken(body: Buffer): { token?: unknown; access_token?: unknown; refresh_token?: unknown } {

@@ -66,7 +66,13 @@ function hostOf(server: string): string {
   const host = server.replace(/^https?:\/\//, '').split('/')[0]!;
   if (['', 'index.docker.io', 'docker.io', 'registry-1.docker.io'].includes(host)) return 'docker.io';
   if (!/^[A-Za-z0-9.-]+(?::\d{1,5})?$|^\[[0-9a-fA-F:]+\](?::\d{1,5})?$/.test(host)) {
-    throw new WherryError('invalid', `invalid registry server address ${JSON.stringify(server.slice(0, 200))}`);
+    const character = /[^\w.:[\]-]/.exec(host)?.[0];
+    const why =
+      character === undefined
+        ? 'invalid port after host'
+        : `invalid character ${JSON.stringify(character)} in host name`;
+    const address = JSON.stringify(`https://${server.slice(0, 200)}`);
+    throw new WherryError('invalid', `unable to parse server address: parse ${address}: ${why}`);
   }
   return host;
 }

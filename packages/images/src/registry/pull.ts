@@ -5,6 +5,7 @@ import {
   familiarReference,
   familiarRepository,
   formatReference,
+  type Manifest,
   mediaTypes,
   type Platform,
   parseDigest,
@@ -55,7 +56,6 @@ async function pullFrom(reference: Reference, client: RegistryClient, context: P
       dialect,
     );
   }
-  context.onResolved?.(target.digest);
   try {
     const image = await fetchAll(reference, client, target, context);
     parts.events.emit({ action: 'pull', id: familiarReference(reference), name: familiarRepository(reference) });
@@ -92,13 +92,48 @@ async function fetchAll(
   if (manifest.config.size > largestDocument) {
     throw new WherryError('tooLarge', `the image config has ${manifest.config.size} bytes`);
   }
-  await fetchBlob(client, manifest.config, context, () => undefined);
+  checkConfigType(manifest);
+  await fetchConfig(client, manifest.config, context);
   // A broken config is seen before anything large is fetched.
   const config = parseConfig(await registrar.content.read(id, largestDocument));
   const records = layerRecords(manifest, config);
   using _layers = await pins.pin(records.map(({ chainId }) => chainId));
   await fetchLayers(client, manifest.layers, records, context);
   return await registrar.register(manifestDigest, names, { signal: context.signal });
+}
+
+/** What registries have called an image's config (moby 22378: some knew no better). */
+const configTypes: readonly unknown[] = [
+  mediaTypes.ociConfig,
+  mediaTypes.dockerConfig,
+  'application/octet-stream',
+  'application/json',
+  'text/html',
+  '',
+  undefined,
+];
+
+/** Registries hold charts, signatures and much else that looks like an image. Throws `unsupported` in dockerd's words. */
+function checkConfigType({ mediaType, config }: Manifest): void {
+  if (configTypes.includes(config.mediaType)) return;
+  const isPlugin = config.mediaType === 'application/vnd.docker.plugin.v1+json';
+  const words =
+    mediaType === mediaTypes.dockerManifest
+      ? `Encountered remote ${JSON.stringify(config.mediaType)}(${isPlugin ? 'plugin' : 'unknown'}) when fetching`
+      : `unsupported media type ${config.mediaType}`;
+  throw new WherryError('unsupported', words);
+}
+
+async function fetchConfig(client: RegistryClient, config: Descriptor, context: PullContext): Promise<void> {
+  try {
+    await fetchBlob(client, config, context, () => undefined);
+  } catch (error) {
+    const code = codeOf(error);
+    if (context.dialect !== 'docker' || code === 'cancelled') throw error;
+    const attempts = code === 'notFound' ? 'download failed after attempts=1: ' : '';
+    const why = code === 'corrupt' ? `image config verification failed for digest ${config.digest}` : messageOf(error);
+    throw new WherryError(code ?? 'internal', `error pulling image configuration: ${attempts}${why}`, { cause: error });
+  }
 }
 
 /** Whether an image is here whole, whatever manifest brought it: then nothing needs to be fetched. */
@@ -116,11 +151,21 @@ async function fetchLayers(
 ): Promise<void> {
   const report = context.onProgress ?? (() => undefined);
   const slots = new Semaphore(parallelLayers);
+  const layers = new Map(descriptors.map((layer) => [layer.digest, layer]));
+  const missing: Descriptor[] = [];
+  for (const layer of layers.values()) {
+    const isHere = (await context.parts.content.size(parseDigest(layer.digest))) === layer.size;
+    report({ digest: layer.digest, phase: isHere ? 'exists' : 'announced' });
+    if (!isHere) missing.push(layer);
+  }
   const downloads = new Map<string, Promise<void>>();
-  for (const { digest } of descriptors) report({ digest, phase: 'waiting' });
-  for (const layer of descriptors) {
-    if (downloads.has(layer.digest)) continue;
-    const download = slots.run(() => fetchBlob(client, layer, context, report));
+  for (const layer of missing) {
+    let isBegun = false;
+    const download = slots.run(() => {
+      isBegun = true;
+      return fetchLayer(client, layer, context, report);
+    });
+    if (!isBegun) report({ digest: layer.digest, phase: 'waiting' });
     download.catch(() => undefined);
     downloads.set(layer.digest, download);
   }
@@ -128,9 +173,9 @@ async function fetchLayers(
     for (const record of records) {
       await downloads.get(record.digest);
       const isThere = await context.parts.layers.has(record.chainId);
-      if (!isThere) report({ digest: record.digest, phase: 'extracting' });
+      if (!isThere) report({ digest: record.digest, phase: 'extracting', current: 0, total: record.size });
       await context.parts.registrar.unpack(records, record, context.signal);
-      report({ digest: record.digest, phase: 'complete' });
+      if (!isThere || downloads.has(record.digest)) report({ digest: record.digest, phase: 'complete' });
     }
   };
   // All of them end before the caller lets go of what they write.
@@ -139,10 +184,30 @@ async function fetchLayers(
   if (failed) throw failed.reason;
 }
 
+async function fetchLayer(
+  client: RegistryClient,
+  layer: Descriptor,
+  context: PullContext,
+  report: (progress: PullProgress) => void,
+): Promise<void> {
+  try {
+    await fetchBlob(client, layer, context, report);
+  } catch (error) {
+    if (context.dialect !== 'docker' || codeOf(error) !== 'corrupt') throw error;
+    const words = `filesystem layer verification failed for digest ${layer.digest}`;
+    throw new WherryError('corrupt', words, { cause: error });
+  }
+}
+
 /** Stores the target and, when that is an index, the manifest that it has for the platform. */
 async function fetchManifest(client: RegistryClient, target: Digest, context: PullContext): Promise<Digest> {
   const { content, mediaType } = await fetchDocument(client, target, context);
-  if (!isIndex(content, mediaType)) return target;
+  const isList = isIndex(content, mediaType);
+  // Of docker's own manifests dockerd looks at the kind before it says that it pulls.
+  const manifest = isList ? undefined : parseManifest(content);
+  if (manifest?.mediaType === mediaTypes.dockerManifest) checkConfigType(manifest);
+  context.onResolved?.(target);
+  if (!isList) return target;
   const chosen = selectPlatform(parseIndex(content).manifests, context.platform);
   if (chosen === undefined) {
     const { os, architecture, variant } = context.platform;

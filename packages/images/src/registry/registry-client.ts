@@ -1,6 +1,7 @@
 import { WherryError } from '@wherry/base';
 import { type Descriptor, digestOf, isDigest, mediaTypes, type Reference } from '@wherry/oci';
 import type { Ingest } from '../content/content-store.ts';
+import { jsonComplaint } from './json-complaint.ts';
 import { allowedTarget, RegistryTransport, type TransportOptions } from './registry-transport.ts';
 import { type RegistryResponse, readBody } from './request.ts';
 
@@ -46,7 +47,7 @@ export class RegistryClient implements Disposable {
       return { mediaType: mediaTypeOf(response), digest: found, size };
     }
     // A registry that does not answer HEAD in full: the content itself says what it is. An error has its words there.
-    const isRefused = response.status === 401 && this.#isDocker;
+    const isRefused = response.status === 401 && this.#isDocker && isBasic(response);
     if (isRefused || (response.status !== 200 && response.status !== 405 && !this.#isDocker)) {
       throw await this.transport.failure(response, 'HEAD', path);
     }
@@ -115,6 +116,10 @@ export class RegistryClient implements Disposable {
       response.body.resume();
       throw new WherryError('unavailable', `the registry has no bytes after ${from} of ${descriptor.digest}`);
     }
+    if (response.status === 404 && this.#isDocker) {
+      response.body.resume();
+      throw new WherryError('notFound', 'unknown blob');
+    }
     if (response.status !== 200 && response.status !== 206) throw await this.transport.failure(response, 'GET', path);
     const start = response.status === 206 ? /^bytes (\d+)-/.exec(response.headers['content-range'] ?? '')?.[1] : '0';
     if (Number(start) !== ingest.size) {
@@ -151,12 +156,16 @@ export class RegistryClient implements Disposable {
   }
 }
 
+function isBasic({ headers }: RegistryResponse): boolean {
+  return /^\s*basic\b/i.test(String(headers['www-authenticate'] ?? ''));
+}
+
 function tagsOf(body: Buffer): string[] {
   try {
     const { tags } = JSON.parse(body.toString()) as { tags?: unknown };
     return Array.isArray(tags) ? tags.filter((tag): tag is string => typeof tag === 'string') : [];
   } catch (error) {
-    throw new WherryError('corrupt', 'the tag list of the registry is not JSON', { cause: error });
+    throw new WherryError('corrupt', jsonComplaint(body.toString()), { cause: error });
   }
 }
 

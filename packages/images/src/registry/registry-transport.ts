@@ -4,9 +4,17 @@ import type { RegistryAuth } from '@wherry/runtime';
 import { Authorizer } from './authorizer.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type Dialect, failureOf } from './registry-failure.ts';
-import { Connections, isLoopback, type RegistryMethod, type RegistryResponse, type RequestBody } from './request.ts';
+import {
+  Connections,
+  isLoopback,
+  type RegistryMethod,
+  type RegistryResponse,
+  type RequestBody,
+  verbOf,
+} from './request.ts';
 
-const mostRedirects = 5;
+/** As Go's client. */
+const mostRedirects = 10;
 const attempts = 5;
 /** Before the second attempt, in milliseconds; doubled for each further one. */
 const firstBackOff = 250;
@@ -131,7 +139,10 @@ export class RegistryTransport implements Disposable {
       const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
       if (!isRedirect || (method !== 'GET' && method !== 'HEAD')) return response;
       response.body.resume();
-      if (redirects === mostRedirects) throw new WherryError('unavailable', `stopped after ${mostRedirects} redirects`);
+      if (redirects === mostRedirects) {
+        const request = `${verbOf(method)} ${JSON.stringify(location)}`;
+        throw new WherryError('invalid', `${request}: stopped after ${mostRedirects} redirects`);
+      }
       url = allowedTarget(location, url);
     }
   }

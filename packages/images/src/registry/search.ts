@@ -2,6 +2,7 @@ import { codeOf, messageOf, WherryError } from '@wherry/base';
 import type { RegistryAuth } from '@wherry/runtime';
 import type { SearchResult } from '../image-library.ts';
 import { endpointOf, type RegistrySettings } from './endpoint.ts';
+import { jsonComplaint } from './json-complaint.ts';
 import { Connections, readBody } from './request.ts';
 
 const largestAnswer = 4 * 1024 * 1024;
@@ -20,7 +21,8 @@ export async function search(term: string, options: SearchOptions): Promise<Sear
     throw new WherryError('invalid', `limit ${limit} is outside the range of [1, 100]`);
   }
   if (/^https?:\/\//.test(term)) {
-    throw new WherryError('invalid', 'invalid repository name: repository name must not be a URL');
+    const words = `invalid repository name: repository name (${term}) should not have a scheme`;
+    throw new WherryError('invalid', words);
   }
   const slash = term.indexOf('/');
   const first = term.slice(0, slash);
@@ -58,13 +60,24 @@ async function pingIndex(bases: readonly URL[], connections: Connections, { sign
       response.body.resume();
       return url;
     } catch (error) {
-      attempts.push(`${scheme.toUpperCase()} attempt: ${messageOf(error)}`);
+      attempts.push(messageOf(error));
     }
   }
+  if (bases.length === 1) throw new WherryError('invalid', withAdvice(host, attempts[0]!));
   throw new WherryError(
     'invalid',
-    `invalid registry endpoint "${bases.length > 1 ? 'http' : 'https'}://${host}/v1/". ${attempts.join('. ')}`,
+    `invalid registry endpoint "http://${host}/v1/". HTTPS attempt: ${attempts[0]}. HTTP attempt: ${attempts[1]}`,
   );
+}
+
+function withAdvice(host: string, failure: string): string {
+  return [
+    `invalid registry endpoint https://${host}/v1/: ${failure}.`,
+    'If this private registry supports only HTTP or HTTPS with an unknown CA certificate,',
+    `please add \`--insecure-registry ${host}\` to the daemon's arguments.`,
+    "In the case of HTTPS, if you have access to the registry's CA certificate, no need for the flag;",
+    `simply place the CA certificate at /etc/docker/certs.d/${host}/ca.crt`,
+  ].join(' ');
 }
 
 function resultsOf(body: Buffer): SearchResult[] {
@@ -72,7 +85,8 @@ function resultsOf(body: Buffer): SearchResult[] {
   try {
     results = (JSON.parse(body.toString()) as { results?: unknown }).results;
   } catch (error) {
-    throw new WherryError('internal', 'error decoding registry search results', { cause: error });
+    const words = `error decoding registry search results: ${jsonComplaint(body.toString())}`;
+    throw new WherryError('internal', words, { cause: error });
   }
   if (!Array.isArray(results)) return [];
   return results.flatMap((entry: Record<string, unknown> | null) => {
@@ -83,7 +97,8 @@ function resultsOf(body: Buffer): SearchResult[] {
         description: typeof entry.description === 'string' ? entry.description : '',
         stars: Number(entry.star_count) || 0,
         official: entry.is_official === true,
-        automated: entry.is_automated === true,
+        // Docker's hub has had none since 2023, and dockerd says so of all.
+        automated: false,
       },
     ];
   });
