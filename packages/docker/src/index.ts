@@ -1,8 +1,7 @@
-export { configOfChanges } from './commit/commit.ts';
 export { checkLimits, type Limits } from './config/check-limits.ts';
 export * from './containers/containers.ts';
 export { createDockerContainers, type OpenDockerContainers } from './containers/docker-containers.ts';
-export type { DockerContainersOptions, HostView } from './containers/options.ts';
+export type { DockerContainersOptions, HostView, ImageSettings } from './containers/options.ts';
 export { createEventLog, type EventLogOptions } from './event-log.ts';
 export * from './events.ts';
 export * from './files/container-files.ts';

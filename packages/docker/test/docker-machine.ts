@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DisposalStack, jsonLogger, systemClock, systemRandom } from '@wherry/base';
+import { applyChanges } from '@wherry/builder';
 import { createEngine, type Engine } from '@wherry/engine';
 import { type ImageStore, openImageStore } from '@wherry/images';
 import { mountsBelow, openCgroups } from '@wherry/linux';
@@ -60,6 +61,7 @@ export async function dockerMachine(): Promise<DockerMachine> {
     createDockerContainers({
       ...{ rootDirectory, engine, networks, volumes, images, events, now, log },
       files: createContainerFiles,
+      applyChanges,
       runtimes: ['runc'],
     });
   let containers = await open();

@@ -66,6 +66,7 @@ async function open(): Promise<void> {
     images: images as unknown as DockerContainersOptions['images'],
     events,
     files: () => ({}) as ReturnType<DockerContainersOptions['files']>,
+    applyChanges: (config) => config,
     runtimes: ['runc'],
     host: { resolvConf: () => '' },
     clock,

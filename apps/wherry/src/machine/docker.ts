@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DisposalStack, WherryError } from '@wherry/base';
-import { createBuilder, createEngineRunner, type StepNetwork, type StepResources } from '@wherry/builder';
+import { applyChanges, createBuilder, createEngineRunner, type StepNetwork, type StepResources } from '@wherry/builder';
 import { createDnsServer } from '@wherry/dns';
 import {
   checkLimits,
@@ -85,6 +85,7 @@ export async function startDocker(
         images,
         events,
         files: createContainerFiles,
+        applyChanges,
         runtimes: runtimeNames,
         host: { cgroupFeatures: engine.cgroupFeatures() },
         clock,

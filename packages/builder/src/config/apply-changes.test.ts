@@ -29,14 +29,35 @@ describe('changes of docker commit', () => {
     });
   });
 
+  it('are one file: lines of one, comments and keywords in any case', () => {
+    const changes = ['env A=3 C="x y"\nENV D e \\\n f', '# comment', '', 'onbuild RUN x', 'CMD'];
+    expect(applyChanges({ Env: ['A=1', 'B=2'], OnBuild: ['RUN y'] }, changes)).toEqual({
+      Env: ['A=3', 'B=2', 'C=x y', 'D=e  f'],
+      OnBuild: ['RUN y', 'RUN x'],
+      Cmd: ['/bin/sh', '-c'],
+    });
+    expect(applyChanges({ User: 'me' }, [])).toEqual({ User: 'me' });
+  });
+
   it('take the command away with a new entrypoint alone', () => {
     expect(applyChanges({ Cmd: ['old'] }, ['ENTRYPOINT x']).Cmd).toBeNull();
   });
 
   it.each([
-    ['RUN x', 'run is not a valid change command'],
-    ['FROM x', 'from is not a valid change command'],
-    ['BOGUS x', 'unknown instruction: BOGUS'],
+    ['RUN x', 'RUN is not a valid change command'],
+    ['from x', 'from is not a valid change command'],
+    ['BOGUS x', 'BOGUS is not a valid change command'],
+    ['', 'file with no instructions'],
+    ['# comment', 'file with no instructions'],
+    ['ENV', 'ENV requires at least one argument'],
+    ['WORKDIR', 'WORKDIR requires exactly one argument'],
+    ['USER', 'USER requires exactly one argument'],
+    ['VOLUME', 'VOLUME requires at least one argument'],
+    ['LABEL a', 'LABEL must have two arguments'],
+    ['STOPSIGNAL x', 'invalid signal: x'],
+    ['HEALTHCHECK x', 'Unknown type "X" in HEALTHCHECK (try CMD)'],
+    ['HEALTHCHECK --interval=x CMD y', 'time: invalid duration "x"'],
+    ['ONBUILD FROM x', "FROM isn't allowed as an ONBUILD trigger"],
     ['ENV x', 'ENV must have two arguments'],
     ['EXPOSE 70000', 'Invalid containerPort: 70000'],
     ['EXPOSE 80/xyz', 'Invalid proto: xyz'],

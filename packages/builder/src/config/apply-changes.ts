@@ -1,11 +1,13 @@
-import { codeOf, messageOf, WherryError } from '@wherry/base';
-import type { ConfigInstruction, Instruction } from '../dockerfile/instruction.ts';
-import { parseSingle } from '../dockerfile/parse.ts';
+import { WherryError } from '@wherry/base';
+import { readArguments } from '../dockerfile/arguments.ts';
+import type { ConfigInstruction, Instruction, StageInstruction } from '../dockerfile/instruction.ts';
+import { type InstructionLine, readLines } from '../dockerfile/lines.ts';
+import { parseInstruction } from '../dockerfile/parse-instruction.ts';
 import { applyInstruction, type Config, workingDirectory } from './apply.ts';
 import { expandInstruction } from './expand-instruction.ts';
 
 /** What `--change` may say, as dockerd has it. */
-const allowed: ReadonlySet<Instruction['name']> = new Set([
+const allowed: ReadonlySet<string> = new Set([
   'CMD',
   'ENTRYPOINT',
   'ENV',
@@ -17,38 +19,38 @@ const allowed: ReadonlySet<Instruction['name']> = new Set([
   'USER',
   'VOLUME',
   'WORKDIR',
-] as const);
+] satisfies Instruction['name'][]);
 
-/** Applies instructions of `docker commit --change` and `docker import --change`. Throws `invalid` in dockerd's words. */
+/**
+ * Applies instructions of `docker commit --change` and `docker import --change`, all together one Dockerfile without
+ * stages. Throws `invalid` in dockerd's words.
+ */
 export function applyChanges(config: Config, changes: readonly string[]): Config {
-  let next = config;
-  let commandSet = false;
-  for (const change of changes) {
-    if (change.trim() === '') continue;
-    const instruction = parsed(change);
-    if (!allowed.has(instruction.name)) {
-      throw new WherryError('invalid', `${instruction.name.toLowerCase()} is not a valid change command`);
-    }
-    const env = next.Env ?? [];
-    const variable = (name: string): string | undefined =>
-      env.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
-    if (instruction.name === 'WORKDIR') {
-      const { text } = expandInstruction(instruction, { escapeToken: '\\', variable });
-      next = { ...next, WorkingDir: workingDirectory(next, text) };
-      continue;
-    }
-    const own = expandInstruction(instruction as ConfigInstruction, { escapeToken: '\\', variable });
-    next = applyInstruction(next, own, commandSet).config;
-    commandSet ||= own.name === 'CMD';
+  if (changes.length === 0) return config;
+  const { instructions, escapeToken } = readLines(changes.join('\n'));
+  for (const { keyword } of instructions) {
+    if (allowed.has(keyword.toUpperCase())) continue;
+    throw new WherryError('invalid', `${keyword} is not a valid change command`);
   }
-  return next;
+  let state = { config, commandSet: false };
+  for (const line of instructions) state = applyLine(state, line, escapeToken);
+  return state.config;
 }
 
-function parsed(change: string): Instruction {
-  try {
-    return parseSingle(change, '\\');
-  } catch (error) {
-    if (codeOf(error) !== 'invalid') throw error;
-    throw new WherryError('invalid', messageOf(error), { cause: error });
+interface State {
+  readonly config: Config;
+  readonly commandSet: boolean;
+}
+
+function applyLine({ config, commandSet }: State, line: InstructionLine, escapeToken: string): State {
+  const instruction = parseInstruction(readArguments(line, escapeToken), escapeToken) as StageInstruction;
+  const env = config.Env ?? [];
+  const variable = (name: string): string | undefined =>
+    env.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
+  if (instruction.name === 'WORKDIR') {
+    const { text } = expandInstruction(instruction, { escapeToken, variable });
+    return { config: { ...config, WorkingDir: workingDirectory(config, text) }, commandSet };
   }
+  const own = expandInstruction(instruction as ConfigInstruction, { escapeToken, variable });
+  return { config: applyInstruction(config, own, commandSet).config, commandSet: commandSet || own.name === 'CMD' };
 }

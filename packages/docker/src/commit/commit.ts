@@ -10,7 +10,6 @@ import type { CommitRequest } from '../containers/containers.ts';
 import { type DockerContext, tell } from '../containers/context.ts';
 import { layerChanges } from '../files/layer-changes.ts';
 import { formatNano } from '../times.ts';
-import { applyChanges } from './changes.ts';
 
 /** Makes an image of what a container has written, on top of its own. */
 export async function commitContainer(
@@ -24,18 +23,13 @@ export async function commitContainer(
       'conflict',
       `You cannot commit container ${container.id} which is ${container.phase === 'dead' ? 'Dead' : 'being removed'}`,
     );
-  const config = configOf(container, request);
+  const config = configOf(context, container, request);
   const base = await context.images.details(container.record.imageId);
   const id = await whileStill(context, container, request.pause, () =>
     assemble(context, container, { request, config, base, reference }),
   );
   tell(context, container, 'commit', { comment: request.comment ?? '', imageID: id, imageRef: reference ?? '' });
   return { Id: id };
-}
-
-/** The config of an image made of Dockerfile instructions alone (`docker import -c`). Throws dockerd's words. */
-export function configOfChanges(changes: readonly string[]): NonNullable<AssembleImage['config']['config']> {
-  return imageConfig(applyChanges(decodeConfig(new BodyReader({}, 'Config')), changes));
 }
 
 function referenceOf({ repo, tag }: CommitRequest): string | undefined {
@@ -46,13 +40,15 @@ function referenceOf({ repo, tag }: CommitRequest): string | undefined {
 }
 
 /** The container's config, or the one that the body has, filled in from it; then the changes. */
-function configOf({ record }: Container, { config: body, changes }: CommitRequest): ContainerConfig {
+function configOf(
+  { applyChanges }: DockerContext,
+  { record }: Container,
+  { config: body, changes }: CommitRequest,
+): ContainerConfig {
   const own = record.config;
   const empty = body === undefined || Object.keys(body).length === 0;
-  const base = empty
-    ? structuredClone(own)
-    : decodeConfig(new BodyReader(body, 'ContainerConfigWrapper').embedded('Config'));
-  const changed = applyChanges(base, changes);
+  const base = empty ? own : decodeConfig(new BodyReader(body, 'ContainerConfig'));
+  const changed = structuredClone({ ...base, ...applyChanges(imageConfig(base), changes) }) as ContainerConfig;
   if (!empty) mergeImage(changed, { ...own, Env: own.Env ?? [] } as Parameters<typeof mergeImage>[1]);
   return changed;
 }

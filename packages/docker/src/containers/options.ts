@@ -1,12 +1,16 @@
 import type { Clock, Logger, Random } from '@wherry/base';
 import type { ImageLibrary } from '@wherry/images';
 import type { ContainerNetworks } from '@wherry/network';
+import type { ImageConfig } from '@wherry/oci';
 import type { ContainerEngine } from '@wherry/runtime';
 import type { NamedVolumes } from '@wherry/volumes';
 import type { HostFacts } from '../config/resources.ts';
 import type { EventLog } from '../events.ts';
 import type { ContainerFiles, OpenContainerFiles } from '../files/container-files.ts';
 import type { NanoClock } from '../times.ts';
+
+/** What a container of an image runs as. */
+export type ImageSettings = NonNullable<ImageConfig['config']>;
 
 export interface DockerContainersOptions {
   /** Survives a reboot: a folder for each container. */
@@ -18,6 +22,8 @@ export interface DockerContainersOptions {
   readonly events: EventLog;
   /** Makes what works on containers' files. */
   readonly files: (open: OpenContainerFiles) => ContainerFiles;
+  /** What Dockerfile instructions make of an image's config (`commit --change`). Throws `invalid`. */
+  readonly applyChanges: (config: ImageSettings, changes: readonly string[]) => ImageSettings;
   /** Names of the OCI runtimes that `HostConfig.Runtime` may have; the first one is the default. */
   readonly runtimes: readonly string[];
   /** Default: this machine. */

@@ -1,5 +1,5 @@
 import { WherryError } from '@wherry/base';
-import { configOfChanges } from '@wherry/docker';
+import { applyChanges } from '@wherry/builder';
 import { parseReference } from '@wherry/oci';
 import type { Exchange } from '../http/exchange.ts';
 import { fetchContent } from '../http/fetch-content.ts';
@@ -18,7 +18,7 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
     throw new WherryError('invalid', 'cannot import digest reference');
   }
   const reference = repository === '' ? undefined : joinName(repository, query.text('tag'));
-  const { Labels, ...settings } = configOfChanges(query.all('changes'));
+  const { Labels, ...settings } = applyChanges({}, query.all('changes'));
   const config = { ...settings, Labels: Labels && Object.keys(Labels).length > 0 ? Labels : null };
   const platform = exchange.speaks(32) ? parsePlatform(query.text('platform')) : undefined;
   if (platform !== undefined && platform.os !== 'linux') {
