@@ -15,6 +15,7 @@ import { makeMountPoints } from './mount-points.ts';
 import { isMonitorOf, pidIn } from './process-identity.ts';
 import { relayMounts } from './relay-mounts.ts';
 import { type Monitored, startMonitor } from './runtime/monitor.ts';
+import { SeccompFilters } from './runtime/seccomp-filters.ts';
 import type { Sandboxes } from './sandboxes.ts';
 import { buildSpec } from './spec/build-spec.ts';
 import { ownLimits } from './spec/resources.ts';
@@ -28,6 +29,7 @@ export class ContainerLauncher {
   readonly #roots: ContainerRoots;
   readonly #exits: ContainerExits;
   readonly #sandboxes: Sandboxes;
+  readonly #seccomp = new SeccompFilters();
 
   constructor(
     context: EngineContext,
@@ -43,7 +45,7 @@ export class ContainerLauncher {
     this.#sandboxes = sandboxes;
   }
 
-  /** Mounts the root and writes the specification, out of the configuration as it is now. Undone by `abandon`. */
+  /** Mounts the root and makes the specification, out of the configuration as it is now. Undone by `abandon`. */
   async prepare(record: ContainerRecord): Promise<RuntimeSpec> {
     const sandbox = this.#sandboxes.get(record.sandboxId);
     const image = await this.#imageOf(record);
@@ -63,8 +65,6 @@ export class ContainerLauncher {
       });
       makeMountPoints(rootfs, spec.mounts);
       makeFolderBeneath(rootfs, spec.process.cwd);
-      const path = join(this.#context.paths.container(record.id), 'spec.json');
-      writeFileSync(path, JSON.stringify(spec), { mode: 0o600 });
       return spec;
     } catch (error) {
       await this.abandon(record.id);
@@ -90,9 +90,9 @@ export class ContainerLauncher {
     return { pid: `/proc/${target.process.pid}/ns/pid` };
   }
 
-  /** The specification of the last start. */
+  /** The specification of the last start, as the runtime got it. */
   specOf(id: string): RuntimeSpec {
-    return JSON.parse(readFileSync(join(this.#context.paths.container(id), 'spec.json'), 'utf8')) as RuntimeSpec;
+    return JSON.parse(readFileSync(join(this.#context.paths.container(id), 'config.json'), 'utf8')) as RuntimeSpec;
   }
 
   /** A start that a killed daemon had begun may come through only after recovery has looked for it. */
@@ -126,8 +126,10 @@ export class ContainerLauncher {
     const monitors = monitorGroup(this.#context);
     cgroups.create(monitors);
     using relayed = relayMounts(this.#context, id, spec);
-    writeFileSync(join(bundle, 'config.json'), JSON.stringify(relayed.spec), { mode: 0o600 });
-    return await startMonitor({
+    const completed = this.#seccomp.withFilter(relayed.spec);
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(completed), { mode: 0o600 });
+    const runtime = this.#index.runtimeOf(record);
+    const monitored = await startMonitor({
       id,
       name: config.metadata.name,
       bundle,
@@ -136,9 +138,11 @@ export class ContainerLauncher {
       tty: config.tty,
       stdin: config.stdin,
       keepStdin: config.stdin && !config.stdinOnce,
-      runtime: this.#index.runtimeOf(record).command([]),
+      runtime: runtime.command([]),
       place: (pid) => cgroups.attachChild(monitors, pid),
     });
+    this.#seccomp.learn(runtime, id, completed);
+    return monitored;
   }
 
   /** Leaves nothing of a start that did not come to its end, not even a monitor that would yet write an exit code. */

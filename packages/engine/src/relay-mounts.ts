@@ -1,6 +1,6 @@
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { bindMount, mountsBelow, unmountAll } from '@wherry/linux';
+import { bindMount, insideMountNamespace, mountsBelow, unmountAll } from '@wherry/linux';
 import type { RuntimeSpec } from '@wherry/oci';
 import type { EngineContext } from './context.ts';
 import { mappedFolder } from './mapped-overlay.ts';
@@ -9,24 +9,27 @@ const relayFolder = 'relay';
 
 /**
  * Where the runtime has a mount namespace of its own, a volume mounted after that was made is not
- * visible in it. So for the time of the creation each source is bound into the run folder, whose
- * mounts travel. Gives the specification with the sources exchanged, and what takes the binds back.
+ * visible in it. So for the time of the creation each source that is not seen there is bound into the run
+ * folder, whose mounts travel. Gives the specification with the sources exchanged, and what takes the binds back.
  */
 export function relayMounts(
   context: EngineContext,
   id: string,
   spec: RuntimeSpec,
 ): { readonly spec: RuntimeSpec } & Disposable {
-  if (context.runtimeNamespace.path === undefined) return { spec, [Symbol.dispose]: () => undefined };
+  const namespace = context.runtimeNamespace.path;
+  if (namespace === undefined) return { spec, [Symbol.dispose]: () => undefined };
   const folder = join(context.paths.container(id), relayFolder);
   const made: string[] = [];
   const undo = (): void => {
     for (const path of made.splice(0)) unmountAll(path);
   };
   try {
+    const seen = sameFilesInside(namespace, spec);
     const mounts = spec.mounts.map((mount, index) => {
       if (mount.type !== 'bind' || mount.source === undefined || mount.source.startsWith(context.paths.sandboxes))
         return mount;
+      if (seen.has(mount.source)) return mount;
       mkdirSync(folder, { recursive: true });
       const target = join(folder, String(index));
       if (statSync(mount.source).isDirectory()) mkdirSync(target, { recursive: true });
@@ -40,6 +43,24 @@ export function relayMounts(
     undo();
     throw error;
   }
+}
+
+/** Sources that are one file here and there. Folders are left out: mounts below them may differ. */
+function sameFilesInside(namespace: string, { mounts }: RuntimeSpec): ReadonlySet<string> {
+  const here = new Map<string, Stats>();
+  for (const { type, source } of mounts) {
+    if (type !== 'bind' || source === undefined) continue;
+    const found = statSync(source, { throwIfNoEntry: false });
+    if (found !== undefined && !found.isDirectory()) here.set(source, found);
+  }
+  if (here.size === 0) return new Set();
+  return insideMountNamespace(namespace, () => {
+    const same = ([path, { dev, ino }]: [string, Stats]): boolean => {
+      const there = statSync(path, { throwIfNoEntry: false });
+      return there?.dev === dev && there.ino === ino;
+    };
+    return new Set([...here].filter(same).map(([path]) => path));
+  });
 }
 
 /** Takes back the binds that a crash left in the middle of creations, those of mapped layers too. */

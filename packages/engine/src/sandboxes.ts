@@ -253,14 +253,14 @@ export class Sandboxes {
 
   /** What its containers join. Throws `conflict` when one whose namespaces it shares does not run. */
   namespaces(record: SandboxRecord): SandboxNamespaces {
-    const { network, pid, ipc } = record.config.namespaces;
+    const { network, pid, ipc, uts } = record.config.namespaces;
     const of = (mode: typeof network | typeof pid | typeof ipc, kind: 'net' | 'ipc' | 'pid'): string | undefined =>
       typeof mode === 'string' ? undefined : `/proc/${this.#containers.index.processOf(mode.container)}/ns/${kind}`;
     const init = record.init && `/proc/${record.init.pid}/ns/pid`;
     return {
       net: of(network, 'net') ?? this.#own(record, 'net'),
-      uts: this.#own(record, 'uts'),
-      ipc: of(ipc, 'ipc') ?? this.#own(record, 'ipc'),
+      uts: uts === 'container' ? 'own' : this.#own(record, 'uts'),
+      ipc: ipc === 'container' ? 'own' : (of(ipc, 'ipc') ?? this.#own(record, 'ipc')),
       pid: of(pid, 'pid') ?? (pid === 'node' ? 'node' : init),
       user: this.#own(record, 'user'),
       cgroup: record.config.namespaces.cgroup,
@@ -276,10 +276,11 @@ export class Sandboxes {
   }
 
   /** That of the sandbox whose ipc namespace it is. */
-  #sharedMemory({ id, config }: SandboxRecord, others = 0): string | undefined {
+  #sharedMemory({ id, config }: SandboxRecord, others = 0): string | number | undefined {
     const { ipc } = config.namespaces;
     if (ipc === 'none') return undefined;
     if (ipc === 'node') return '/dev/shm';
+    if (ipc === 'container') return config.sharedMemoryBytes ?? sharedMemory;
     if (ipc === 'pod') return join(this.#context.paths.sandbox(id), 'shm');
     if (others > mostOthers) throw new WherryError('conflict', `the sandbox ${id} shares its own ipc namespace`);
     return this.#sharedMemory(this.get(this.#containers.index.get(ipc.container).sandboxId), others + 1);

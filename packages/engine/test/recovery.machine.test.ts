@@ -146,7 +146,8 @@ test('killed while it removes: it is there whole or gone, and can be removed', a
     await killDaemon();
     const engine = await createEngine(machine.options);
     const found = await engine.containerStatus(ids.long).catch(codeOf);
-    if (found !== 'notFound') expect(found).toMatchObject({ state: 'exited' });
+    // A kill right behind the start comes before the first process has ended.
+    if (found !== 'notFound') expect(found).toMatchObject({ state: expect.stringMatching(/^(running|exited)$/) });
     await engine.removePodSandbox(ids.sandbox);
     expect(await engine.listContainers()).toEqual([]);
     expect(await engine.listPodSandboxes()).toEqual([]);

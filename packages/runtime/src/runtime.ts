@@ -99,10 +99,13 @@ export interface SandboxNamespaceModes {
    */
   readonly network: 'pod' | 'unmanaged' | 'node' | { readonly container: string };
   readonly pid: NamespaceMode | { readonly container: string };
-  /** `none`: one of its own, without a `/dev/shm` mount. */
-  readonly ipc: 'pod' | 'node' | 'none' | { readonly container: string };
-  /** Default: `pod`, or `node` with the node's network. */
-  readonly uts?: 'pod' | 'node' | undefined;
+  /**
+   * `container`: each container has one for itself, with its own `/dev/shm`, which nobody can join;
+   * `none`: one of its own, without a `/dev/shm` mount.
+   */
+  readonly ipc: 'pod' | 'container' | 'node' | 'none' | { readonly container: string };
+  /** `container`: each container has one for itself. Default: `pod`, or `node` with the node's network. */
+  readonly uts?: 'pod' | 'container' | 'node' | undefined;
   /** Default: `private` on cgroup version 2, `host` on version 1. */
   readonly cgroup?: 'private' | 'host' | undefined;
   /** Default: the machine's users. */

@@ -157,8 +157,8 @@ class EngineRunner implements StepRunner {
       namespaces: {
         network: joined === undefined ? (isHost ? 'node' : 'unmanaged') : { container: joined },
         pid: 'container',
-        ipc: 'pod',
-        uts: isHost ? 'node' : 'pod',
+        ipc: 'container',
+        uts: isHost ? 'node' : 'container',
       },
       ...(sharedMemoryBytes && { sharedMemoryBytes }),
       cgroupParent: `${cgroupParent?.replace(/^\/+|\/+$/g, '') || (this.#options.cgroupParent ?? 'build')}/${id}`,

@@ -20,6 +20,9 @@ export function sandboxConfig(
   { starting }: { readonly starting: boolean },
 ): PodSandboxConfig {
   const { id, name, host } = record;
+  const sysctls = sysctlsOf(record);
+  // Sysctls are set before the container is made, in namespaces of the sandbox; others may as well be the container's.
+  const own = Object.keys(sysctls ?? {}).every((sysctl) => sysctl.startsWith('net.')) ? 'container' : 'pod';
   return {
     id,
     metadata: { name, uid: id, namespace: 'docker', attempt: 0 },
@@ -28,9 +31,9 @@ export function sandboxConfig(
     dns: undefined as DnsConfig | undefined,
     labels: { [dockerLabel]: 'true' },
     annotations: {},
-    namespaces: namespaceModes(context, host, starting),
+    namespaces: namespaceModes(context, host, starting, own),
     sharedMemoryBytes: host.ShmSize,
-    sysctls: sysctlsOf(record),
+    sysctls,
     cgroupParent: host.CgroupParent === '' ? cgroup : host.CgroupParent.replace(/^\/+/, '') || cgroup,
     runtimeHandler: host.Runtime === context.runtimes[0] ? undefined : host.Runtime,
   };
@@ -52,17 +55,23 @@ function sysctlsOf({ config, host }: ContainerRecord): Readonly<Record<string, s
   return { 'kernel.domainname': config.Domainname, ...host.Sysctls };
 }
 
-function namespaceModes(context: DockerContext, host: HostConfig, starting: boolean): SandboxNamespaceModes {
+function namespaceModes(
+  context: DockerContext,
+  host: HostConfig,
+  starting: boolean,
+  own: 'container' | 'pod',
+): SandboxNamespaceModes {
   const other = (mode: string): { readonly container: string } | undefined => {
     const reference = containerOfMode(mode);
     return reference === undefined || !starting ? undefined : { container: context.registry.find(reference).id };
   };
   const { NetworkMode: network, PidMode: pid, IpcMode: ipc, UTSMode: uts } = host;
+  const ownIpc = ipc === 'none' ? 'none' : ipc === 'private' ? own : 'pod';
   return {
     network: other(network) ?? (network === 'host' ? 'node' : 'unmanaged'),
     pid: other(pid) ?? (pid === 'host' ? 'node' : 'container'),
-    ipc: other(ipc) ?? (ipc === 'host' ? 'node' : ipc === 'none' ? 'none' : 'pod'),
-    uts: uts === 'host' ? 'node' : 'pod',
+    ipc: other(ipc) ?? (ipc === 'host' ? 'node' : ownIpc),
+    uts: uts === 'host' ? 'node' : own,
     cgroup: host.CgroupnsMode === 'private' ? 'private' : 'host',
   };
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, existsSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { errnoOf, WherryError } from '@wherry/base';
@@ -92,6 +92,17 @@ export class OciRuntime implements Disposable {
   /** Whether the runtime may know a container: both crun and runc keep a folder of its name. */
   hasState(id: string): boolean {
     return existsSync(join(this.#stateDirectory, id));
+  }
+
+  /** The program that crun has made of a created container's seccomp profile; `undefined` where it keeps none. */
+  seccompFilter(id: string): Buffer | undefined {
+    if (!this.#isCrun) return undefined;
+    try {
+      return readFileSync(join(this.#stateDirectory, id, 'seccomp.bpf'));
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   /** `undefined` for a container that the runtime does not know. */

@@ -13,11 +13,11 @@ import { resourcesSpec } from './resources.ts';
 import { seccompOf } from './seccomp.ts';
 import { isKnownUser, resolveUser } from './user.ts';
 
-/** Paths of the sandbox's namespaces; `undefined` for those of the node. */
+/** Paths of the sandbox's namespaces; `undefined` for those of the node, `own` for a fresh one of the container. */
 export interface SandboxNamespaces {
   readonly net: string | undefined;
-  readonly ipc: string | undefined;
-  readonly uts: string | undefined;
+  readonly ipc: string | 'own' | undefined;
+  readonly uts: string | 'own' | undefined;
   /** The shared process namespace; `node`: the host's; `undefined`: one of its own. */
   readonly pid: string | 'node' | undefined;
   /** One to join; `undefined`: the machine's users. */
@@ -43,9 +43,10 @@ const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 /** The `config.json` of a container whose root file system is mounted at `rootfs`. */
 export function buildSpec(request: SpecRequest): RuntimeSpec {
-  const { config } = request;
+  const { config, sandbox, namespaces } = request;
   return {
     ociVersion: '1.0.2',
+    ...(namespaces.uts === 'own' ? { hostname: sandbox.hostname } : {}),
     process: processSpec(request),
     root: { path: request.rootfs, readonly: config.security.readonlyRootfs === true },
     mounts: mountsOf(config, request.files),
@@ -119,8 +120,8 @@ function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion, cgroupFeatu
   const devices = devicesOf(config);
   const seccomp = seccompOf(security, capabilitiesOf(security).bounding);
   type Joined = 'network' | 'ipc' | 'uts' | 'user';
-  const joined = (type: Joined, path: string | undefined): { type: Joined; path: string }[] =>
-    path === undefined ? [] : [{ type, path }];
+  const joined = (type: Joined, path: string | undefined): { type: Joined; path?: string }[] =>
+    path === undefined ? [] : [path === 'own' ? { type } : { type, path }];
   const cgroup = namespaces.cgroup ?? (cgroupVersion === 2 && !privileged ? 'private' : 'host');
   return {
     namespaces: [

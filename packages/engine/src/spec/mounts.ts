@@ -8,8 +8,8 @@ import { failedInside } from '../runtime/failures.ts';
 
 /** Files and folders of the sandbox that each of its containers sees. */
 export interface SandboxFiles {
-  /** `undefined`: no `/dev/shm`. */
-  readonly shm: string | undefined;
+  /** A number: a fresh one of so many bytes. `undefined`: no `/dev/shm`. */
+  readonly shm: string | number | undefined;
   readonly hostname: string | undefined;
   readonly resolvConf: string | undefined;
 }
@@ -47,7 +47,7 @@ export function mountsOf(config: ContainerConfig, files: SandboxFiles): MountSpe
       options: ['nosuid', 'noexec', 'nodev', 'relatime', writableCgroups ? 'rw' : 'ro'],
     },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-    ...(files.shm === undefined ? [] : [bind('/dev/shm', files.shm, ['nosuid', 'noexec', 'nodev', 'rw'])]),
+    ...(files.shm === undefined ? [] : [sharedMemory(files.shm)]),
     ...(files.hostname === undefined ? [] : [bind('/etc/hostname', files.hostname, ['rw'])]),
     ...(files.resolvConf === undefined ? [] : [bind('/etc/resolv.conf', files.resolvConf, ['rw'])]),
   ];
@@ -55,6 +55,13 @@ export function mountsOf(config: ContainerConfig, files: SandboxFiles): MountSpe
   const ordered = own.map((mount, index) => ({ mount, index, depth: depthOf(mount.destination) }));
   ordered.sort((a, b) => a.depth - b.depth || a.index - b.index);
   return [...standard.filter((mount) => !taken.has(mount.destination)), ...ordered.map(({ mount }) => mount)];
+}
+
+function sharedMemory(from: string | number): MountSpec {
+  const destination = '/dev/shm';
+  const options = ['nosuid', 'noexec', 'nodev'];
+  if (typeof from === 'string') return bind(destination, from, [...options, 'rw']);
+  return { destination, type: 'tmpfs', source: 'shm', options: [...options, 'mode=1777', `size=${from}`] };
 }
 
 const bind = (destination: string, source: string, options: readonly string[]): MountSpec => ({
