@@ -1,3 +1,4 @@
+import { messageOf } from '@wherry/base';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { JsonObject } from '../src/index.ts';
 import { type DockerMachine, dockerMachine } from './docker-machine.ts';
@@ -284,7 +285,37 @@ test('commits what a container has written, with changes of its config', async (
   expect(image.config.history?.at(-1)).toMatchObject({ created_by: 'sh -c echo v > /written', comment: 'why' });
   expect((await run([], { AutoRemove: true }, { Image: 'committed:v1' })).out).toBe('v\n');
   await remove(id);
-  await machine.images.remove('committed:v1', { inUse: () => undefined });
+  // An image of two layers, mounted, outlives its name.
+  const mounts = [
+    { Type: 'image', Source: 'committed:v1', Target: '/all' },
+    { Type: 'image', Source: 'busybox', Target: '/some', ImageOptions: { Subpath: 'bin' } },
+  ];
+  const script = 'cat /all/written; ls -d /all/bin /some/sh; touch /all/x /some/x; grep -c " /all " /proc/mounts';
+  const mounting = await run(['sh', '-c', script], { Mounts: mounts });
+  expect(mounting.out).toBe('v\n/all/bin\n/some/sh\n1\n');
+  await machine.images.remove('committed:v1', { force: true, inUse: () => undefined });
+  await machine.containers.start(mounting.id);
+  const { result } = await machine.containers.wait(mounting.id, 'not-running', never);
+  expect((await result).StatusCode).toBe(0);
+  await remove(mounting.id);
+});
+
+test('mounts nothing over /proc, nor a file on a folder', async () => {
+  const refusal = async (host: JsonObject): Promise<string> => {
+    const { Id } = await machine.containers.create({ Image: 'busybox', Cmd: ['true'], HostConfig: host }, {});
+    const words = await machine.containers.start(Id).catch(messageOf);
+    await remove(Id);
+    return String(words);
+  };
+  const place = (path: string): string => `error mounting "/tmp" to rootfs at "${path}": `;
+  expect(await refusal({ Binds: ['/tmp:/proc/sys'] })).toMatch(
+    new RegExp(`${place('/proc/sys')}".*/proc/sys" cannot be mounted because it is inside /proc: unknown$`),
+  );
+  expect(await refusal({ Binds: ['/tmp:/proc'] })).toContain('cannot be mounted because it is not of type proc');
+  expect(await refusal({ Binds: ['/tmp:/etc/passwd'] })).toContain(
+    `${place('/etc/passwd')}mount /tmp:/etc/passwd (via /proc/self/fd/6), flags: 0x5000: not a directory: unknown: Are you`,
+  );
+  expect((await run(['true'], { AutoRemove: true, Binds: ['/proc:/proc', '/proc/uptime:/proc/uptime'] })).out).toBe('');
 });
 
 test('a terminal has its first size from the start', async () => {

@@ -11,7 +11,9 @@ import { type ContainerRoots, lifeHold } from './container-roots.ts';
 import { logPathOf } from './container-status.ts';
 import { type EngineContext, monitorGroup } from './context.ts';
 import { makeFolderBeneath } from './folder-beneath.ts';
+import { mountImages } from './image-mounts.ts';
 import { makeMountPoints } from './mount-points.ts';
+import { refuseProcMounts } from './proc-mounts.ts';
 import { isMonitorOf, pidIn } from './process-identity.ts';
 import { relayMounts } from './relay-mounts.ts';
 import { type Monitored, startMonitor } from './runtime/monitor.ts';
@@ -55,7 +57,7 @@ export class ContainerLauncher {
       const spec = buildSpec({
         rootfs,
         image,
-        config: record.config,
+        config: { ...record.config, mounts: mountImages(this.#context, record) },
         sandbox: sandbox.config,
         namespaces,
         files: this.#sandboxes.files(sandbox),
@@ -97,6 +99,7 @@ export class ContainerLauncher {
 
   /** A start that a killed daemon had begun may come through only after recovery has looked for it. */
   async launch(record: ContainerRecord, spec: RuntimeSpec): Promise<Monitored> {
+    refuseProcMounts(spec);
     this.#exits.forget(record.id);
     const { cgroups, cgroupParent } = this.#context;
     const limits = ownLimits(record.config.resources ?? {}, cgroups.features(cgroupParent));

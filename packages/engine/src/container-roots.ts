@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isMountPoint, mountOverlay, unmountInBackground } from '@wherry/linux';
 import type { OpenRootfs } from '@wherry/runtime';
 import type { EngineContext } from './context.ts';
+import { unmountImages } from './image-mounts.ts';
 import { mountMappedOverlay } from './mapped-overlay.ts';
 import type { ContainerRecord } from './state/records.ts';
 
@@ -101,6 +102,7 @@ export class ContainerRoots {
 
   async #unmount(id: string): Promise<void> {
     this.#users.delete(id);
+    unmountImages(this.#context, id);
     const before = this.#unmounting.get(id);
     if (before !== undefined) return await before;
     const work = unmountInBackground(this.#context.paths.rootfs(id)).finally(() => this.#unmounting.delete(id));

@@ -12,6 +12,7 @@ import { ContainerRoots, lifeHold } from './container-roots.ts';
 import { containerStatus } from './container-status.ts';
 import type { EngineContext } from './context.ts';
 import { checkedId } from './ids.ts';
+import { holdImages, releaseImages } from './image-mounts.ts';
 import { LiveContainer } from './live-container.ts';
 import { rotatedLogOf } from './log/rotated-log-of.ts';
 import { identityOf } from './process-identity.ts';
@@ -96,7 +97,9 @@ export class Containers {
     const lowerDirectories = record.config.initLayer === true ? [initLayers.above(lower), ...lower] : lower;
     const imageConfig = image.config ?? {};
     const stopSignal = checkedSignal(record.config.stopSignal || imageConfig.StopSignal);
-    const made: ContainerRecord = { ...record, imageId, imageConfig, lowerDirectories, stopSignal, phase: 'created' };
+    const mountedImages = await holdImages(this.#context, record);
+    const facts = { imageId, imageConfig, lowerDirectories, mountedImages, stopSignal };
+    const made: ContainerRecord = { ...record, ...facts, phase: 'created' };
     if (record.config.restartable === true) this.roots.make(record.id);
     else await this.#launcher.prepare(made);
     await containers.put(made);
@@ -313,6 +316,7 @@ export class Containers {
     if (this.#context.cgroups.exists(cgroup)) await killAndRemoveCgroup(this.#context, cgroup);
     this.#exits.forget(record.id);
     await this.#context.images.release(record.id);
+    await releaseImages(this.#context, record);
     this.#early.fail(record.id, new WherryError('notFound', `the container ${record.id} was removed`));
   }
 

@@ -149,6 +149,11 @@ export interface PodSandboxStatus {
 
 export interface Mount {
   readonly hostPath: string;
+  /**
+   * An image instead of the host, by anything that `ImageService.imageStatus` resolves: read-only, of which `hostPath`
+   * says what is mounted (`/` for all). It must be there when the container is made, and is kept as long as that is.
+   */
+  readonly image?: string | undefined;
   readonly containerPath: string;
   readonly readOnly?: boolean | undefined;
   readonly propagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | undefined;

@@ -221,6 +221,8 @@ function decodeMount(reader: BodyReader): MountSpec {
   }
   const volume = reader.object('VolumeOptions', 'mount.VolumeOptions');
   if (volume !== undefined) mount.VolumeOptions = decodeVolumeOptions(volume);
+  const image = reader.object('ImageOptions', 'mount.ImageOptions');
+  if (image !== undefined) mount.ImageOptions = image.text('Subpath') === '' ? {} : { Subpath: image.text('Subpath') };
   const tmpfs = reader.object('TmpfsOptions', 'mount.TmpfsOptions');
   if (tmpfs !== undefined) {
     const size = tmpfs.integer('SizeBytes');

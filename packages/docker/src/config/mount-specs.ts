@@ -11,26 +11,31 @@ export function checkMountSpec(mount: MountSpec, exists: (path: string) => boole
     throw new WherryError('invalid', `invalid mount config for type ${JSON.stringify(mount.Type)}: ${text}`);
   };
   const source = mount.Source ?? '';
-  if (mount.Target === '') refuse('field Target must not be empty');
   checkTarget(mount.Target, refuse);
-  const foreign = (names: readonly ('BindOptions' | 'VolumeOptions' | 'TmpfsOptions')[]): void => {
+  const foreign = (names: readonly ('BindOptions' | 'VolumeOptions' | 'TmpfsOptions' | 'ImageOptions')[]): void => {
     for (const name of names) if (mount[name] !== undefined) refuse(`field ${name} must not be specified`);
   };
   switch (mount.Type) {
     case 'bind':
       if (source === '') refuse('field Source must not be empty');
-      foreign(['VolumeOptions', 'TmpfsOptions']);
+      foreign(['VolumeOptions', 'ImageOptions', 'TmpfsOptions']);
       checkBind(mount, source, refuse, exists);
       return;
     case 'volume':
-      foreign(['BindOptions', 'TmpfsOptions']);
+      foreign(['BindOptions', 'ImageOptions', 'TmpfsOptions']);
       if (source === '' && mount.VolumeOptions?.Subpath !== undefined)
         refuse('must not set Subpath when using anonymous volumes');
       if (leaves(mount.VolumeOptions?.Subpath ?? '')) refuse(`subpath must be a relative path within the volume`);
+      if (source === '' && mount.ReadOnly === true) refuse('must not set ReadOnly mode when using anonymous volumes');
       return;
     case 'tmpfs':
-      foreign(['BindOptions', 'VolumeOptions']);
+      foreign(['BindOptions', 'VolumeOptions', 'ImageOptions']);
       if (source !== '') refuse('field Source must not be specified');
+      return;
+    case 'image':
+      foreign(['BindOptions', 'VolumeOptions', 'TmpfsOptions']);
+      if (source === '') refuse('field Source must not be empty');
+      if (leaves(mount.ImageOptions?.Subpath ?? '')) refuse('subpath must be a relative path within the volume');
       return;
     default:
       refuse('mount type unknown');
@@ -51,6 +56,7 @@ function checkBind(
 }
 
 function checkTarget(target: string, refuse: (text: string) => never): void {
+  if (target === '') refuse('field Target must not be empty');
   if (!isAbsolute(target)) refuse(`invalid mount path: '${target}' mount path must be absolute`);
   if (normalize(target).replace(/\/$/, '') === '') refuse("invalid specification: destination can't be '/'");
 }
@@ -71,14 +77,15 @@ export function parseBind(text: string): MountPoint {
   const parts = text.split(':');
   if (parts.length > 3 || parts[0] === '') refuse();
   const [source, destination = '', mode = ''] = parts.length === 1 ? ['', parts[0]] : parts;
-  if (destination === '') refuse();
+  // A mode needs a source before it.
+  if (parts.length === 2 && parseMode(destination) !== undefined) refuse();
+  const flags = parseMode(mode);
+  if (flags === undefined) throw new WherryError('internal', `invalid mode: ${mode}`);
   const type = isAbsolute(source as string) ? 'bind' : 'volume';
   const within = (why: string): never => refuse(`invalid mount config for type "${type}": ${why}`);
   checkTarget(destination, within);
-  const foreign = foreignWord(mode, type);
-  if (foreign !== undefined) within(`field ${foreign} must not be specified`);
-  const flags = parseMode(mode, type);
-  if (flags === undefined) throw new WherryError('internal', `invalid mode: ${mode}`);
+  if (type === 'bind' && flags.noCopy) within('field VolumeOptions must not be specified');
+  if (type === 'volume' && flags.propagation !== undefined) within('field BindOptions must not be specified');
   const target = normalize(destination).replace(/(.)\/$/, '$1');
   if (type === 'bind')
     return {
@@ -109,18 +116,11 @@ interface ModeFlags {
   readonly propagation: string | undefined;
 }
 
-/** Where a mode has a word of the other type of mount: the field of a mount that it would set. */
-function foreignWord(mode: string, type: 'bind' | 'volume'): string | undefined {
-  const other = type === 'bind' ? 'volume' : 'bind';
-  if (parseMode(mode, type) !== undefined || parseMode(mode, other) === undefined) return undefined;
-  return type === 'bind' ? 'VolumeOptions' : 'BindOptions';
-}
-
 /** The third part of `-v`: each kind of word once at most. */
-function parseMode(mode: string, type: 'bind' | 'volume'): ModeFlags | undefined {
+function parseMode(mode: string): ModeFlags | undefined {
   const found: Record<string, string> = {};
   for (const word of mode === '' ? [] : mode.split(',')) {
-    const kind = kindOfMode(word, type);
+    const kind = kindOfMode(word);
     if (kind === undefined || found[kind] !== undefined) return undefined;
     found[kind] = word;
   }
@@ -131,12 +131,12 @@ function parseMode(mode: string, type: 'bind' | 'volume'): ModeFlags | undefined
   };
 }
 
-function kindOfMode(word: string, type: 'bind' | 'volume'): string | undefined {
+function kindOfMode(word: string): string | undefined {
   if (word === 'rw' || word === 'ro') return 'access';
   // `:U` is podman's; dockerd refuses it, too.
   if (word === 'z' || word === 'Z') return 'label';
-  if (word === 'nocopy' || word === 'copy') return type === 'volume' ? 'copy' : undefined;
-  if (propagations.has(word)) return type === 'bind' ? 'propagation' : undefined;
+  if (word === 'nocopy') return 'copy';
+  if (propagations.has(word)) return 'propagation';
   return consistencies.has(word) ? 'consistency' : undefined;
 }
 
@@ -144,10 +144,12 @@ function kindOfMode(word: string, type: 'bind' | 'volume'): string | undefined {
 export function parseVolumesFrom(text: string): { readonly container: string; readonly mode: string } {
   const at = text.indexOf(':');
   const container = at < 0 ? text : text.slice(0, at);
-  const mode = at < 0 ? 'rw' : text.slice(at + 1);
+  const mode = at < 0 ? '' : text.slice(at + 1);
   if (text === '') throw new WherryError('invalid', 'volumes-from specification cannot be an empty string');
-  if (parseMode(mode, 'volume') === undefined) throw new WherryError('invalid', `invalid mode: ${mode}`);
-  return { container, mode };
+  const flags = parseMode(mode);
+  if (flags === undefined || flags.noCopy || flags.propagation !== undefined)
+    throw new WherryError('invalid', `invalid mode: ${mode}`);
+  return { container, mode: mode === '' ? 'rw' : mode };
 }
 
 /** A checked `--mount` as a mount point; the source of a volume is known once it is made. */
@@ -168,6 +170,16 @@ export function mountPointOf(mount: MountSpec): MountPoint {
           nonRecursive: mount.BindOptions?.NonRecursive === true,
           readOnlyNonRecursive: mount.BindOptions?.ReadOnlyNonRecursive === true,
         },
+      };
+    case 'image':
+      return {
+        Type: 'image',
+        Name: common.Source,
+        ...common,
+        Mode: '',
+        RW: false,
+        Propagation: 'rprivate',
+        made: mount.ImageOptions?.Subpath === undefined ? {} : { subpath: mount.ImageOptions.Subpath },
       };
     case 'tmpfs':
       return {

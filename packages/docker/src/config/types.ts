@@ -92,6 +92,7 @@ export interface MountSpec {
     DriverConfig?: { Name?: string; Options?: Record<string, string> };
     Subpath?: string;
   };
+  ImageOptions?: { Subpath?: string };
   TmpfsOptions?: { SizeBytes?: number; Mode?: number; Options?: string[][] };
 }
 
@@ -206,6 +207,8 @@ export interface MountPoint {
     readonly anonymous?: boolean;
     readonly noCopy?: boolean;
     readonly subpath?: string;
+    /** The id of an image that is mounted. */
+    readonly image?: string;
     readonly nonRecursive?: boolean;
     readonly readOnlyNonRecursive?: boolean;
     readonly tmpfsOptions?: readonly string[];

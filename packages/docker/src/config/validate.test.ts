@@ -82,6 +82,28 @@ test.each<[JsonObject, JsonObject, string]>([
     { Mounts: [{ Type: 'volume', Target: '' }] },
     'invalid mount config for type "volume": field Target must not be empty',
   ],
+  [
+    {},
+    { Mounts: [{ Type: 'volume', Target: '/m', ReadOnly: true }] },
+    'invalid mount config for type "volume": must not set ReadOnly mode when using anonymous volumes',
+  ],
+  [
+    {},
+    { Mounts: [{ Type: 'image', Target: '/m' }] },
+    'invalid mount config for type "image": field Source must not be empty',
+  ],
+  [
+    {},
+    { Mounts: [{ Type: 'image', Source: 'i', Target: '/m', ImageOptions: { Subpath: '../x' } }] },
+    'invalid mount config for type "image": subpath must be a relative path within the volume',
+  ],
+  [{}, { Binds: ['/m:ro'] }, "invalid volume specification: '/m:ro'"],
+  [{}, { Binds: ['a1:/m:copy'] }, 'invalid mode: copy'],
+  [
+    {},
+    { Binds: ['a1:/m:rshared'] },
+    'invalid volume specification: \'a1:/m:rshared\': invalid mount config for type "volume": field BindOptions must not be specified',
+  ],
   [{}, { Mounts: [{ Type: 'odd', Target: '/m' }] }, 'invalid mount config for type "odd": mount type unknown'],
   [
     {},

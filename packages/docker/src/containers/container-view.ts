@@ -1,4 +1,4 @@
-import { closeSync, constants } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { codeOf } from '@wherry/base';
 import { openBeneath } from '@wherry/linux';
 import type { OpenRootfs } from '@wherry/runtime';
@@ -35,8 +35,9 @@ export async function openContainerView(context: DockerContext, { id, record }: 
     for (const { hostPath, containerPath } of fileMounts(context, record))
       mounts.push({ containerPath, hostPath, readOnly: false });
     const root = await context.engine.openRootfs(id);
-    for (const point of [...tmpfsPoints(record.host), ...record.mounts.filter(({ Type }) => Type === 'tmpfs')]) {
-      const descriptor = openInMemory(root, point.Destination);
+    const ofTheRun = record.mounts.filter(({ Type }) => Type === 'tmpfs' || Type === 'image');
+    for (const point of [...tmpfsPoints(record.host), ...ofTheRun]) {
+      const descriptor = openMounted(root, point.Destination);
       if (descriptor === undefined) continue;
       descriptors.push(descriptor);
       mounts.push({
@@ -63,11 +64,11 @@ export async function openContainerView(context: DockerContext, { id, record }: 
   }
 }
 
-/** What a running container has mounted in memory; its processes alone have it. */
-function openInMemory({ processRoot }: OpenRootfs, path: string): number | undefined {
+/** What a container has mounted only while it runs, in memory and of images: its processes alone have it. */
+function openMounted({ processRoot }: OpenRootfs, path: string): number | undefined {
   if (processRoot === undefined) return undefined;
   try {
-    return openBeneath(processRoot, path, { flags: pathOnly | constants.O_DIRECTORY });
+    return openBeneath(processRoot, path, { flags: pathOnly });
   } catch (error) {
     // It may have ended by now.
     if (codeOf(error) === undefined) throw error;

@@ -13,7 +13,7 @@ export function plannedMounts(context: DockerContext, config: ContainerConfig, h
     const { container, mode } = parseVolumesFrom(entry);
     for (const point of sourceOf(context, container).record.mounts) {
       const readOnly = mode.split(',').includes('ro') || !point.RW;
-      const mounted = { ...point, RW: !readOnly, Mode: readOnly ? 'ro' : point.Mode };
+      const mounted = { ...point, RW: !readOnly, Mode: '' };
       points.set(point.Destination, { ...mounted, made: { ...point.made, anonymous: false, noCopy: true } });
     }
   }
@@ -46,6 +46,7 @@ export function plannedMounts(context: DockerContext, config: ContainerConfig, h
 
 /** A container that is named wrongly makes the request wrong: clients would pull the image where it is not found. */
 function sourceOf({ registry }: DockerContext, reference: string): Container {
+  if (reference === '') throw new WherryError('invalid', 'invalid name or ID supplied: ""');
   try {
     return registry.find(reference);
   } catch (error) {
@@ -62,14 +63,19 @@ export async function makeVolumes(
 ): Promise<MountPoint[]> {
   const made: MountPoint[] = [];
   for (const point of points) {
-    if (point.Type !== 'volume') {
-      made.push(point);
-      continue;
-    }
+    if (point.Type === 'image') made.push(await withImage(context, point));
+    else if (point.Type !== 'volume') made.push(point);
+    if (point.Type !== 'volume') continue;
     const volume = await makeVolume(context, id, host, point);
     made.push({ ...point, Name: volume.name, Source: volume.mountpoint, Driver: volume.driver });
   }
   return made;
+}
+
+/** Throws `notFound`. */
+async function withImage({ images }: DockerContext, point: MountPoint): Promise<MountPoint> {
+  const { id, folders } = await images.details(point.Source);
+  return { ...point, Source: folders[0] ?? '', made: { ...point.made, image: id } };
 }
 
 async function makeVolume(

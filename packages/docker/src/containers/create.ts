@@ -8,6 +8,7 @@ import { parseSecurityOptions } from '../config/security.ts';
 import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint } from '../config/types.ts';
 import { checkContainer } from '../config/validate.ts';
 import { linksOf } from '../lifecycle/links.ts';
+import { imageMounts } from '../lifecycle/volume-mounts.ts';
 import { engineConfig } from '../mapping/engine-config.ts';
 import { sandboxConfig } from '../mapping/sandbox-config.ts';
 import { formatNano, never } from '../times.ts';
@@ -106,7 +107,10 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
     const mounts = await makeVolumes(context, id, host, points);
     const container = new Container(newRecord(context, planned, endpoints, mounts));
     await context.engine.definePodSandbox(sandboxConfig(context, container.record, { starting: false }));
-    await context.engine.createContainer(id, engineConfig(context, container.record, { mounts: [], groups: [] }));
+    await context.engine.createContainer(
+      id,
+      engineConfig(context, container.record, { mounts: imageMounts(mounts), groups: [] }),
+    );
     await copyUpVolumes(context, id, mounts);
     await save(context, container, !host.AutoRemove);
     return container;

@@ -31,7 +31,8 @@ export type OpenContainerFiles = (containerId: string) => Promise<ContainerView>
 export interface ContainerView extends AsyncDisposable {
   readonly root: OpenRootfs;
   /**
-   * Bind mounts, volumes and the files of its network, shallow ones first; of one that runs also what it has in memory.
+   * Bind mounts, volumes and the files of its network, shallow ones first; of one that runs also what it has in memory
+   * and of images.
    */
   readonly mounts: readonly ViewMount[];
   /** `--read-only`: docker refuses to copy into it. */

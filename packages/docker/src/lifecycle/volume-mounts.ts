@@ -31,7 +31,8 @@ export function fileMounts(
 
 async function openMount(context: DockerContext, { id }: ContainerRecord, point: MountPoint): Promise<Mount[]> {
   const { Type, Name, Source, Destination, RW, Propagation, made } = point;
-  if (Type === 'tmpfs' || Type === 'image') return [];
+  if (Type === 'tmpfs') return [];
+  if (Type === 'image') return imageMounts([point]);
   const common = { containerPath: Destination, readOnly: !RW };
   if (Type === 'bind') {
     const propagation = (Propagation === '' ? 'rprivate' : Propagation) as NonNullable<Mount['propagation']>;
@@ -60,6 +61,15 @@ async function openMount(context: DockerContext, { id }: ContainerRecord, point:
   return [{ ...common, hostPath }];
 }
 
+/** Images that a container mounts; the engine holds them from its creation on. */
+export function imageMounts(points: readonly MountPoint[]): Mount[] {
+  return points.flatMap(({ Type, Destination, made: { image, subpath } }) =>
+    Type !== 'image' || image === undefined
+      ? []
+      : [{ image, hostPath: subpath === undefined ? '/' : `/${subpath}`, containerPath: Destination, readOnly: true }],
+  );
+}
+
 /** A folder within a volume; its links lead nowhere else. */
 export async function folderWithin(folder: string, subpath: string): Promise<string> {
   const root = await realpath(folder);
@@ -70,7 +80,10 @@ export async function folderWithin(folder: string, subpath: string): Promise<str
     });
   });
   if (path !== root && !path.startsWith(`${root}/`))
-    throw new WherryError('invalid', `subpath ${subpath} leads out of the volume`);
+    throw new WherryError(
+      'internal',
+      `path concatenation escapes the base directory, base: ${folder}, subpath: ${subpath}`,
+    );
   return path;
 }
 

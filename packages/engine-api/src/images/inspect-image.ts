@@ -1,3 +1,4 @@
+import { dirname, join } from 'node:path';
 import type { ImageDetails } from '@wherry/images';
 import { rfc3339, zeroTime } from '../http/times.ts';
 import { familiar } from './names.ts';
@@ -17,7 +18,10 @@ export function imageInspection(image: ImageDetails, speaks: (minor: number) => 
     Created: image.config.created ?? (speaks(44) ? undefined : zeroTime),
     ...(speaks(45)
       ? {}
-      : { Container: text(raw.container), ContainerConfig: containerConfig((raw.container_config ?? {}) as Members) }),
+      : {
+          Container: text(raw.container) || undefined,
+          ContainerConfig: containerConfig((raw.container_config ?? {}) as Members),
+        }),
     DockerVersion: text(raw.docker_version),
     Author: image.config.author ?? '',
     Config: containerConfig(config),
@@ -71,12 +75,14 @@ function containerConfig(config: Members): Members {
   };
 }
 
-/** Folders as overlayfs stacks them. Nothing is mounted for an image, so there is no merged folder. */
-function graphData(folders: readonly string[]): Members {
-  const [top, ...below] = folders;
+/** Folders as overlayfs stacks them. As with dockerd, there are a merged and a work folder only where it is mounted. */
+function graphData([top, ...below]: readonly string[]): Members {
+  if (top === undefined) return {};
   return {
     LowerDir: below.length === 0 ? undefined : below.join(':'),
+    MergedDir: join(dirname(top), 'merged'),
     UpperDir: top,
+    WorkDir: join(dirname(top), 'work'),
   };
 }
 

@@ -31,6 +31,8 @@ export function startFailure(message: string, args: readonly string[], spec?: Ru
   }
   if (/^write to \/proc\/self\/oom_score_adj: Permission denied/.test(text))
     return "can't get final child's PID from pipe: EOF";
+  if (/^failed open\(\)ing \/dev\/null: No such file or directory/.test(text))
+    return 'unable to setup user: stat /dev/null: no such file or directory';
   const folder = /^chdir `(.*)`: (.*)$/.exec(text);
   if (folder)
     return `chdir to cwd (${JSON.stringify(folder[1])}) set in config.json failed: ${(folder[2] ?? '').toLowerCase()}`;

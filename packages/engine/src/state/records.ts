@@ -36,6 +36,8 @@ export interface ContainerRecord {
   readonly imageId: string;
   readonly imageConfig?: ImageConfig['config'];
   readonly lowerDirectories: readonly string[];
+  /** Layers of the images that it mounts, topmost first, by the names in its configuration. */
+  readonly mountedImages?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly stopSignal: string;
   readonly createdAt: number;
   readonly phase: 'creating' | 'created' | 'starting' | 'running' | 'exited' | 'removing';

@@ -1,4 +1,4 @@
-import { closeSync, constants } from 'node:fs';
+import { closeSync, constants, fstatSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, codeOf, KeyedMutex, type Logger, messageOf, type Random, WherryError } from '@wherry/base';
@@ -202,7 +202,7 @@ class LocalVolumes implements NamedVolumes {
 
   async copyUp(name: string, root: string, source: string): Promise<void> {
     if (isInMemory(this.#existing(name).options)) return;
-    const from = openFolder(root, source);
+    const from = openAny(root, source);
     if (from === undefined) return;
     const user = `copy-${this.#options.random.hex(16)}`;
     try {
@@ -210,6 +210,8 @@ class LocalVolumes implements NamedVolumes {
       await this.#locks.run(name, async () => {
         const file = this.#existing(name);
         if ((await readdir(data)).length > 0) return;
+        if (!fstatSync(from).isDirectory())
+          throw new WherryError('internal', `source ${join(root, source)} is not directory`);
         await this.#write(name, { ...file, filling: true });
         await fill(from, data);
         await this.#write(name, { ...file, filling: false });
@@ -273,10 +275,12 @@ function without(file: VolumeFile, list: 'users' | 'mountedBy', gone: (user: str
   return file[list].some(gone) ? { ...file, [list]: file[list].filter((user) => !gone(user)) } : file;
 }
 
-/** A folder of an image; `undefined` where it has none. */
-function openFolder(root: string, path: string): number | undefined {
+const pathOnly = 0o10000000; // O_PATH
+
+/** What an image has at a path; `undefined` where it has none. */
+function openAny(root: string, path: string): number | undefined {
   try {
-    return openBeneath(root, path, { flags: constants.O_RDONLY | constants.O_DIRECTORY });
+    return openBeneath(root, path, { flags: pathOnly });
   } catch (error) {
     const errno = (error as WherryError).details?.errno;
     if (codeOf(error) === 'notFound' || errno === 'ENOTDIR' || errno === 'ELOOP') return undefined;
@@ -284,13 +288,19 @@ function openFolder(root: string, path: string): number | undefined {
   }
 }
 
+/** `from` is a folder, by a descriptor that is good for its path alone. */
 async function fill(from: number, data: string): Promise<void> {
-  const to = await open(data, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  const source = await open(`/proc/self/fd/${from}/.`, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    await copyTree(from, to.fd);
-    await to.sync();
+    const to = await open(data, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    try {
+      await copyTree(source.fd, to.fd);
+      await to.sync();
+    } finally {
+      await to.close();
+    }
   } finally {
-    await to.close();
+    await source.close();
   }
 }
 

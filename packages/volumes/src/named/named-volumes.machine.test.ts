@@ -239,7 +239,6 @@ describe('filling a volume from an image', () => {
       va: 'abs',
       vb: 'etc/sub/up',
       vc: 'out',
-      vd: 'etc/mine',
       ve: 'nosuch',
       vf: '../..',
     })) {
@@ -249,7 +248,11 @@ describe('filling a volume from an image', () => {
     const content = (name: string): string[] => readdirSync(volumes.find(name)!.mountpoint).sort();
     expect(content('va')).toEqual(['mine', 'sub']);
     expect(content('vb')).toEqual(['mine', 'sub']);
-    for (const name of ['vc', 'vd', 've']) expect(content(name)).toEqual([]);
+    for (const name of ['vc', 've']) expect(content(name)).toEqual([]);
+    await volumes.create({ name: 'vd' });
+    const refusal = `source ${image}/etc/mine is not directory`;
+    await expect(volumes.copyUp('vd', image, 'etc/mine')).rejects.toThrow(refusal);
+    await volumes.copyUp('va', image, 'etc/mine');
     expect(content('vf')).toEqual(readdirSync(image).sort());
   });
 
