@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { codeOf } from '@wherry/base';
-import { mountTmpfs, openCgroups, unmountAll } from '@wherry/linux';
+import { mount, mountFlags, mountTmpfs, openCgroups, unmountAll } from '@wherry/linux';
 import type { ContainerConfig, ExtendedResources, PodSandboxConfig } from '@wherry/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createEngine, type Engine } from '../src/index.ts';
@@ -118,6 +118,11 @@ test('binds: recursive or not, read-only all the way down; devices and who may u
     expect(await run('echo x > /v/inner/g && echo written', bind({ readOnly: true }))).toBe('written\n');
     const whole = bind({ readOnly: true, recursiveReadOnly: true });
     expect(await run('echo x > /v/inner/g && echo written', whole)).toContain('Read-only file system');
+    // What is read-only on the host stays so.
+    const { remount, bind: again, readOnly, noDevices } = mountFlags;
+    mount({ source: 'none', target: join(volume, 'inner'), flags: remount | again | readOnly | noDevices });
+    const inner = { mounts: [{ hostPath: join(volume, 'inner'), containerPath: '/v' }] };
+    expect(await run('grep " /v " /proc/mounts', inner)).toMatch(/ ro,nodev/);
   } finally {
     unmountAll(join(volume, 'inner'));
   }

@@ -1,7 +1,7 @@
 import { realpathSync, statSync } from 'node:fs';
 import { isAbsolute, normalize } from 'node:path';
 import { errnoOf, WherryError } from '@wherry/base';
-import { findProgram, mountHolding } from '@wherry/linux';
+import { findProgram, mountHolding, mountRestrictions } from '@wherry/linux';
 import type { MountSpec } from '@wherry/oci';
 import type { ContainerConfig, Mount, TmpfsMount } from '@wherry/runtime';
 import { failedInside } from '../runtime/failures.ts';
@@ -113,7 +113,9 @@ function checkedMount(mount: Mount): MountSpec {
     options: [
       recursive ? 'rbind' : 'bind',
       propagation,
-      mount.readOnly === true ? (mount.recursiveReadOnly === true ? 'rro' : 'ro') : 'rw',
+      // crun clears the flags of what it binds, runc does not: `-v` must not open what is closed on the host.
+      ...mountRestrictions(mount.hostPath),
+      ...(mount.readOnly === true ? [mount.recursiveReadOnly === true ? 'rro' : 'ro'] : []),
       ...(mount.idmapped === true ? ['idmap'] : []),
     ],
   };

@@ -7,6 +7,7 @@ export * from './mount-options.ts';
 export * from './mount-table.ts';
 export * from './overlay.ts';
 export * from './overlay-entries.ts';
+export * from './restrictions.ts';
 export * from './seek.ts';
 export * from './sync.ts';
 export * from './times.ts';
