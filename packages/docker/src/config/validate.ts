@@ -91,7 +91,7 @@ const tmpfsOption =
 
 function checkTmpfsOptions(text: string): void {
   const unknown = text.split(',').find((option) => option !== '' && !tmpfsOption.test(option));
-  if (unknown !== undefined) refuse(`invalid tmpfs option ${JSON.stringify(unknown)}`);
+  if (unknown !== undefined) refuse(`invalid tmpfs option ${JSON.stringify(unknown.split('=')[0])}`);
 }
 
 function refuse(text: string): never {

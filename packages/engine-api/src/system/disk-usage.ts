@@ -61,8 +61,10 @@ async function imageUsage(
 }
 
 async function volumeUsage({ volumes }: EngineApiOptions): Promise<readonly Members[]> {
+  // What is mounted from elsewhere takes no space here.
+  const own = volumes.list().filter((volume) => Object.keys(volume.options).length === 0);
   return await Promise.all(
-    volumes.list().map(async (volume) => ({
+    own.map(async (volume) => ({
       ...volumeResource(volume),
       UsageData: { RefCount: volumes.users(volume.name).length, Size: (await volumes.size(volume.name)) ?? -1 },
     })),

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isIPv4 } from 'node:net';
-import { codeOf, WherryError } from '@wherry/base';
+import { codeOf, messageOf, WherryError } from '@wherry/base';
 import { mountByOptions, parseMountOptions } from '@wherry/linux';
 
 type Options = Readonly<Record<string, string>>;
@@ -36,7 +36,10 @@ export function checkVolumeOptions(name: string, options: Options): void {
     const missing = Object.hasOwn(options, option) ? others.find((other) => !Object.hasOwn(options, other)) : undefined;
     if (missing !== undefined) throw invalid(name, `missing required option: ${JSON.stringify(missing)}`);
   }
-  if (options.size !== undefined && !/^0[a-zA-Z]*$/.test(options.size)) {
+  if (options.size !== undefined && !/^\d+(?:\.\d+)? ?(?:[kKmMgGtTpP][iI]?[bB]?|[bB])?$/.test(options.size)) {
+    throw invalid(name, `invalid size: '${options.size}'`);
+  }
+  if (options.size !== undefined && Number.parseFloat(options.size) !== 0) {
     throw invalid(name, 'quota size requested but no quota support');
   }
   for (const value of Object.values(options))
@@ -61,9 +64,9 @@ export function isInMemory(options: Options): boolean {
 export async function mountVolume(options: Options, folder: string): Promise<void> {
   const type = options.type ?? '';
   const device = options.device ?? '';
-  let given = options.o ?? '';
+  const asked = options.o ?? '';
+  const given = type === 'nfs' || type === 'cifs' ? await withAddress(asked, folder) : asked;
   try {
-    if (type === 'nfs' || type === 'cifs') given = await withAddress(given);
     const isBind = /(?:^|,)r?bind(?:,|$)/.test(given);
     await mountByOptions({ source: device, target: folder, type: isBind ? undefined : type }, given.split(','));
   } catch (error) {
@@ -82,10 +85,13 @@ export async function mountVolume(options: Options, folder: string): Promise<voi
 }
 
 /** The kernel takes no names: `addr=` is looked up. */
-async function withAddress(options: string): Promise<string> {
+async function withAddress(options: string, folder: string): Promise<string> {
   const name = /(?:^|,)addr=([^,]*)/.exec(options)?.[1];
   if (name === undefined || name === '' || isIPv4(name)) return options;
-  const { address } = await lookup(name);
+  const { address } = await lookup(name).catch((error: unknown) => {
+    const why = `error resolving passed in network volume address: ${messageOf(error)}`;
+    throw new WherryError('internal', `error while mounting volume '${folder}': ${why}`, { cause: error });
+  });
   return options.replace(`addr=${name}`, () => `addr=${address}`);
 }
 
