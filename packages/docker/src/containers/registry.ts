@@ -37,6 +37,15 @@ export class ContainerRegistry {
     return matches[0];
   }
 
+  /** As `find`; `undefined` where that throws. */
+  lookUp(reference: string): Container | undefined {
+    try {
+      return this.find(reference);
+    } catch {
+      return undefined;
+    }
+  }
+
   byName(name: string): Container | undefined {
     const id = this.#names.get(name);
     return id === undefined ? undefined : this.#byId.get(id);

@@ -60,6 +60,16 @@ export function linkVariables(context: DockerContext, container: Container, link
     const url = (port: string): string => `${port.split('/')[1]}://${address}:${port.split('/')[0]}`;
     const variables = ports[0] === undefined ? [] : [`${prefix}_PORT=${url(ports[0])}`];
     variables.push(`${prefix}_NAME=/${container.name}/${alias}`);
+    for (const [first = '', last = ''] of portRuns(ports)) {
+      const [number = '', protocol = ''] = first.split('/');
+      const name = `${prefix}_PORT_${number}_${protocol.toUpperCase()}`;
+      variables.push(
+        `${name}_START=${url(first)}`,
+        `${name}_PORT_START=${number}`,
+        `${name}_END=${url(last)}`,
+        `${name}_PORT_END=${last.split('/')[0]}`,
+      );
+    }
     for (const port of ports) {
       const [number = '', protocol = ''] = port.split('/');
       const name = `${prefix}_PORT_${number}_${protocol.toUpperCase()}`;
@@ -75,4 +85,16 @@ export function linkVariables(context: DockerContext, container: Container, link
         variables.push(`${prefix}_ENV_${variable}`);
     return variables;
   });
+}
+
+/** First and last of each three or more ports of a protocol in a row, as docker tells of them. */
+function portRuns(ports: readonly string[]): (readonly [first: string, last: string])[] {
+  const runs: (readonly [string, string])[] = [];
+  for (let at = 0, end = 0; at < ports.length; at = end + 1) {
+    end = at;
+    const [number, protocol] = ports[at]!.split('/');
+    while (ports[end + 1] === `${Number(number) + end + 1 - at}/${protocol}`) end++;
+    if (end > at + 1) runs.push([ports[at]!, ports[end]!]);
+  }
+  return runs;
 }

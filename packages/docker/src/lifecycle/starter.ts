@@ -5,7 +5,7 @@ import type { Container } from '../containers/container.ts';
 import { type DockerContext, saveSoon, tell } from '../containers/context.ts';
 import { engineConfig } from '../mapping/engine-config.ts';
 import { groupNumbers, needsGroups } from '../mapping/groups.ts';
-import { sandboxConfig } from '../mapping/sandbox-config.ts';
+import { hostnameOf, sandboxConfig } from '../mapping/sandbox-config.ts';
 import { formatNano, never } from '../times.ts';
 import type { Connections } from './connections.ts';
 import { linksOf, linkVariables } from './links.ts';
@@ -56,9 +56,12 @@ export class Starter {
 
   async #prepare(container: Container): Promise<void> {
     const { engine } = this.#context;
-    const { record } = container;
-    checkSpecification(record.host);
+    checkSpecification(container.record.host);
     this.#checkJoined(container);
+    const hostname = hostnameOf(this.#context, container.record, true);
+    if (hostname !== container.record.config.Hostname)
+      container.change({ config: { ...container.record.config, Hostname: hostname } });
+    const { record } = container;
     // What the modes `container:…` mean, and host names, may have changed since the last start.
     await engine.updatePodSandbox(container.id, (old) => {
       const next = sandboxConfig(this.#context, record, { starting: true });

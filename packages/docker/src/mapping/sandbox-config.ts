@@ -26,7 +26,7 @@ export function sandboxConfig(
   return {
     id,
     metadata: { name, uid: id, namespace: 'docker', attempt: 0 },
-    hostname: hostnameOf(context, record, starting),
+    hostname: hostnameOf(context, record, starting) || context.host.hostname,
     logDirectory: context.store.folder(id),
     dns: undefined as DnsConfig | undefined,
     labels: { [dockerLabel]: 'true' },
@@ -40,19 +40,20 @@ export function sandboxConfig(
 }
 
 /** One that joins another's network goes by that one's name. */
-function hostnameOf(
-  { host, registry }: DockerContext,
-  { config, host: own }: ContainerRecord,
-  starting: boolean,
-): string {
-  const other = containerOfMode(own.NetworkMode);
-  if (config.Hostname !== '' || other === undefined) return config.Hostname || host.hostname;
-  return (starting ? registry.find(other).record.config.Hostname : '') || host.hostname;
+export function hostnameOf(context: DockerContext, { config, host }: ContainerRecord, starting: boolean): string {
+  const owner = containerOfMode(host.NetworkMode);
+  return owner === undefined || !starting ? config.Hostname : context.registry.find(owner).record.config.Hostname;
 }
 
-function sysctlsOf({ config, host }: ContainerRecord): Readonly<Record<string, string>> | undefined {
-  if (config.Domainname === '') return host.Sysctls;
-  return { 'kernel.domainname': config.Domainname, ...host.Sysctls };
+function sysctlsOf({ config, host }: ContainerRecord): Readonly<Record<string, string>> {
+  const domain = config.Domainname === '' ? {} : { 'kernel.domainname': config.Domainname };
+  const now = Object.entries(host.Sysctls ?? {}).filter(([name]) => !isOfInterface(name));
+  return { ...domain, ...Object.fromEntries(now) };
+}
+
+/** Settings of interfaces are made when those are there; `all` concerns them, too. */
+export function isOfInterface(sysctl: string): boolean {
+  return /^net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.(?!lo\.|default\.)/.test(sysctl);
 }
 
 function namespaceModes(

@@ -1,9 +1,11 @@
 import { dirname, join } from 'node:path';
+import { containerOfMode } from '../config/modes.ts';
 import type { MountPoint } from '../config/types.ts';
 import type { Container } from '../containers/container.ts';
 import type { JsonObject } from '../containers/containers.ts';
 import type { DockerContext } from '../containers/context.ts';
 import { logName } from '../mapping/engine-config.ts';
+import { never } from '../times.ts';
 import { bridgeFields, networksView, portsView } from './network-settings.ts';
 
 /** `docker inspect` of a container. */
@@ -15,7 +17,11 @@ export async function inspectContainer(
   const { record } = container;
   const { config, host } = record;
   const folder = context.store.folder(record.id);
-  const at = (name: string): string => (record.host.NetworkMode.startsWith('container:') ? '' : join(folder, name));
+  // With another's network, its files, from the first start on.
+  const owner = containerOfMode(record.host.NetworkMode);
+  const files =
+    owner === undefined ? folder : record.state.startedAt !== never ? context.store.folder(owner) : undefined;
+  const at = (name: string): string => (files === undefined ? '' : join(files, name));
   const sizes = size ? await sizesOf(context, container) : {};
   return {
     Id: record.id,
