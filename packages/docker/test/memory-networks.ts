@@ -103,6 +103,15 @@ export class MemoryNetworks implements ContainerNetworks {
     return this.#endpoints.filter(({ networkId }) => networkId === network?.id);
   }
 
+  async rename(containerId: string, name: string): Promise<void> {
+    for (const [at, endpoint] of this.#endpoints.entries())
+      if (endpoint.containerId === containerId) this.#endpoints[at] = { ...endpoint, containerName: name };
+  }
+
+  leadsOut(containerId: string): boolean {
+    return this.endpoints(containerId).some(({ network }) => network.driver === 'bridge' && !network.internal);
+  }
+
   async publish(containerId: string, ports: readonly PortRequest[]): Promise<readonly PublishedPort[]> {
     const published = ports.map(({ protocol, containerPort, hostIp, hostPort }) => ({
       protocol,

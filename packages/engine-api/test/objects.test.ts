@@ -59,7 +59,7 @@ describe('networks', () => {
     [{}, ['bridge', 'used', 'free']],
     [{ type: ['custom'] }, ['used', 'free']],
     [{ dangling: ['true'] }, ['free']],
-    [{ dangling: ['false'] }, ['used']],
+    [{ dangling: ['false'] }, ['bridge', 'used']],
     [{ label: ['a=b'] }, ['used']],
     [{ name: ['ee'] }, ['free']],
     [{ name: ['^us'] }, ['used']],

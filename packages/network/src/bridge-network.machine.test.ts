@@ -12,6 +12,7 @@ import {
   NetlinkSocket,
   Nftables,
   readNetworkSysctl,
+  writeNetworkSysctl,
 } from '@wherry/linux';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type BridgeNetwork, createBridgeNetwork } from './bridge-network.ts';
@@ -31,6 +32,8 @@ beforeEach(async () => {
   namespaces = [];
   servers = [];
   machine = makeNamespace('m');
+  // A new namespace has the setting of the host.
+  writeNetworkSysctl('net.ipv4.ip_forward', '0', pathOf(machine));
   world = makeNamespace('w');
   ip('-n', machine, 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'down0', 'netns', world);
   for (const [name, link, address] of [

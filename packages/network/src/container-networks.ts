@@ -26,6 +26,8 @@ export interface ContainerNetworks extends AsyncDisposable {
    * The container's default route and published ports move to the network that is next.
    */
   disconnect(network: string, containerId: string, netns?: string): Promise<void>;
+  /** A container has another name: its networks know it by that from now on. */
+  rename(containerId: string, name: string): Promise<void>;
   endpoints(containerId: string): readonly (EndpointRecord & { readonly network: NetworkRecord })[];
   /** Those with an interface: of running containers. */
   endpointsOf(network: string): readonly EndpointRecord[];
@@ -39,6 +41,8 @@ export interface ContainerNetworks extends AsyncDisposable {
   publish(containerId: string, ports: readonly PortRequest[]): Promise<readonly PublishedPort[]>;
   unpublish(containerId: string): Promise<void>;
   published(containerId: string): readonly PublishedPort[];
+  /** Whether a container is in a bridge through which ports can be published. */
+  leadsOut(containerId: string): boolean;
 
   /**
    * Starts the embedded DNS of a container at 127.0.0.11 in its namespace (user networks only): names and aliases of
@@ -60,6 +64,12 @@ export interface CreateNetwork {
   readonly internal?: boolean | undefined;
   readonly attachable?: boolean | undefined;
   readonly ingress?: boolean | undefined;
+  /** A word that is shown: every network is of this machine alone. Default `local`. */
+  readonly scope?: string | undefined;
+  /** Holds settings for others and cannot be joined. */
+  readonly configOnly?: boolean | undefined;
+  /** Name or id of the network whose settings it has. */
+  readonly configFrom?: string | undefined;
   readonly enableIPv4?: boolean | undefined;
   readonly enableIPv6?: boolean | undefined;
   readonly ipam?: IpamConfig | undefined;
@@ -90,13 +100,22 @@ export interface NetworkRecord {
   readonly internal: boolean;
   readonly attachable: boolean;
   readonly ingress: boolean;
+  /** Default `local`. */
+  readonly scope?: string | undefined;
+  readonly configOnly?: true | undefined;
+  /** Name of the network whose settings it has. */
+  readonly configFrom?: string | undefined;
   readonly enableIPv4: boolean;
   readonly enableIPv6: boolean;
   readonly ipam: IpamConfig;
   /** Families whose subnet was chosen for the user; such a network gives no addresses that are asked for. */
   readonly chosen?: readonly (4 | 6)[] | undefined;
+  /** Pools that were asked for of a family that it does not have: shown, never in force. */
+  readonly idlePools?: readonly IpamPool[] | undefined;
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
+  /** Its parent is an interface that was made for it. */
+  readonly ownParent?: true | undefined;
   /** Name of the host's interface, of a bridge. */
   readonly bridge: string | undefined;
 }

@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import { WherryError } from '@wherry/base';
+import { addressProblems, type NetworkRecord, problemLines } from '@wherry/network';
 import { isUserDefined } from '../config/modes.ts';
 import type { ContainerConfig, EndpointSettings, HostConfig } from '../config/types.ts';
 
@@ -17,9 +17,11 @@ export function plannedEndpoints(
   config: ContainerConfig,
   host: HostConfig,
   given: Readonly<Record<string, EndpointSettings>>,
-  nameOf: (network: string) => string,
+  find: (network: string) => NetworkRecord | undefined,
 ): Record<string, EndpointSettings> {
   const mode = host.NetworkMode;
+  const nameOf = (network: string): string => find(network)?.name ?? network;
+  if (mode.startsWith('container:')) for (const settings of Object.values(given)) refuseAddresses(mode, settings);
   if (mode.startsWith('container:') || config.NetworkDisabled === true) return {};
   const endpoints: Record<string, EndpointSettings> = {};
   const asked: Record<string, EndpointSettings> = {};
@@ -37,34 +39,34 @@ export function plannedEndpoints(
   endpoints[first] = { ...own, MacAddress: own.MacAddress || mac };
   for (const [network, settings] of Object.entries(asked)) endpoints[network] ??= settings;
   for (const [network, settings] of Object.entries(endpoints))
-    inNetwork(network, () => checkEndpoint(network, settings));
+    inNetwork(network, () => checkEndpoint(network, settings, find(network)));
   return endpoints;
 }
 
-/** What can be said of an endpoint without its network. */
-export function checkEndpoint(network: string, settings: EndpointSettings): void {
+/** A container that has another's network has no addresses of its own. */
+function refuseAddresses(mode: string, { IPAMConfig }: EndpointSettings): void {
+  if ((IPAMConfig?.IPv4Address ?? '') === '' && (IPAMConfig?.IPv6Address ?? '') === '') return;
+  const why = 'user specified IP address is supported on user defined networks only';
+  throw new WherryError('invalid', `invalid config for network ${mode}: invalid endpoint settings:\n${why}`);
+}
+
+/** Checks an endpoint; `record` is its network, where there is one by now. Throws `invalid`. */
+export function checkEndpoint(network: string, settings: EndpointSettings, record: NetworkRecord | undefined): void {
   const wrong: string[] = [];
   const refusal = 'is supported only when connecting to networks with user configured subnets';
-  const { IPv4Address: v4 = '', IPv6Address: v6 = '', LinkLocalIPs: local = [] } = settings.IPAMConfig ?? {};
+  const { IPv4Address: v4 = '', IPv6Address: v6 = '', LinkLocalIPs: local } = settings.IPAMConfig ?? {};
   const predefined = !isUserDefined(network);
   if (predefined && (v4 !== '' || v6 !== ''))
     wrong.push('user specified IP address is supported on user defined networks only');
   if (predefined && (settings.Aliases ?? []).length > 0)
     wrong.push('network-scoped alias is supported only for containers in user defined networks');
-  if (v4 !== '' && isIP(v4) !== 4) wrong.push(`invalid IPv4 address: ${v4}`);
-  if (v6 !== '' && isIP(v6) !== 6) wrong.push(`invalid IPv6 address: ${v6}`);
-  for (const address of local) if (isIP(address) === 0) wrong.push(`invalid link-local IP address: ${address}`);
-  // Ranges of networks that users made are looked at when it joins them.
   if (predefined)
     for (const address of [v4, v6]) if (address !== '') wrong.push(`user specified IP address ${refusal}`);
+  if (!predefined && record !== undefined)
+    wrong.push(...addressProblems(record, { ipv4: v4 || undefined, ipv6: v6 || undefined, linkLocal: local }));
   if (settings.MacAddress !== '' && !/^[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}$/i.test(settings.MacAddress))
     throw new WherryError('invalid', `invalid MAC address ${settings.MacAddress}`);
   if (wrong.length > 0) throw new WherryError('invalid', `invalid endpoint settings:\n${problemLines(wrong)}`);
-}
-
-/** One problem in a line of its own, several as a list. */
-function problemLines(problems: readonly string[]): string {
-  return problems.length === 1 ? problems[0]! : problems.map((problem) => `* ${problem}`).join('\n');
 }
 
 /** Whatever a container's endpoint is refused for when it is created or started is told with the network's name. */

@@ -1,4 +1,4 @@
-import { messageOf, WherryError } from '@wherry/base';
+import { WherryError } from '@wherry/base';
 import { decodeCreate } from '../config/decode.ts';
 import { completeHostConfig } from '../config/defaults.ts';
 import { checkLogConfig } from '../config/log-config.ts';
@@ -96,11 +96,10 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
   parseSecurityOptions(host, context.host);
   if (!isUserDefined(host.NetworkMode)) linksOf(context, host.Links);
   checkStorageOptions(host);
-  for (const mode of [host.IpcMode, host.PidMode]) if (containerOfMode(mode)) namedContainer(context, mode);
-  if (config.Hostname === '' && containerOfMode(host.NetworkMode) === undefined)
+  nameById(context, host);
+  if (config.Hostname === '')
     config.Hostname = host.NetworkMode === 'host' || host.UTSMode === 'host' ? context.host.hostname : id.slice(0, 12);
-  const nameOf = (network: string): string => context.networks.find(network)?.name ?? network;
-  const endpoints = plannedEndpoints(config, host, planned.endpoints, nameOf);
+  const endpoints = plannedEndpoints(config, host, planned.endpoints, (network) => context.networks.find(network));
   const points = plannedMounts(context, config, host);
   try {
     await context.store.make(id);
@@ -120,15 +119,6 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
   }
 }
 
-/** A container that is named wrongly makes the request wrong. */
-function namedContainer({ registry }: DockerContext, mode: string): void {
-  try {
-    registry.find(containerOfMode(mode) ?? '');
-  } catch (error) {
-    throw new WherryError('invalid', messageOf(error), { cause: error });
-  }
-}
-
 /** Writable layers have no quotas here, as with dockerd on most file systems. */
 function checkStorageOptions({ StorageOpt: options = {} }: HostConfig): void {
   const names = Object.keys(options);
@@ -138,6 +128,21 @@ function checkStorageOptions({ StorageOpt: options = {} }: HostConfig): void {
       "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
     );
   if (names[0] !== undefined) throw new WherryError('internal', `Unknown option ${names[0]}`);
+}
+
+/** A container's name may be another's later: modes keep its id. One whose network is wanted may come until the start. */
+function nameById({ registry }: DockerContext, host: HostConfig): void {
+  const owner = containerOfMode(host.NetworkMode);
+  const network = owner === undefined ? undefined : registry.lookUp(owner);
+  if (network !== undefined) host.NetworkMode = `container:${network.id}`;
+  for (const kind of ['IpcMode', 'PidMode'] as const) {
+    const reference = containerOfMode(host[kind]);
+    if (reference === undefined) continue;
+    const other = registry.lookUp(reference);
+    // Not `notFound`, for which clients would pull the image.
+    if (other === undefined) throw new WherryError('invalid', `No such container: ${reference}`);
+    host[kind] = `container:${other.id}`;
+  }
 }
 
 function newRecord(

@@ -293,6 +293,7 @@ class EngineContainers implements OpenDockerContainers {
       }
       container.change({ name });
       await save(this.#context, container, true);
+      await this.#context.networks.rename(container.id, name);
       registry.release(old, container.id);
       tell(this.#context, container, 'rename', { oldName: `/${old}` });
     });

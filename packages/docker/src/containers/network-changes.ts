@@ -21,22 +21,23 @@ export class NetworkChanges {
   async connect(reference: string, container: Container, body: JsonObject): Promise<void> {
     const network = this.#find(reference);
     const settings = decodeEndpoint(new BodyReader(body, 'EndpointSettings'));
-    checkEndpoint(network.name, settings);
+    checkEndpoint(network.name, settings, network);
     await container.lock.run(async () => {
       const { host, endpoints } = container.record;
       if (container.phase === 'removing' || container.phase === 'dead')
         throw new WherryError('forbidden', `container ${container.id} is marked for removal and cannot be connected`);
-      if (host.NetworkMode.startsWith('container:'))
+      if (host.NetworkMode.startsWith('container:') || (host.NetworkMode === 'host' && network.driver !== 'host'))
         throw new WherryError(
           'forbidden',
           'container sharing network namespace with another container or host cannot be connected to any other network',
         );
-      if (host.NetworkMode === 'host' || network.driver === 'host')
+      if (network.driver === 'host')
         throw new WherryError(
           'forbidden',
           'container cannot be disconnected from host network or connected to host network',
         );
-      if (network.driver === 'null' && Object.keys(endpoints).some((name) => name !== network.name))
+      const isNone = (name: string): boolean => name === 'none';
+      if (Object.keys(endpoints).some((name) => name !== network.name && (isNone(name) || isNone(network.name))))
         throw new WherryError(
           'forbidden',
           'container cannot be connected to multiple networks with one of the networks in private (none) mode',
@@ -49,15 +50,26 @@ export class NetworkChanges {
       if (container.alive) {
         const netns = await this.#netns(container);
         await this.#connections.connect(container, network, settings, netns);
+        await this.#publish(container, network, netns);
       }
-      const { none: _none, ...others } = endpoints;
-      container.change({ endpoints: { ...others, [network.name]: settings } });
+      container.change({ endpoints: { ...endpoints, [network.name]: settings } });
       if (container.alive) {
         await this.#connections.serveNames(container, await this.#netns(container));
         await this.#connections.writeFiles(container);
       }
       await save(this.#context, container, true);
     });
+  }
+
+  /** Ports of a container that was in no network that leads out are published by the first that does. */
+  async #publish(container: Container, network: NetworkRecord, netns: string | undefined): Promise<void> {
+    if (this.#context.networks.published(container.id).length > 0) return;
+    try {
+      await this.#connections.publish(container);
+    } catch (error) {
+      await this.#connections.disconnect(container, network, netns);
+      throw error;
+    }
   }
 
   async disconnect(reference: string, container: Container): Promise<void> {

@@ -1,5 +1,6 @@
-import { WherryError } from '@wherry/base';
-import type { NetworkRecord } from '@wherry/network';
+import { messageOf, WherryError } from '@wherry/base';
+import { writeNetworkSysctl } from '@wherry/linux';
+import { byGateway, type NetworkRecord } from '@wherry/network';
 import { containerOfMode } from '../config/modes.ts';
 import { portRequests } from '../config/ports.ts';
 import type { EndpointSettings } from '../config/types.ts';
@@ -7,6 +8,7 @@ import type { Container } from '../containers/container.ts';
 import type { DockerContext } from '../containers/context.ts';
 import { namingNetwork } from '../containers/create-networks.ts';
 import { type NetworkFacts, parseResolvConf, writeNetworkFiles } from '../mapping/network-files.ts';
+import { isOfInterface } from '../mapping/sandbox-config.ts';
 import { addressOn, checkDefaultLinks, linksOf, linksThere } from './links.ts';
 
 /** Connects containers that run with their networks: interfaces, names, ports, and the files that tell of them. */
@@ -20,25 +22,35 @@ export class Connections {
 
   /** Joins every network of the container. What was done is undone by `close`. */
   async open(container: Container, netns: string | undefined): Promise<void> {
-    const { networks } = this.#context;
     const connected: NetworkRecord[] = [];
-    for (const [name, settings] of Object.entries(container.record.endpoints)) {
-      const network = networks.find(name);
-      if (network === undefined) throw new WherryError('notFound', `network ${name} not found`);
-      if (network.driver === 'null' || network.driver === 'host') continue;
+    for (const { name, network, settings } of this.#wanted(container)) {
+      if (network.driver === 'host' || (network.driver === 'null' && network.predefined)) continue;
       await this.connect(container, network, settings, netns).catch((error: unknown) => {
         throw namingNetwork(name, error);
       });
       connected.push(network);
     }
+    setInterfaces(container, netns);
     await Promise.all([
       this.writeFiles(container),
       this.serveNames(container, netns),
-      connected.length === 0 ? undefined : this.#publish(container),
+      connected.length === 0 ? undefined : this.publish(container),
     ]);
   }
 
-  async #publish(container: Container): Promise<void> {
+  /** The networks that a container is to join, in the order in which docker numbers their interfaces. */
+  #wanted({ record }: Container) {
+    return Object.entries(record.endpoints)
+      .map(([name, settings]) => {
+        const network = this.#context.networks.find(name);
+        if (network === undefined) throw new WherryError('notFound', `network ${name} not found`);
+        return { name, network, settings, gatewayPriority: settings.GwPriority };
+      })
+      .sort(byGateway);
+  }
+
+  /** Publishes the ports of a container that runs, where a network of its leads out. */
+  async publish(container: Container): Promise<void> {
     const { config, host } = container.record;
     const requests = portRequests(config, host);
     if (requests.length > 0) await this.#context.networks.publish(container.id, requests);
@@ -61,8 +73,8 @@ export class Connections {
       netns,
       ipv4: settings.IPAMConfig?.IPv4Address,
       ipv6: settings.IPAMConfig?.IPv6Address,
-      mac: settings.MacAddress || undefined,
       linkLocal: settings.IPAMConfig?.LinkLocalIPs,
+      mac: settings.MacAddress || undefined,
       aliases,
       gatewayPriority: settings.GwPriority,
       ...(settings.DriverOpts === null ? {} : { driverOptions: settings.DriverOpts }),
@@ -144,7 +156,7 @@ export class Connections {
     this.#names.delete(container.id);
     await names?.[Symbol.asyncDispose]();
     const endpoints = networks.endpoints(container.id);
-    if (endpoints.length > 0) await networks.unpublish(container.id);
+    await networks.unpublish(container.id);
     for (const { network } of endpoints) {
       await networks.disconnect(network.id, container.id);
       events.emit('network', 'disconnect', network.id, this.#attributes(container, network));
@@ -155,5 +167,25 @@ export class Connections {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#names.values()].map((service) => service[Symbol.asyncDispose]()));
     this.#names.clear();
+  }
+}
+
+/** `--sysctl` of interfaces, which are there by now. */
+function setInterfaces({ record }: Container, netns: string | undefined): void {
+  for (const [name, value] of Object.entries(record.host.Sysctls ?? {})) {
+    if (!isOfInterface(name)) continue;
+    if (netns === undefined)
+      throw new WherryError('invalid', `sysctl ${JSON.stringify(name)} not allowed in host network namespace`);
+    try {
+      writeNetworkSysctl(name, value, netns);
+    } catch (error) {
+      throw new WherryError(
+        'invalid',
+        `cannot set the sysctl ${name} to ${JSON.stringify(value)}: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
+    }
   }
 }

@@ -49,7 +49,8 @@ function endpointView(
 /** `NetworkSettings.Ports`: published ports with their places on the host, others with `null`. */
 export function portsView(context: DockerContext, container: Container): JsonObject {
   const ports: Record<string, { HostIp: string; HostPort: string }[] | null> = {};
-  if (!container.alive) return ports;
+  // Only a network that leads out has ports to speak of.
+  if (!container.alive || !context.networks.leadsOut(container.id)) return ports;
   for (const port of Object.keys(container.record.config.ExposedPorts ?? {})) ports[portKey(parsePort(port))] = null;
   for (const { protocol, containerPort, hostIp, hostPort } of context.networks.published(container.id)) {
     const key = `${containerPort}/${protocol.toLowerCase()}`;

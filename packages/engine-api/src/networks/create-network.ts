@@ -13,18 +13,15 @@ export function networkToCreate(body: JsonObject): CreateNetwork {
     throw new WherryError('forbidden', 'cannot create a swarm scoped network when swarm is not active');
   }
   const configFrom = fields.object('ConfigFrom', 'network.ConfigReference')?.text('Network') ?? '';
-  if (fields.flag('ConfigOnly') || configFrom !== '') {
-    throw new WherryError(
-      'unsupported',
-      'networks that are configurations only belong to swarms, which are not supported',
-    );
-  }
   return {
     name: fields.text('Name'),
     driver: driver === '' ? undefined : driver,
     internal: fields.flag('Internal'),
     attachable: fields.flag('Attachable'),
     ingress: fields.flag('Ingress'),
+    scope: fields.text('Scope') || undefined,
+    configOnly: fields.flag('ConfigOnly'),
+    configFrom: configFrom === '' ? undefined : configFrom,
     enableIPv4: fields.optionalFlag('EnableIPv4'),
     enableIPv6: fields.optionalFlag('EnableIPv6'),
     ipam: ipamOf(fields.object('IPAM', 'network.IPAM')),

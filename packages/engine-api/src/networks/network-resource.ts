@@ -13,7 +13,7 @@ export function networkResource(
     Name: network.name,
     Id: network.id,
     Created: rfc3339(network.createdAt),
-    Scope: 'local',
+    Scope: scopeOf(network),
     Driver: network.driver,
     EnableIPv4: speaks(48) ? network.enableIPv4 : undefined,
     EnableIPv6: network.enableIPv6,
@@ -21,8 +21,8 @@ export function networkResource(
     Internal: network.internal,
     Attachable: network.attachable,
     Ingress: network.ingress,
-    ConfigFrom: { Network: '' },
-    ConfigOnly: false,
+    ConfigFrom: { Network: network.configFrom ?? '' },
+    ConfigOnly: network.configOnly === true,
     Containers: Object.fromEntries(
       endpoints.map(({ containerId, containerName, id, mac, ipv4, ipv6 }) => [
         containerId,
@@ -40,11 +40,16 @@ export function networkResource(
   };
 }
 
-function ipamOf({ ipam, predefined, chosen = [] }: NetworkRecord): Members {
+/** The word that a network was made with. */
+export function scopeOf({ scope = 'local' }: NetworkRecord): string {
+  return scope;
+}
+
+function ipamOf({ ipam, predefined, chosen = [], idlePools = [] }: NetworkRecord): Members {
   // What the user gave comes before what was chosen for the other family.
   const isChosen = (subnet: string): boolean => chosen.includes(subnet.includes(':') ? 6 : 4);
   const given = ipam.pools.filter(({ subnet }) => !isChosen(subnet));
-  const ordered = [...given, ...ipam.pools.filter(({ subnet }) => isChosen(subnet))];
+  const ordered = [...given, ...idlePools, ...ipam.pools.filter(({ subnet }) => isChosen(subnet))];
   const pools = ordered.map(({ subnet, ipRange, gateway, auxiliaryAddresses }) => ({
     Subnet: subnet,
     IPRange: ipRange || undefined,

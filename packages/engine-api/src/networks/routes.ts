@@ -6,7 +6,7 @@ import { checkFilters, matchesPruneLabels, untilFilter } from '../http/filters.t
 import type { Route } from '../http/router.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { networkToCreate } from './create-network.ts';
-import { networkResource } from './network-resource.ts';
+import { networkResource, scopeOf } from './network-resource.ts';
 import { selectNetworks } from './select-networks.ts';
 
 /** `/networks`. */
@@ -29,7 +29,7 @@ export function networkRoutes(options: EngineApiOptions): readonly Route[] {
         checkVerbose(exchange);
         const network = find(options, exchange);
         const scope = exchange.query.text('scope');
-        if (scope !== '' && scope !== 'local') throw noNetwork(exchange.parameter('name'));
+        if (scope !== '' && scope !== scopeOf(network)) throw noNetwork(exchange.parameter('name'));
         const endpoints = networks.endpointsOf(network.id);
         exchange.send(
           200,
@@ -117,7 +117,13 @@ async function prune(options: EngineApiOptions, exchange: Exchange): Promise<voi
   const until = untilFilter(filters, clock.now());
   const deleted: string[] = [];
   for (const network of networks.list()) {
-    if (network.predefined || isUsed(options, network.id) || !matchesPruneLabels(network.labels, filters)) continue;
+    if (
+      network.predefined ||
+      network.configOnly === true ||
+      isUsed(options, network.id) ||
+      !matchesPruneLabels(network.labels, filters)
+    )
+      continue;
     if (until !== undefined && network.createdAt > until) continue;
     try {
       await networks.remove(network.id);

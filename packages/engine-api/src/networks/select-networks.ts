@@ -2,6 +2,7 @@ import { WherryError } from '@wherry/base';
 import type { Filters } from '@wherry/docker';
 import type { NetworkRecord } from '@wherry/network';
 import { booleanFilter, checkFilters, matchesLabels, matchesText } from '../http/filters.ts';
+import { scopeOf } from './network-resource.ts';
 
 const known = ['dangling', 'driver', 'id', 'label', 'name', 'scope', 'type'];
 
@@ -20,18 +21,24 @@ export function selectNetworks(
   return networks.filter(
     (network) =>
       (filters.get('driver')?.includes(network.driver) ?? true) &&
-      (filters.get('scope')?.includes('local') ?? true) &&
+      (filters.get('scope')?.includes(scopeOf(network)) ?? true) &&
       matchesText(filters.get('name'), network.name) &&
       matchesText(filters.get('id'), network.id) &&
       matchesLabels(network.labels, filters.get('label')) &&
       (types.length === 0 || types.includes(network.predefined ? 'builtin' : 'custom')) &&
-      (dangling === undefined || (!network.predefined && isUsed(network) !== dangling)),
+      (dangling === undefined || isDangling(network, isUsed) === dangling),
   );
+}
+
+/** Those that nobody is in; dockerd keeps its own and counts them as used. */
+function isDangling(network: NetworkRecord, isUsed: (network: NetworkRecord) => boolean): boolean {
+  return !network.predefined && !isUsed(network);
 }
 
 /** `dangling`, whose other values are refused in words of their own. */
 function danglingOf(filters: Filters): boolean | undefined {
   const values = filters.get('dangling') ?? [];
+  if (values.length > 1) throw new WherryError('invalid', 'got more than one value for filter key "dangling"');
   if (values.length === 1 && !/^(?:0|1|true|false)$/.test(values[0]!)) {
     const choice = 'must be "true" (or "1"), or "false" (or "0")';
     throw new WherryError('invalid', `invalid value for filter 'dangling', ${choice}`);

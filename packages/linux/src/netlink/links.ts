@@ -11,6 +11,7 @@ const attribute = {
   name: 3,
   mtu: 4,
   master: 10,
+  queueLength: 13,
   linkInfo: 18,
   alias: 20,
   link: 5,
@@ -43,6 +44,8 @@ export interface LinkSettings {
   readonly mtu?: number | undefined;
   /** Six bytes as `02:00:00:00:00:01`. */
   readonly mac?: string | undefined;
+  /** Packets that may wait to be sent (`txqueuelen`). */
+  readonly queueLength?: number | undefined;
   /** Index of a bridge; 0 for none. */
   readonly master?: number | undefined;
   /** A comment that tools show; the kernel ignores it while a link is made. */
@@ -68,6 +71,7 @@ function settingsOf(settings: LinkSettings): Attribute[] {
   return [
     [attribute.name, settings.name],
     [attribute.mtu, settings.mtu],
+    [attribute.queueLength, settings.queueLength],
     [attribute.address, settings.mac === undefined ? undefined : macBytes(settings.mac)],
     [attribute.master, settings.master],
     [attribute.alias, settings.alias],

@@ -93,10 +93,12 @@ export class AddressPool {
   #takeThis(wanted: string): string {
     const bytes = parseIp(wanted);
     const number = bytes?.length === this.#length ? numberOf(bytes) : -1n;
-    if (number < this.#usable.first || number > this.#usable.last) {
+    if (bytes === undefined || !cidrContains(this.subnet, bytes)) {
       throw new WherryError('invalid', `no configured subnet or ip-range contain the IP address ${wanted}`);
     }
-    if (this.#taken.has(number)) throw new WherryError('forbidden', 'Address already in use');
+    // The subnet's own address and the one for all are nobody's.
+    const isSpare = number < this.#usable.first || number > this.#usable.last;
+    if (isSpare || this.#taken.has(number)) throw new WherryError('forbidden', 'Address already in use');
     this.#taken.add(number);
     return addressOf(number, this.#length);
   }

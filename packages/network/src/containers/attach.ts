@@ -37,8 +37,8 @@ export function attachToBridge(
   const mtu = network.options.mtu ?? defaultMtu;
   const pair = {
     name,
-    settings: { up: true, master: network.device!, mtu },
-    peer: { netns, name: record.interfaceName, mac: record.mac, mtu },
+    settings: { up: true, master: network.device!, mtu, queueLength: 0 },
+    peer: { netns, name: record.interfaceName, mac: record.mac, mtu, queueLength: 0 },
   };
   const port = {
     hairpin: host.filtersBridged ? true : undefined,
@@ -50,11 +50,18 @@ export function attachToBridge(
     createVeth(host.socket, pair, following);
   } catch (error) {
     const stale = codeOf(error) === 'alreadyExists' ? findLink(host.socket, name) : undefined;
-    if (stale === undefined) throw error;
+    if (stale === undefined) throw refusedAddress(error, record) ?? error;
     host.deleteLink(stale.index);
     createVeth(host.socket, pair, following);
   }
   configureInside(record, netns, routes);
+}
+
+/** The kernel takes no MAC address of zeros or of a group. */
+function refusedAddress(error: unknown, { interfaceName, mac }: EndpointRecord): WherryError | undefined {
+  if (!(error instanceof WherryError) || error.details?.errno !== 'EADDRNOTAVAIL') return undefined;
+  const text = `error setting interface "${interfaceName}" MAC to "${mac}": cannot assign requested address`;
+  return new WherryError('invalid', text, { cause: error });
 }
 
 /** Gives an interface in its namespace its addresses and routes, and sets it up. */
@@ -68,14 +75,12 @@ export function configureInside(record: EndpointRecord, netns: string, routes: D
   setSettings(netns, interfaceName, settings);
   using inside = NetlinkSocket.open({ netns });
   const device = deviceOf(inside, interfaceName, netns);
-  const addresses = [ipv4, ipv6].filter((address) => address !== undefined);
+  const own = [ipv4, ipv6].flatMap((given) => (given === undefined ? [] : [`${given.address}/${given.prefix}`]));
+  const ofLink = linkLocal.map((address) => `${address}/${classPrefix(address)}`);
   inside.batch([
-    ...addresses.map(({ address, prefix }) =>
-      addAddressRequest(device, `${address}/${prefix}`, { broadcast: true, unique: true }),
-    ),
-    ...linkLocal.map((address) =>
-      addAddressRequest(device, `${address}/${classPrefix(address)}`, { broadcast: true, unique: true }),
-    ),
+    ...own.map((address) => addAddressRequest(device, address, { broadcast: true, unique: true })),
+    // Whether somebody on the link has such an address is not known here: the kernel asks.
+    ...ofLink.map((address) => addAddressRequest(device, address, { broadcast: true })),
     setLinkRequest(device, { up: true }),
     ...routeRequests(routes, (name) => (name === interfaceName ? device : deviceOf(inside, name, netns))),
   ]);

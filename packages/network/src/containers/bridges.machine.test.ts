@@ -21,6 +21,19 @@ import {
   withSubnet,
 } from '../../test/container-machine.ts';
 
+test('settings for other networks are used, and joined by nobody', async () => {
+  const config = await create('config', { configOnly: true, ...withSubnet('10.90.0.0/24') });
+  await create('user', { configFrom: 'config' });
+  await restart();
+  expect((await run('one', 'user')).address).toBe('10.90.0.2');
+  await expect(run('two', 'config')).rejects.toThrow('cannot create endpoint on configuration-only network');
+  const inUse = 'error while removing network: configuration network "config" is in use';
+  await expect(networks.remove('config')).rejects.toMatchObject({ code: 'forbidden', message: inUse });
+  await networks.disconnect('user', networks.endpointsOf('user')[0]!.containerId);
+  await networks.remove('user');
+  await networks.remove(config.id);
+});
+
 describe('the default bridge', () => {
   test('connects containers with each other and the machine', async () => {
     const [one, two] = [await run('one'), await run('two')];
@@ -62,6 +75,14 @@ describe('the default bridge', () => {
     expect(networks.endpointsOf('other')).toEqual([]);
     expect(ip('-n', nameOf(one.netns), '-o', 'link')).toContain('net5');
     expect(await joinNetwork(one, 'other')).toBe('172.18.0.2');
+    await networks.disconnect('other', one.id, one.netns);
+    await joinNetwork(one, 'other', { interfaceName: 'net6', linkLocal: ['169.254.7.7', 'fe80::7'] });
+    const addresses = ip('-n', nameOf(one.netns), '-o', 'addr', 'show', 'net6');
+    expect(addresses).toContain(' 169.254.7.7/16 brd 169.254.255.255 ');
+    expect(addresses).toContain(' fe80::7/64 scope link ');
+    await expect(run('two', 'bridge', { mac: '00:00:00:00:00:00' })).rejects.toThrow(
+      'error setting interface "eth0" MAC to "00:00:00:00:00:00": cannot assign requested address',
+    );
   });
 
   test('tells the neighbours who has an address now', async () => {

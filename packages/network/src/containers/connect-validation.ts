@@ -1,20 +1,14 @@
-import { formatIp, parseIp, WherryError } from '@wherry/base';
+import { cidrContains, parseCidr, parseIp, WherryError } from '@wherry/base';
 import type { ConnectRequest, NetworkRecord } from '../container-networks.ts';
-
-/** What a network's addresses are, as far as a request for one depends on it. */
-export interface NetworkAddresses {
-  /** Whether the user chose the subnet of the family. */
-  readonly chosen4: boolean;
-  readonly chosen6: boolean;
-  contains(address: string): boolean;
-}
 
 const mostAliases = 1024;
 
+/** Addresses that a container asks for in a network. */
+export type WantedAddresses = Pick<ConnectRequest, 'ipv4' | 'ipv6' | 'linkLocal'>;
+
 /** Checks how a container wants to be connected. Throws `invalid` in docker's words. */
-export function checkConnect(record: NetworkRecord, request: ConnectRequest, addresses: NetworkAddresses): void {
+export function checkConnect(record: NetworkRecord, request: ConnectRequest): void {
   const { ipv4, ipv6, mac, aliases = [], interfaceName } = request;
-  const problems: string[] = [];
   if (record.predefined) {
     if (ipv4 !== undefined || ipv6 !== undefined) {
       throw new WherryError('invalid', 'user specified IP address is supported on user defined networks only');
@@ -26,14 +20,7 @@ export function checkConnect(record: NetworkRecord, request: ConnectRequest, add
       );
     }
   }
-  if (ipv4 !== undefined && !isAddress(ipv4, 4)) problems.push(`invalid IPv4 address: ${ipv4}`);
-  if (ipv6 !== undefined && !isAddress(ipv6, 16)) problems.push(`invalid IPv6 address: ${ipv6}`);
-  if (problems.length === 0) {
-    problems.push(
-      ...rangeProblems(ipv4, addresses.chosen4, addresses),
-      ...rangeProblems(ipv6, addresses.chosen6, addresses),
-    );
-  }
+  const problems = addressProblems(record, request);
   if (aliases.length > mostAliases) problems.push(`more than ${mostAliases} aliases`);
   if (problems.length > 0) {
     throw new WherryError('invalid', `invalid endpoint settings:\n${problemLines(problems)}`);
@@ -46,8 +33,21 @@ export function checkConnect(record: NetworkRecord, request: ConnectRequest, add
   }
 }
 
+/** What is wrong with the addresses that a container wants to have in a network, in docker's words and order. */
+export function addressProblems(record: NetworkRecord, { ipv4, ipv6, linkLocal = [] }: WantedAddresses): string[] {
+  return [
+    ...(ipv4 === undefined || isAddress(ipv4, 4) ? [] : [`invalid IPv4 address: ${ipv4}`]),
+    ...(ipv6 === undefined || isAddress(ipv6, 16) ? [] : [`invalid IPv6 address: ${ipv6}`]),
+    ...linkLocal.flatMap((address) =>
+      parseIp(address) === undefined ? [`invalid link-local IP address: ${address}`] : [],
+    ),
+    ...rangeProblems(record, 4, ipv4),
+    ...rangeProblems(record, 6, ipv6),
+  ];
+}
+
 /** One problem in a line of its own, several as a list. */
-function problemLines(problems: readonly string[]): string {
+export function problemLines(problems: readonly string[]): string {
   return problems.length === 1 ? problems[0]! : problems.map((problem) => `* ${problem}`).join('\n');
 }
 
@@ -56,12 +56,20 @@ function isAddress(text: string, length: 4 | 16): boolean {
   return bytes?.length === length && bytes.some((byte) => byte !== 0);
 }
 
-function rangeProblems(address: string | undefined, chosen: boolean, addresses: NetworkAddresses): string[] {
+/** Addresses are the user's to choose in subnets that are. */
+function rangeProblems(record: NetworkRecord, family: 4 | 6, address: string | undefined): string[] {
   if (address === undefined) return [];
-  if (!chosen) {
+  const subnets = record.ipam.pools.map(({ subnet }) => parseCidr(subnet));
+  const isOwn = (record.chosen ?? []).includes(family) || !subnets.some((range) => familyOf(range.address) === family);
+  if (isOwn) {
     return ['user specified IP address is supported only when connecting to networks with user configured subnets'];
   }
-  return addresses.contains(formatIp(parseIp(address)!))
+  const bytes = parseIp(address);
+  return bytes !== undefined && subnets.some((range) => cidrContains(range, bytes))
     ? []
     : [`no configured subnet or ip-range contain the IP address ${address}`];
+}
+
+function familyOf({ length }: Uint8Array): 4 | 6 {
+  return length === 4 ? 4 : 6;
 }

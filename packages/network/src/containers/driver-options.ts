@@ -44,10 +44,10 @@ export function readDriverOptions(options: Readonly<Record<string, string>>): Dr
     const meaning = Object.hasOwn(booleans, value) ? booleans[value] : undefined;
     return meaning ?? refuse(name, value, `strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax`);
   };
-  const address = (name: string, length: 4 | 16): string | undefined => {
+  const address = (name: string, ...lengths: (4 | 16)[]): string | undefined => {
     const value = options[name];
     if (value === undefined || value === '') return undefined;
-    return parseIp(value)?.length === length ? value : refuse(name, value, 'nil ip');
+    return lengths.some((length) => parseIp(value)?.length === length) ? value : refuse(name, value, 'nil ip');
   };
   const mode = (name: string): GatewayMode => {
     const value = options[name] ?? 'nat';
@@ -58,7 +58,8 @@ export function readDriverOptions(options: Readonly<Record<string, string>>): Dr
     interContainer: flag(bridge('enable_icc'), true),
     masquerade: flag(bridge('enable_ip_masquerade'), true),
     withoutGateway: flag(bridge('inhibit_ipv4'), false),
-    hostBinding: address(bridge('host_binding_ipv4'), 4),
+    // In spite of its name dockerd takes addresses of both families.
+    hostBinding: address(bridge('host_binding_ipv4'), 4, 16),
     mtu: mtu(options['com.docker.network.driver.mtu']),
     interfacePrefix: interfacePrefix(options['com.docker.network.container_iface_prefix']),
     gatewayMode4: mode(bridge('gateway_mode_ipv4')),

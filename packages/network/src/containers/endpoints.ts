@@ -3,6 +3,7 @@ import { formatIp, type Logger, messageOf, parseIp, type Random, WherryError } f
 import type { ConnectRequest, EndpointRecord } from '../container-networks.ts';
 import { attachToBridge, type DefaultRoutes, macOf, removeInside, setDefaultRoutes } from './attach.ts';
 import { checkConnect } from './connect-validation.ts';
+import { byGateway, type GatewayCandidate } from './gateway-order.ts';
 import type { HostSide } from './host-side.ts';
 import type { LiveNetwork } from './live-network.ts';
 import type { PublishedPorts, Reach } from './published-ports.ts';
@@ -50,13 +51,16 @@ export class Endpoints {
         const endpoint = network.endpointOf(containerId);
         return endpoint === undefined ? [] : [{ ...endpoint, network }];
       })
-      .sort(byGateway);
+      .sort((one, other) => byGateway(candidateOf(one), candidateOf(other)));
   }
 
   async connect(network: LiveNetwork, request: ConnectRequest): Promise<EndpointRecord> {
     const { records, log } = this.#parts;
+    if (network.record.configOnly === true) {
+      throw new WherryError('forbidden', 'cannot create endpoint on configuration-only network');
+    }
     const reserved = this.#reservation(network, request);
-    checkConnect(network.record, request, addressesOf(network));
+    checkConnect(network.record, request);
     const record = this.#newRecord(network, request, reserved?.record);
     const { containerId, netns } = request;
     try {
@@ -87,6 +91,16 @@ export class Endpoints {
       this.#lead(containerId, lives);
     } finally {
       await this.#parts.records.remove('endpoints', record.id);
+    }
+  }
+
+  /** Enters a container under another name. */
+  rename(containerId: string, name: string): void {
+    for (const { network, record, netns } of this.of(containerId)) {
+      const dnsNames = record.dnsNames.map((known) => (known === record.containerName ? name : known));
+      const renamed = { ...record, containerName: name, dnsNames: [...new Set(dnsNames)] };
+      network.put({ record: renamed, netns });
+      this.#parts.records.writeNow('endpoints', record.id, { record: renamed, netns });
     }
   }
 
@@ -194,7 +208,9 @@ export class Endpoints {
       ipv4: ipv4 === undefined ? undefined : addressIn(network, 4, ipv4),
       ipv6: ipv6 === undefined ? undefined : addressIn(network, 6, ipv6),
       mac: hasInterface ? (request.mac?.replaceAll('-', ':').toLowerCase() ?? this.#newMac(ipv4)) : '',
-      ...(hasInterface && request.linkLocal?.length ? { linkLocal: request.linkLocal } : {}),
+      ...(hasInterface && request.linkLocal?.length
+        ? { linkLocal: request.linkLocal.map((address) => plain(address)!) }
+        : {}),
       aliases,
       dnsNames: isUsers ? [...new Set(names.filter((name) => name !== ''))] : [],
       gatewayPriority,
@@ -249,18 +265,8 @@ export class Endpoints {
   }
 }
 
-/** The highest priority first, then in the order of the networks' names, as docker chooses its gateway. */
-function byGateway(one: Connection, other: Connection): number {
-  const names = one.network.record.name < other.network.record.name ? -1 : 1;
-  return other.record.gatewayPriority - one.record.gatewayPriority || names;
-}
-
-function addressesOf(network: LiveNetwork) {
-  return {
-    chosen4: network.isChosenByUser(4),
-    chosen6: network.isChosenByUser(6),
-    contains: (address: string) => network.contains(address),
-  };
+function candidateOf({ record, network }: Connection): GatewayCandidate {
+  return { gatewayPriority: record.gatewayPriority, network: network.record };
 }
 
 function addressIn(network: LiveNetwork, family: 4 | 6, address: string) {

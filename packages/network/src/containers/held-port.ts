@@ -58,13 +58,28 @@ export async function holdPublishedPort(
       },
     };
   } catch (error) {
-    throw refusal(error, protocol, hostIp, hostPort);
+    throw refusal(error, { protocol, hostIp, hostPort });
   }
 }
 
-function refusal(error: unknown, protocol: string, hostIp: string, hostPort: number): unknown {
+/** Somebody has the port, on an address that covers this one or is covered by it. */
+export function portInUse(port: Omit<PublishedPort, 'containerPort'>): WherryError {
+  return proxyRefusal(port, 'address already in use', {});
+}
+
+/** The words of dockerd with its proxy, which it has unless told otherwise. */
+function proxyRefusal(
+  { protocol, hostIp, hostPort }: Omit<PublishedPort, 'containerPort'>,
+  reason: string,
+  options: ErrorOptions & { readonly details?: Readonly<Record<string, unknown>> },
+): WherryError {
   const family = hostIp.includes(':') ? '6' : '4';
   const place = family === '6' ? `[${hostIp}]:${hostPort}` : `${hostIp}:${hostPort}`;
+  const text = `Error starting userland proxy: listen ${protocol.toLowerCase()}${family} ${place}: bind: ${reason}`;
+  return new WherryError('conflict', text, options);
+}
+
+function refusal(error: unknown, port: Omit<PublishedPort, 'containerPort'>): unknown {
   const errno = error instanceof WherryError ? error.details?.errno : undefined;
   const reasons: Readonly<Record<string, string>> = {
     EADDRINUSE: 'address already in use',
@@ -73,7 +88,5 @@ function refusal(error: unknown, protocol: string, hostIp: string, hostPort: num
   };
   const reason = reasons[String(errno)];
   if (reason === undefined && codeOf(error) !== 'conflict') return error;
-  // The words of dockerd with its proxy, which it has unless told otherwise.
-  const text = `Error starting userland proxy: listen ${protocol.toLowerCase()}${family} ${place}: bind: ${reason ?? 'address already in use'}`;
-  return new WherryError('conflict', text, { cause: error, details: { errno } });
+  return proxyRefusal(port, reason ?? 'address already in use', { cause: error, details: { errno } });
 }

@@ -23,6 +23,7 @@ export class LiveNetwork implements RuledNetwork {
     this.record = record;
     this.options = readDriverOptions(record.options);
     const poolOf = (length: number): AddressPool | undefined => {
+      if (record.configOnly === true) return undefined;
       const pool = record.ipam.pools.find(({ subnet }) => parseCidr(subnet).address.length === length);
       return pool && new AddressPool(pool);
     };
@@ -46,14 +47,7 @@ export class LiveNetwork implements RuledNetwork {
   gateway(family: 4 | 6): string | undefined {
     if (this.record.internal) return undefined;
     if (this.record.driver === 'ipvlan' && this.options.ipvlanMode !== 'l2') return undefined;
-    if (family === 4 && this.options.withoutGateway) return undefined;
     return (family === 4 ? this.pool4 : this.pool6)?.gateway;
-  }
-
-  /** Whether the user chose the subnet of a family; those that docker chose have no fixed addresses. */
-  isChosenByUser(family: 4 | 6): boolean {
-    const { chosen = [] } = this.record;
-    return (family === 4 ? this.pool4 : this.pool6) !== undefined && !chosen.includes(family);
   }
 
   contains(address: string): boolean {

@@ -25,11 +25,11 @@ import { Endpoints } from './endpoints.ts';
 import type { HostSide } from './host-side.ts';
 import { LiveNetwork } from './live-network.ts';
 import { namesOf, type StartNameServer, startNames } from './name-service.ts';
-import { planNetwork } from './plan-network.ts';
+import { planNetwork, subnetsInForce } from './plan-network.ts';
 import { defaultBridgeOptions } from './predefined-networks.ts';
-import type { PublishedPorts } from './published-ports.ts';
+import type { PublishedPorts, Reach } from './published-ports.ts';
 import type { NetworkRecords, PortsFile } from './records.ts';
-import { lowerParent, raiseParent } from './shared-links.ts';
+import { hasOwnParent, lowerParent, raiseParent } from './shared-links.ts';
 
 /** What `MachineNetworks` needs to know. */
 export interface MachineNetworksOptions {
@@ -94,11 +94,11 @@ export class MachineNetworks implements ContainerNetworks {
       const { host, records, live } = this.#parts;
       const { pools, bridgePrefix, clock, random } = this.#options;
       const networks = this.list();
-      const own = networks.flatMap(({ ipam }) => ipam.pools.map(({ subnet }) => subnet));
+      const own = subnetsInForce(networks);
       const others = listRoutes(host.socket).filter(
         ({ destination }) => !destination.endsWith('/0') && !own.includes(destination),
       );
-      const record = planNetwork(request, {
+      const planned = planNetwork(request, {
         networks,
         usedRanges: others.map(({ destination }) => parseCidr(destination)),
         fenced: others.filter(({ type }) => type === 'unreachable').map(({ destination }) => parseCidr(destination)),
@@ -108,12 +108,14 @@ export class MachineNetworks implements ContainerNetworks {
         clock,
         random,
       });
-      const network = new LiveNetwork(record);
+      const network = new LiveNetwork(planned);
+      if (hasOwnParent(host, network, [...live.values()])) network.record = { ...planned, ownParent: true };
+      const { record } = network;
       await records.write(record.id, record);
       live.set(record.id, network);
       try {
         if (record.driver === 'bridge') await host.raise(network);
-        else raiseParent(host, network);
+        else if (record.driver !== 'null') raiseParent(host, network);
       } catch (error) {
         await this.#forget(network);
         throw error;
@@ -141,6 +143,12 @@ export class MachineNetworks implements ContainerNetworks {
           `error while removing network: network ${name} id ${id} has active endpoints`,
         );
       }
+      if (this.list().some(({ configFrom }) => network.record.configOnly && configFrom === name)) {
+        throw new WherryError(
+          'forbidden',
+          `error while removing network: configuration network ${JSON.stringify(name)} is in use`,
+        );
+      }
       network.removed = true;
       for (const { record } of network.endpoints) await this.#endpoints.disconnect(network, record.containerId);
       await this.#forget(network);
@@ -154,7 +162,19 @@ export class MachineNetworks implements ContainerNetworks {
   async disconnect(reference: string, containerId: string, netns?: string): Promise<void> {
     const network = this.#find(reference);
     if (network === undefined) return;
-    await this.#containers.run(containerId, () => this.#endpoints.disconnect(network, containerId, netns));
+    await this.#containers.run(containerId, async () => {
+      await this.#endpoints.disconnect(network, containerId, netns);
+      // With the last network that leads out, docker gives the ports back.
+      if (!leadsAnywhere(this.#endpoints.reach(containerId))) await this.#parts.published.unpublish(containerId);
+    });
+  }
+
+  leadsOut(containerId: string): boolean {
+    return leadsAnywhere(this.#endpoints.reach(containerId));
+  }
+
+  rename(containerId: string, name: string): Promise<void> {
+    return this.#containers.run(containerId, async () => this.#endpoints.rename(containerId, name));
   }
 
   endpoints(containerId: string): readonly (EndpointRecord & { readonly network: NetworkRecord })[] {
@@ -170,7 +190,7 @@ export class MachineNetworks implements ContainerNetworks {
     return this.#containers.run(containerId, async () => {
       const reach = this.#endpoints.reach(containerId);
       // In networks that lead nowhere docker publishes nothing.
-      if (reach.ipv4 === undefined && reach.ipv6 === undefined) return [];
+      if (!leadsAnywhere(reach)) return [];
       try {
         return await this.#parts.published.publish(containerId, ports, reach);
       } catch (error) {
@@ -236,7 +256,8 @@ export class MachineNetworks implements ContainerNetworks {
   async destroy(): Promise<void> {
     const { host, live } = this.#parts;
     await this.reconcile(new Set());
-    for (const network of live.values()) this.#lower(network);
+    const networks = [...live.values()];
+    for (const [at, network] of networks.entries()) this.#lower(network, networks.slice(at + 1));
     await host.destroy();
   }
 
@@ -274,15 +295,21 @@ export class MachineNetworks implements ContainerNetworks {
     await host.raise(network);
   }
 
-  #lower(network: LiveNetwork): void {
-    if (network.record.driver === 'bridge') this.#parts.host.lower(network);
-    else lowerParent(this.#parts.host, network);
+  /** `others` stay. */
+  #lower(network: LiveNetwork, others: readonly LiveNetwork[]): void {
+    const { driver } = network.record;
+    if (driver === 'bridge') this.#parts.host.lower(network);
+    else if (driver === 'macvlan' || driver === 'ipvlan') lowerParent(this.#parts.host, network, others);
   }
 
   /** What is in the kernel goes first: a kill in between leaves a network that is whole again when it is used. */
   async #forget(network: LiveNetwork): Promise<void> {
-    this.#lower(network);
-    this.#parts.live.delete(network.record.id);
+    const { live } = this.#parts;
+    this.#lower(
+      network,
+      [...live.values()].filter((other) => other !== network),
+    );
+    live.delete(network.record.id);
     await this.#parts.records.remove('networks', network.record.id);
   }
 
@@ -298,4 +325,8 @@ export class MachineNetworks implements ContainerNetworks {
     await records.writeMachine({ ...machine, ipv6Base });
     return ipv6Base;
   }
+}
+
+function leadsAnywhere({ ipv4, ipv6 }: Reach): boolean {
+  return ipv4 !== undefined || ipv6 !== undefined;
 }

@@ -72,6 +72,11 @@ describe('names', () => {
       );
       const own = await bindUdpInNetns(one.netns, '0.0.0.0', 53);
       own.close();
+      await networks.rename(web.id, 'web2');
+      expect(networks.endpointsOf('n1').map(({ containerName }) => containerName)).toContain('web2');
+      expect(await resolve(one.netns, 'web2')).toMatch(/^NOERROR /);
+      expect(await resolve(one.netns, 'web')).toBe('NXDOMAIN');
+      await networks.rename(web.id, 'Web');
       for (const name of ['web', 'WEB', 'www', 'lnk', 'hh', 'web.n1', web.id.slice(0, 12)]) {
         expect(await resolve(one.netns, name)).toBe(`NOERROR ${web.address}`);
       }

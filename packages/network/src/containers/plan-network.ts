@@ -1,6 +1,16 @@
-import { type Cidr, type Clock, cidrsOverlap, parseCidr, type Random, WherryError } from '@wherry/base';
+import {
+  type Cidr,
+  type Clock,
+  cidrsOverlap,
+  formatIp,
+  parseCidr,
+  parseIp,
+  type Random,
+  WherryError,
+} from '@wherry/base';
 import type { CreateNetwork, IpamPool, NetworkRecord } from '../container-networks.ts';
 import { AddressPool } from './address-pool.ts';
+import { checkConfigUse, withConfigFrom } from './config-networks.ts';
 import { chooseSubnet, type DefaultPool } from './default-pools.ts';
 import { type DriverOptions, readDriverOptions } from './driver-options.ts';
 import { checkPools } from './ipam-validation.ts';
@@ -24,8 +34,8 @@ const longestName = 255;
 const predefinedNames = ['bridge', 'host', 'none', 'default'];
 
 /** The record of a network that is to be made. Throws `invalid`, `forbidden`, `alreadyExists`, `notFound` in docker's words. */
-export function planNetwork(request: CreateNetwork, around: Surroundings): NetworkRecord {
-  const { name } = request;
+export function planNetwork(asked: CreateNetwork, around: Surroundings): NetworkRecord {
+  const { name } = asked;
   if (typeof name !== 'string' || name.trim() === '' || name.length > longestName) {
     throw new WherryError('invalid', name.trim() === '' ? 'invalid name: ' : 'invalid name: name is too long');
   }
@@ -36,11 +46,13 @@ export function planNetwork(request: CreateNetwork, around: Surroundings): Netwo
   if (around.networks.some((other) => other.name === name)) {
     throw new WherryError('alreadyExists', `network with name ${name} already exists`);
   }
-  const driver = driverOf(request.driver);
+  checkPools(poolsOf(asked), asked.enableIPv6 === true);
+  checkConfigUse(asked);
+  if (asked.configOnly === true) return configNetwork(asked, around);
+  const driver = driverOf(asked.driver);
+  const request = withConfigFrom(asked, around.networks);
   const { enableIPv4 = true, enableIPv6 = false, ipam } = request;
   if (!enableIPv4 && !enableIPv6) throw new WherryError('invalid', 'IPv4 or IPv6 must be enabled');
-  const given = (ipam?.pools ?? []).map(withoutBlanks);
-  checkPools(given, enableIPv6);
   checkIpamDriver(ipam?.driver);
   if (request.ingress === true) {
     throw new WherryError('forbidden', 'Ingress network can only be global scope network');
@@ -48,7 +60,9 @@ export function planNetwork(request: CreateNetwork, around: Surroundings): Netwo
   const options = readDriverOptions(request.options ?? {});
   if (driver !== 'bridge') checkParent(driver, options);
   const id = request.id ?? around.random.hex(64);
+  const given = poolsOf(request);
   const { pools, chosen } = choosePools(given, { enableIPv4, enableIPv6 }, around);
+  const idle = enableIPv6 ? [] : given.filter(({ subnet }) => subnet.includes(':'));
   const bridge = driver === 'bridge' ? bridgeOf(id, options, around) : undefined;
   return {
     id,
@@ -60,13 +74,38 @@ export function planNetwork(request: CreateNetwork, around: Surroundings): Netwo
     internal: request.internal === true || (driver !== 'bridge' && options.parent === undefined),
     attachable: request.attachable ?? false,
     ingress: request.ingress ?? false,
+    scope: request.scope || undefined,
+    configFrom: request.configFrom || undefined,
     enableIPv4,
     enableIPv6,
     ipam: { driver: ipam?.driver || 'default', options: ipam?.options, pools },
     chosen,
+    idlePools: idle.length === 0 ? undefined : idle,
     options: request.options ?? {},
     labels: request.labels ?? {},
     bridge,
+  };
+}
+
+/** A network that only holds settings for others: nothing is chosen for it. dockerd shows it as of driver `null`. */
+function configNetwork(request: CreateNetwork, { clock, random }: Surroundings): NetworkRecord {
+  const { name, enableIPv4 = true, enableIPv6 = false, ipam, options = {}, labels = {} } = request;
+  return {
+    id: request.id ?? random.hex(64),
+    name,
+    driver: 'null',
+    predefined: false,
+    createdAt: clock.now(),
+    internal: false,
+    attachable: false,
+    ingress: false,
+    configOnly: true,
+    enableIPv4,
+    enableIPv6,
+    ipam: { driver: ipam?.driver || 'default', options: ipam?.options, pools: poolsOf(request) },
+    options,
+    labels,
+    bridge: undefined,
   };
 }
 
@@ -96,6 +135,10 @@ function checkParent(driver: 'macvlan' | 'ipvlan', { parent }: DriverOptions): v
   }
 }
 
+function poolsOf({ ipam }: CreateNetwork): IpamPool[] {
+  return (ipam?.pools ?? []).map(withoutBlanks);
+}
+
 /** The API's empty texts mean that nothing was said. */
 function withoutBlanks({ subnet, ipRange, gateway, auxiliaryAddresses }: IpamPool): IpamPool {
   return {
@@ -111,7 +154,7 @@ function choosePools(
   { enableIPv4, enableIPv6 }: { readonly enableIPv4: boolean; readonly enableIPv6: boolean },
   { networks, usedRanges, fenced, pools, ipv6Base }: Surroundings,
 ): { pools: IpamPool[]; chosen: (4 | 6)[] } {
-  const own = networks.flatMap(({ ipam }) => ipam.pools.map(({ subnet }) => parseCidr(subnet)));
+  const own = subnetsInForce(networks).map(parseCidr);
   const result: IpamPool[] = [];
   const chosen: (4 | 6)[] = [];
   for (const [family, length, enabled] of [
@@ -127,6 +170,7 @@ function choosePools(
       if ([...own, ...fenced].some((other) => cidrsOverlap(other, range))) {
         throw new WherryError('forbidden', 'Pool overlaps with other one on this address space');
       }
+      checkAuxiliary(pool);
       result.push(pool);
       continue;
     }
@@ -137,6 +181,26 @@ function choosePools(
     result.push({ subnet, gateway: new AddressPool({ subnet }).gateway });
   }
   return { pools: result, chosen };
+}
+
+/** The subnets of networks that somebody may join. */
+export function subnetsInForce(networks: readonly NetworkRecord[]): string[] {
+  return networks
+    .filter(({ configOnly }) => configOnly !== true)
+    .flatMap(({ ipam }) => ipam.pools.map(({ subnet }) => subnet));
+}
+
+/** Auxiliary addresses are set aside after the gateway's, each once. */
+function checkAuxiliary({ auxiliaryAddresses = {}, ...pool }: IpamPool): void {
+  const taken = new Set([new AddressPool(pool).gateway]);
+  for (const [name, address] of Object.entries(auxiliaryAddresses)) {
+    const plain = formatIp(parseIp(address)!);
+    if (taken.has(plain)) {
+      const what = `failed to allocate secondary ip address (${name}:${address})`;
+      throw new WherryError('internal', `${what}: Address already in use`);
+    }
+    taken.add(plain);
+  }
 }
 
 function bridgeOf(id: string, { bridgeName }: DriverOptions, { networks, bridgePrefix }: Surroundings): string {

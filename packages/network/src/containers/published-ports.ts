@@ -1,7 +1,7 @@
 import { codeOf, formatIp, type Logger, messageOf, parseIp, WherryError } from '@wherry/base';
 import type { PortRequest, PublishedPort } from '../container-networks.ts';
 import { isAny, type PortRule } from './container-rules.ts';
-import { holdPublishedPort } from './held-port.ts';
+import { holdPublishedPort, portInUse } from './held-port.ts';
 import type { HostSide } from './host-side.ts';
 import type { NetworkRecords } from './records.ts';
 
@@ -172,7 +172,8 @@ export class PublishedPorts {
         failure = error;
       }
     }
-    throw failure ?? new WherryError('exhausted', 'all ports are allocated');
+    const isRange = Array.isArray(request.hostPort);
+    throw isRange || failure === undefined ? new WherryError('conflict', 'all ports are allocated') : failure;
   }
 
   /** Host ports to try, in order. */
@@ -215,9 +216,10 @@ export class PublishedPorts {
 
   #claim(port: PublishedPort): void {
     const rival = this.#rival(port);
-    if (rival !== undefined) {
+    if (rival === port.hostIp) {
       throw new WherryError('conflict', `Bind for ${port.hostIp}:${port.hostPort} failed: port is already allocated`);
     }
+    if (rival !== undefined) throw portInUse(port);
     this.#mark(port);
   }
 

@@ -1,4 +1,4 @@
-import { listenInNetns } from '@wherry/linux';
+import { listenInNetns, writeNetworkSysctl } from '@wherry/linux';
 import { describe, expect, test, vi } from 'vitest';
 import {
   ask,
@@ -77,6 +77,8 @@ describe('a machine that changes', () => {
       ip('-n', nameOf(machine.netns), '-6', 'route'),
       ip('-n', nameOf(machine.netns), '-o', 'link').replace(/^\d+: lo.*\n/, ''),
     ];
+    // A new namespace has the setting of the host.
+    writeNetworkSysctl('net.ipv4.ip_forward', '0', machine.netns);
     const one = await run('one', 'n1');
     await run('two');
     await networks.publish(one.id, [tcp(80, 8080)]);

@@ -50,6 +50,13 @@ describe('several networks of a container', () => {
     await networks.disconnect('cc', one.id, one.netns);
     expect(route()).toBe('172.18.0.1 eth2');
     expect(await ask(world, '192.0.2.1', 8080)).toBe('192.0.2.2');
+    // A bridge without an address has a gateway all the same: somebody else's.
+    await networks.disconnect('aa', one.id, one.netns);
+    await networks.disconnect('bb', one.id, one.netns);
+    await create('dd', { options: { 'com.docker.network.bridge.inhibit_ipv4': 'true' } });
+    await joinNetwork(one, 'dd');
+    expect(route()).toBe('172.21.0.1 eth0');
+    expect(ip('-n', nameOf(machine.netns), '-4', 'addr')).not.toContain('172.21.0.1');
   });
 
   test('an address can be set aside for a container that does not run', async () => {
@@ -90,6 +97,31 @@ describe('published ports', () => {
     await networks.unpublish(one.id);
     await refused(machine.netns, '127.0.0.1', 8080);
     await refused(world, '192.0.2.1', 8080);
+  });
+
+  test('go with the last network that leads out', async () => {
+    await create('n1');
+    await create('in', { internal: true });
+    const one = await run('one');
+    await joinNetwork(one, 'n1');
+    await joinNetwork(one, 'in');
+    await networks.publish(one.id, [tcp(80, 8080)]);
+    await networks.disconnect('bridge', one.id, one.netns);
+    expect([networks.leadsOut(one.id), networks.published(one.id).length]).toEqual([true, 2]);
+    await networks.disconnect('n1', one.id, one.netns);
+    expect([networks.leadsOut(one.id), networks.published(one.id).length]).toEqual([false, 0]);
+    // And are somebody else's to take.
+    await networks.publish((await run('two')).id, [tcp(80, 8080)]);
+  });
+
+  test('are where the network says, unless they say it themselves', async () => {
+    await create('n1', { options: { 'com.docker.network.bridge.host_binding_ipv4': '::1' } });
+    const one = await run('one', 'n1');
+    await serve(one.netns, '0.0.0.0', 80);
+    const published = await networks.publish(one.id, [tcp(80, 8080), tcp(80, 8081, '127.0.0.1')]);
+    expect(published.map(({ hostIp }) => hostIp)).toEqual(['::1', '127.0.0.1']);
+    expect(await ask(machine.netns, '::1', 8080)).not.toBe('');
+    await refused(machine.netns, '127.0.0.1', 8080);
   });
 
   test('on one address only', async () => {
@@ -157,7 +189,12 @@ describe('published ports', () => {
       code: 'conflict',
       message: `${prefix}Bind for 0.0.0.0:8080 failed: port is already allocated`,
     });
-    await expect(networks.publish(two.id, [tcp(80, 8080, '127.0.0.1')])).rejects.toThrow('127.0.0.1:8080 failed');
+    await expect(networks.publish(two.id, [tcp(80, 8080, '127.0.0.1')])).rejects.toMatchObject({
+      message: `${prefix}Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use`,
+    });
+    await expect(networks.publish(two.id, [tcp(80, [8080, 8080])])).rejects.toMatchObject({
+      message: `${prefix}all ports are allocated`,
+    });
     // Another program cannot take it, even one that shares.
     await expect(listenInNetns(machine.netns, '0.0.0.0', 8080, () => undefined)).rejects.toMatchObject({
       code: 'conflict',

@@ -44,7 +44,7 @@ function standInName(networkId: string): string {
 /** Index of the parent; `eth0.10` is made when it is missing, and so is what stands in for none. */
 export function raiseParent(host: HostSide, network: LiveNetwork): number {
   const { socket } = host;
-  const { driver, id } = network.record;
+  const { id } = network.record;
   const name = network.options.parent ?? standInName(id);
   const known = findLink(socket, name);
   if (known !== undefined) return known.index;
@@ -53,30 +53,48 @@ export function raiseParent(host: HostSide, network: LiveNetwork): number {
     createVeth(socket, { name, settings: { up: true }, peer });
     socket.execute(setLinkRequest(findLink(socket, peer.name)!.index, { up: true }));
   } else {
-    const [, base, number] = /^(.+)\.(\d{1,4})$/.exec(name) ?? [];
-    const vlan = Number(number);
-    if (base === undefined || vlan < 1 || vlan > 4094) {
-      const example = `invalid subinterface vlan name ${name}, example formatting is eth0.10`;
-      throw new WherryError(
-        'invalid',
-        base === undefined ? example : `vlan id must be between 1-4094, received: ${vlan}`,
-      );
-    }
-    const parent = findLink(socket, base);
-    if (parent === undefined) {
-      throw new WherryError(
-        'invalid',
-        `failed to find master interface ${base} on the Docker host for the ${driver} network`,
-      );
-    }
-    socket.execute(vlanRequest(name, parent.index, vlan));
+    makeVlan(host, name);
   }
   return findLink(socket, name)!.index;
 }
 
-/** Removes what stands in for a parent. */
-export function lowerParent(host: HostSide, network: LiveNetwork): void {
-  if (network.options.parent !== undefined) return;
-  const link = findLink(host.socket, standInName(network.record.id));
-  if (link !== undefined) host.deleteLink(link.index);
+function makeVlan({ socket }: HostSide, name: string): void {
+  const refuse = (text: string): never => {
+    throw new WherryError('invalid', text);
+  };
+  const [base = '', number = '', ...more] = name.split('.');
+  if (!name.includes('.')) refuse(`invalid subinterface vlan name ${name}, example formatting is eth0.10`);
+  if (more.length > 0)
+    refuse(`required interface name format is: name.vlan_id, ex. eth0.10 for vlan 10, instead received ${name}`);
+  if (!/^[+-]?\d{1,10}$/.test(number))
+    refuse(`unable to parse a valid vlan id from: ${number} (ex. eth0.10 for vlan 10)`);
+  const parent = findLink(socket, base) ?? refuse(`-o parent interface was not found on the host: ${base}`);
+  const vlan = Number(number);
+  if (vlan < 1 || vlan > 4094) refuse(`vlan id must be between 1-4094, received: ${vlan}`);
+  try {
+    socket.execute(vlanRequest(name, parent.index, vlan));
+  } catch (error) {
+    if (!(error instanceof WherryError) || error.details?.errno !== 'ENOTSUP') throw error;
+    throw new WherryError('unsupported', `failed to create ${name} vlan link: operation not supported`, {
+      cause: error,
+    });
+  }
+}
+
+/** Whether a new network's parent is an interface that is made for it, or for another network that still has it. */
+export function hasOwnParent(host: HostSide, network: LiveNetwork, others: readonly LiveNetwork[]): boolean {
+  const { parent } = network.options;
+  if (parent === undefined) return false;
+  return (
+    findLink(host.socket, parent) === undefined ||
+    others.some(({ options, record }) => options.parent === parent && record.ownParent === true)
+  );
+}
+
+/** Removes what stands in for a parent, and a parent that was made for networks of which the last goes. */
+export function lowerParent(host: HostSide, network: LiveNetwork, others: readonly LiveNetwork[]): void {
+  const { parent } = network.options;
+  if (parent === undefined) host.deleteLinkNamed(standInName(network.record.id));
+  else if (network.record.ownParent === true && !others.some(({ options }) => options.parent === parent))
+    host.deleteLinkNamed(parent);
 }

@@ -4,6 +4,7 @@ import type { ConnectRequest, CreateNetwork, NetworkRecord } from '../container-
 import { checkConnect } from './connect-validation.ts';
 import { dockerPools } from './default-pools.ts';
 import { readDriverOptions } from './driver-options.ts';
+import { byGateway } from './gateway-order.ts';
 import { planNetwork } from './plan-network.ts';
 
 let ids = 0;
@@ -142,7 +143,7 @@ describe('options of drivers', () => {
     ['com.docker.network.bridge.enable_icc', 'yes', '(strconv.ParseBool: parsing "yes": invalid syntax)'],
     // Not a member of every object either.
     ['com.docker.network.bridge.enable_icc', 'constructor', 'invalid syntax'],
-    ['com.docker.network.bridge.host_binding_ipv4', '::1', '(nil ip)'],
+    ['com.docker.network.bridge.host_binding_ipv4', '1.2.3', '(nil ip)'],
     ['com.docker.network.driver.mtu', '1e3', '(strconv.Atoi: parsing "1e3": invalid syntax)'],
     ['com.docker.network.bridge.gateway_mode_ipv4', 'x', '(unknown gateway mode x)'],
   ])('%s=%s is refused', (name, value, why) => {
@@ -156,23 +157,96 @@ describe('options of drivers', () => {
   });
 });
 
+describe('a network that holds settings', () => {
+  const config = plan({
+    name: 'config',
+    configOnly: true,
+    ...pool('10.90.0.0/24'),
+    options: { 'com.docker.network.driver.mtu': '1400' },
+    labels: { a: 'b' },
+  });
+
+  test('gives them to others and takes no range', () => {
+    expect(config).toMatchObject({ driver: 'null', configOnly: true, bridge: undefined });
+    const user = plan({ configFrom: config.id, attachable: true }, [config]);
+    expect(user).toMatchObject({
+      driver: 'bridge',
+      configFrom: 'config',
+      attachable: true,
+      ipam: { pools: [{ subnet: '10.90.0.0/24' }] },
+      options: config.options,
+      labels: { a: 'b' },
+    });
+    expect(user).not.toHaveProperty('configOnly');
+  });
+
+  const dependent = 'user specified configurations are not supported if the network depends on a configuration network';
+  test.each<[string, Partial<CreateNetwork>, string, string]>([
+    [
+      'an operator’s field',
+      { configOnly: true, internal: true },
+      'forbidden',
+      'configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.',
+    ],
+    [
+      'on both sides',
+      { configOnly: true, configFrom: 'config' },
+      'forbidden',
+      'a configuration network cannot depend on another configuration network',
+    ],
+    ['own ranges', { configFrom: 'config', ...pool('10.91.0.0/24') }, 'forbidden', dependent],
+    ['own labels', { configFrom: 'config', labels: { x: 'y' } }, 'forbidden', dependent],
+    [
+      'own options',
+      { configFrom: 'config', options: { x: 'y' } },
+      'forbidden',
+      'network driver options are not supported if the network depends on a configuration network',
+    ],
+    ['none', { configFrom: 'nosuch' }, 'notFound', 'configuration network "nosuch" does not exist'],
+  ])('%s is refused', (_what, request, code, message) => {
+    expect(() => plan(request, [config])).toThrow(expect.objectContaining({ code, message }));
+  });
+
+  test('is none that one may join', () => {
+    const { configOnly: _configOnly, ...joined } = config;
+    expect(() => plan({ configFrom: 'config' }, [joined])).toThrow('configuration network "config" does not exist');
+  });
+});
+
+test('networks are in docker’s order: priority, out before in, IPv6, name', () => {
+  const network = (name: string, more: object = {}, gatewayPriority = 0) => ({
+    gatewayPriority,
+    network: { name, internal: false, enableIPv6: false, ...more },
+  });
+  const sorted = [
+    network('inside6', { internal: true, enableIPv6: true }),
+    network('inside', { internal: true }),
+    network('b'),
+    network('a'),
+    network('six', { enableIPv6: true }),
+    network('z', {}, 1),
+  ].sort(byGateway);
+  expect(sorted.map(({ network: { name } }) => name)).toEqual(['z', 'six', 'a', 'b', 'inside', 'inside6']);
+});
+
 describe('a connection that is asked for', () => {
-  const network = plan({ name: 'n1' });
-  const check = (request: Partial<ConnectRequest>, { chosen4 = true, record = network } = {}): void =>
-    checkConnect(
-      record,
-      { containerId: 'c', containerName: 'c', ...request },
-      { chosen4, chosen6: true, contains: (address) => address.startsWith('10.') },
-    );
+  const network = plan({ name: 'n1', ...pool('10.0.0.0/24') });
+  const check = (request: Partial<ConnectRequest>, record = network): void =>
+    checkConnect(record, { containerId: 'c', containerName: 'c', ...request });
   const settings = 'invalid endpoint settings:\n';
+  const notInside = 'no configured subnet or ip-range contain the IP address';
+  const notChosen =
+    'user specified IP address is supported only when connecting to networks with user configured subnets';
   test.each<[string, Partial<ConnectRequest>, string]>([
     [
       'no address',
       { ipv4: 'x', ipv6: '10.0.0.1' },
-      `${settings}* invalid IPv4 address: x\n* invalid IPv6 address: 10.0.0.1`,
+      `${settings}* invalid IPv4 address: x\n* invalid IPv6 address: 10.0.0.1\n* ${notInside} x\n* ${notChosen}`,
     ],
-    ['the address of none', { ipv4: '0.0.0.0' }, `${settings}invalid IPv4 address: 0.0.0.0`],
-    ['elsewhere', { ipv4: '1.2.3.4' }, `${settings}no configured subnet or ip-range contain the IP address 1.2.3.4`],
+    ['the address of none', { ipv4: '0.0.0.0' }, `${settings}* invalid IPv4 address: 0.0.0.0\n* ${notInside} 0.0.0.0`],
+    ['elsewhere', { ipv4: '1.2.3.4' }, `${settings}${notInside} 1.2.3.4`],
+    ['IPv6 where there is none', { ipv6: 'fd00::1' }, `${settings}${notChosen}`],
+    ['a link’s address that is none', { linkLocal: ['x'] }, `${settings}invalid link-local IP address: x`],
     ['no MAC address', { mac: '02:42' }, 'invalid MAC address: 02:42'],
     ['no interface name', { interfaceName: 'a/b' }, 'invalid interface name: a/b'],
   ])('%s is refused', (_what, request, message) => {
@@ -181,11 +255,8 @@ describe('a connection that is asked for', () => {
 
   test('where docker chose the range, addresses cannot be had', () => {
     expect(() => check({ ipv4: '10.0.0.1' })).not.toThrow();
-    expect(() => check({ ipv4: '10.0.0.1' }, { chosen4: false })).toThrow(
-      `${settings}user specified IP address is supported only when connecting to networks with user configured subnets`,
-    );
-    const record = { ...network, predefined: true };
-    expect(() => check({ aliases: ['x'] }, { record })).toThrow(
+    expect(() => check({ ipv4: '172.17.0.9' }, plan({ name: 'n2' }))).toThrow(`${settings}${notChosen}`);
+    expect(() => check({ aliases: ['x'] }, { ...network, predefined: true })).toThrow(
       'network-scoped alias is supported only for containers in user defined networks',
     );
   });
