@@ -1,12 +1,14 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { WherryError } from '@wherry/base';
-import { checked, libc } from '../libc.ts';
+import { checked, lastErrno, libc } from '../libc.ts';
 
 const openat2Number = 437; // the same on every architecture
 const resolveNoMagicLinks = 0x02;
 const resolveBeneath = 0x08;
 const resolveInRoot = 0x10;
 const pathOnly = 0o10000000;
+const busy: ReadonlySet<string> = new Set(['EAGAIN', 'EWOULDBLOCK']);
+const mostTries = 1000;
 
 const openat2 = libc.func('syscall', 'long', ['long', 'int', 'const char *', 'void *', 'size_t']);
 
@@ -37,10 +39,12 @@ export function openBeneath(root: string | number, path: string, options: OpenBe
     how.writeBigUInt64LE(BigInt(confinement | resolveNoMagicLinks), 16);
     if (path.includes('\0')) throw new WherryError('invalid', 'a path holds a zero byte');
     const name = path === '' ? '.' : path;
-    return checked(
-      Number(openat2(openat2Number, folder, name, how, how.length)),
-      `open ${name} beneath ${String(root)}`,
-    );
+    // Each rename or mount on the machine in the middle of a `..` fails it with EAGAIN, for another try (openat2(2)).
+    for (let left = mostTries; ; left--) {
+      const opened = Number(openat2(openat2Number, folder, name, how, how.length));
+      if (opened < 0 && left > 0 && busy.has(lastErrno())) continue;
+      return checked(opened, `open ${name} beneath ${String(root)}`);
+    }
   } finally {
     if (typeof root === 'string') closeSync(folder);
   }

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   closeSync,
   existsSync,
@@ -136,6 +138,23 @@ describe('paths beneath a root', () => {
     makeNode(join(root, 'device'), { type: 'character', mode: 0o600, major: 1, minor: 5 });
     for (const name of ['fifo', 'device', 'etc']) {
       expect(caught(() => readFileBeneath(root, name, 1000))).toBe('invalid');
+    }
+  });
+
+  test('renames elsewhere do not keep dots from being followed', async () => {
+    const root = make('root/etc');
+    symlinkSync(`${'../etc/'.repeat(30)}file`, join(root, 'link'));
+    writeFileSync(join(root, 'file'), 'ours');
+    const elsewhere = make('elsewhere/a');
+    const program = "const { renameSync: rename } = require('fs'); console.log('going'); for (;;) { rename(process.argv[1], process.argv[1] + 'b'); rename(process.argv[1] + 'b', process.argv[1]); }"; // biome-ignore format: a program
+    const renaming = spawn(process.execPath, ['-e', program, elsewhere], { stdio: ['ignore', 'pipe', 'inherit'] });
+    try {
+      await once(renaming.stdout, 'data');
+      for (let count = 0; count < 2000; count++)
+        expect(readFileBeneath(join(folder, 'root'), 'etc/link', 1000)?.toString()).toBe('ours');
+    } finally {
+      renaming.kill('SIGKILL');
+      await once(renaming, 'close');
     }
   });
 });
