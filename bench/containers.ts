@@ -36,6 +36,7 @@ async function openEngine(machine: TestMachine): Promise<Engine> {
     cgroupParent: `/${machine.cgroupParent}`,
     images: {
       rootfs: async () => ({ imageId: 'sha256:1', config, lowerDirectories: [image] }),
+      persistHold: async () => undefined,
       release: async () => undefined,
     },
     network: {

@@ -7,8 +7,6 @@ const folders = [
   'root/docker/containers',
   'root/docker-networks/endpoints',
   'root/docker-networks/ports',
-  'root/engine/containers',
-  'root/engine/sandboxes',
   'root/engine/layers',
   'root/volumes',
   'run/wherry/engine/containers',

@@ -25,8 +25,12 @@ export async function writeFileAtomically(
     await rm(temporary, { force: true });
     throw error;
   }
-  if (!sync) return;
-  const folder = await open(dirname(path), 'r');
+  if (sync) await syncFolder(dirname(path));
+}
+
+/** Resolves when a power cut leaves the folder with the names that it has now. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
   try {
     await folder.sync();
   } finally {

@@ -10,3 +10,4 @@ export * from './ip.ts';
 export * from './json.ts';
 export * from './log.ts';
 export * from './random.ts';
+export * from './record-journal.ts';

@@ -262,6 +262,22 @@ describe('a restart policy', () => {
   });
 });
 
+test('what a power cut left of one that was being made goes; one that ran is shown until its user removes it', async () => {
+  const [made, ran] = [await created('made', 'no'), await started('ran', 'no')];
+  await ends(ran, 0);
+  for (const id of [made, ran]) await engine.removePodSandbox(id);
+  await reopen();
+  await expect(containers.inspect(made, { size: false })).rejects.toMatchObject({ code: 'notFound' });
+  expect(await state(ran)).toMatchObject({ Status: 'dead', Dead: true, Error: 'the files of the container are lost' });
+  expect(problems.splice(0)).toHaveLength(1);
+  await expect(containers.start(ran)).rejects.toMatchObject({ code: 'conflict' });
+  await reopen();
+  expect(problems.splice(0)).toHaveLength(1);
+  await containers.remove(ran, { force: false, volumes: false, link: false });
+  await reopen();
+  await expect(containers.inspect(ran, { size: false })).rejects.toMatchObject({ code: 'notFound' });
+});
+
 describe('a health check', () => {
   async function checked(check: object): Promise<string> {
     const Healthcheck = { Test: ['CMD', 'check'], ...check };

@@ -110,6 +110,10 @@ export class MemoryEngine {
     return id;
   }
 
+  async persist(id: string): Promise<void> {
+    this.#get(id);
+  }
+
   async updateContainer(id: string, change: (config: ContainerConfig) => ContainerConfig): Promise<void> {
     const known = this.#get(id);
     known.config = change(known.config as ContainerConfig);

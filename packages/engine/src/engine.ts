@@ -176,6 +176,15 @@ class EmbeddedEngine implements Engine {
     return this.#containers.update(id, change);
   }
 
+  async persist(id: string): Promise<void> {
+    const { sandboxes, containers, images } = this.#context;
+    await Promise.all([
+      sandboxes.persist(),
+      containers.persist(),
+      images.persistHold(this.#containers.index.get(id).id),
+    ]);
+  }
+
   startContainer(id: string): Promise<void> {
     this.anticipate();
     return this.#containers.start(id);

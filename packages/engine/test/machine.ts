@@ -118,6 +118,7 @@ function imagesOf(tree: string, held: Set<string>): RootfsSource {
       } as const;
       return { imageId: 'sha256:1', config, lowerDirectories: [tree] };
     },
+    persistHold: async () => undefined,
     release: async (owner) => {
       held.delete(owner);
     },

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, systemRandom, WherryError } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
@@ -16,8 +16,8 @@ const ownerPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$/;
 
 /**
  * Holds, one file each in `holds/<owner>`: making one is on the path of every container's start, so
- * it is a small write and a rename, without syncing. A hold that a power cut loses is made anew
- * when its owner asks for its root file system. They are read once, when they are first listed.
+ * it is a small write and a rename, without syncing: owners that outlast a power cut ask for that. They are read once,
+ * when they are first listed.
  */
 export class Holds {
   readonly #folder: string;
@@ -42,6 +42,19 @@ export class Holds {
       await rm(temporary, { force: true });
       this.#known = undefined;
       throw error;
+    }
+  }
+
+  /** Writes a hold through to the disk. Nothing when there is none. */
+  async sync(owner: string): Promise<void> {
+    if (!(await this.#all()).has(owner)) return;
+    for (const path of [join(this.#folder, owner), this.#folder]) {
+      const file = await open(path, 'r');
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
+      }
     }
   }
 

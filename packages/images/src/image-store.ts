@@ -234,6 +234,10 @@ class LocalImageStore implements ImageStore {
     return await holdLayers(this.#parts, owner, layers);
   }
 
+  persistHold(owner: string): Promise<void> {
+    return this.#parts.holds.sync(owner);
+  }
+
   async release(owner: string): Promise<void> {
     const { holds, metadata, garbage } = this.#parts;
     const hold = await holds.release(owner);

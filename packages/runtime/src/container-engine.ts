@@ -30,6 +30,12 @@ export interface ContainerEngine extends RuntimeService {
   /** Says that a start or a command is about to come: what the kernel takes its time for begins meanwhile. */
   anticipate(): void;
   /**
+   * Resolves when a container, as it is defined now, and its hold on its image outlast a power cut. Without it, they
+   * outlast the daemon, and may be gone after a power cut with all that was written.
+   */
+  persist(id: string): Promise<void>;
+
+  /**
    * As `RuntimeService.attach`; for a container that does not run, the session waits for its next start and misses
    * nothing of it: it is joined before the first process is let go. Disposing it before that withdraws it.
    */

@@ -30,9 +30,9 @@ export async function saveIfPossible(context: DockerContext, container: Containe
 }
 
 /** Writes a record that nobody waits for: the engine's own records say the same after a crash. */
-export function saveSoon(context: DockerContext, container: Container): void {
+export function saveSoon(context: DockerContext, container: Container, durable = false): void {
   context.store
-    .save(container.record, { durable: false })
+    .save(container.record, { durable })
     .catch((error: unknown) => context.log.error('a container was not saved', { container: container.id, error }));
 }
 

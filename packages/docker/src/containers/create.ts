@@ -111,7 +111,11 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
       engineConfig(context, container.record, { mounts: imageMounts(mounts), groups: [] }),
     );
     await copyUpVolumes(context, id, mounts);
-    await save(context, container, !host.AutoRemove);
+    // Both before the answer; one that removes itself is none the worse for going with a power cut.
+    await Promise.all([
+      save(context, container, !host.AutoRemove),
+      host.AutoRemove ? undefined : context.engine.persist(id),
+    ]);
     return container;
   } catch (error) {
     await discard(context, id);

@@ -50,7 +50,7 @@ export async function createDockerContainers(options: DockerContainersOptions): 
   const context: DockerContext = {
     ...options,
     registry: new ContainerRegistry(),
-    store: new RecordStore(options.rootDirectory, log),
+    store: await RecordStore.open(options.rootDirectory, log),
     host: hostView(options.host),
     clock: options.clock ?? systemClock,
     now: options.now ?? systemNanoClock(),
@@ -464,7 +464,7 @@ class EngineContainers implements OpenDockerContainers {
     this.#stats[Symbol.dispose]();
     for (const container of this.#context.registry.all()) container.restart?.abort();
     await this.#connections[Symbol.asyncDispose]();
-    await this.#context.store.flush();
+    await this.#context.store[Symbol.asyncDispose]();
   }
 }
 

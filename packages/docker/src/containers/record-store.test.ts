@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger } from '@wherry/base';
@@ -7,73 +7,80 @@ import type { ContainerRecord } from './record.ts';
 import { RecordStore } from './record-store.ts';
 
 const id = 'a'.repeat(64);
-let root: string;
+let folder: string;
 let store: RecordStore;
 beforeEach(async () => {
-  root = mkdtempSync(join(tmpdir(), 'wherry-records-'));
-  store = new RecordStore(root, silentLogger);
+  folder = mkdtempSync(join(tmpdir(), 'wherry-records-'));
+  store = await open();
   await store.make(id);
 });
-afterEach(() => rmSync(root, { recursive: true }));
+afterEach(async () => {
+  await store[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+});
 
+const open = (): Promise<RecordStore> => RecordStore.open(join(folder, 'containers'), silentLogger);
+const journal = (): string => join(folder, 'containers.journal');
 const record = (name: string): ContainerRecord => ({ version: 1, id, name }) as ContainerRecord;
-const save = (name: string, durable: boolean): Promise<void> => store.save(record(name), { durable });
-const reopened = (): RecordStore => new RecordStore(root, silentLogger);
-const names = async (): Promise<string[]> => (await reopened().load()).map(({ name }) => name);
+const save = (name: string, durable = false): Promise<void> => store.save(record(name), { durable });
 
-test('the last save is what is read, synced or not', async () => {
+/** Names that a daemon would find that was started now: the one before is not asked. */
+async function found(): Promise<string[]> {
+  await using next = await open();
+  return next.all().map(({ name }) => name);
+}
+
+test('the last save is what is found after a kill, however many come at once', async () => {
   await save('one', true);
-  await save('two', false);
-  expect(await names()).toEqual(['two']);
-  await save('three', true);
-  expect(await names()).toEqual(['three']);
-  // Counting goes on where the former daemon ended.
-  store = reopened();
-  await store.load();
-  await save('four', false);
-  expect(await names()).toEqual(['four']);
+  await save('two');
+  expect(await found()).toEqual(['two']);
+  await Promise.all([save('three', true), save('four'), save('five', true)]);
+  expect(await found()).toEqual(['five']);
 });
 
-test('saves at the same time: the last one stays, and is synced if one of them was to be', async () => {
-  await Promise.all([save('one', true), save('two', false), save('three', false)]);
-  expect(await names()).toEqual(['three']);
-  rmSync(join(root, id, 'container.latest.json'), { force: true });
-  expect(await names()).toEqual(['three']);
-});
-
-test('what a power cut leaves of an unsynced save counts for nothing', async () => {
+test('a power cut takes the end of the journal, and leaves what was synced', async () => {
   await save('synced', true);
-  await save('later', false);
-  const latest = join(root, id, 'container.latest.json');
-  for (const length of [20, 0]) {
-    truncateSync(latest, length);
-    expect(await names()).toEqual(['synced']);
+  const whole = readFileSync(journal());
+  await save('later');
+  const after = readFileSync(journal());
+  for (let length = whole.length; length < after.length; length += 7) {
+    // What reached the disk, and zeros where only the new size did.
+    writeFileSync(journal(), Buffer.concat([after.subarray(0, length), Buffer.alloc(11)]));
+    expect(await found()).toEqual(['synced']);
   }
 });
 
-test('one that was never synced is gone with a power cut, with its folder', async () => {
-  await save('unsynced', false);
-  truncateSync(join(root, id, 'container.latest.json'), 0);
-  expect(await names()).toEqual([]);
-  expect(readdirSync(root)).toEqual([]);
-});
-
-test('a record that cannot be read stays for a person to look at; what a kill left of a write goes', async () => {
+test('what is removed is gone, whoever would still save it', async () => {
   await save('one', true);
-  writeFileSync(join(root, id, 'container.json.1234abcd.tmp'), '{"ver');
-  expect(await names()).toEqual(['one']);
-  expect(readdirSync(join(root, id))).toEqual(['container.json']);
-  writeFileSync(join(root, id, 'container.json'), '{"version":2}');
-  expect(await names()).toEqual([]);
-  expect(readdirSync(join(root, id))).toEqual(['container.json']);
+  const late = [store.remove(id), save('late'), store.saveHealth(id, { Status: 'healthy', FailingStreak: 0, Log: [] })];
+  await Promise.all(late);
+  await save('later');
+  expect(await found()).toEqual([]);
+  expect(readdirSync(join(folder, 'containers'))).toEqual([]);
 });
 
-test('health is kept beside the record and goes with it', async () => {
+test('a kill leaves no folder without a record, and nothing half written', async () => {
+  expect(await found()).toEqual([]);
+  expect(readdirSync(join(folder, 'containers'))).toEqual([]);
+  mkdirSync(join(folder, 'containers', id));
+  writeFileSync(join(folder, 'containers', id, 'health.json.1234abcd.tmp'), '{"ver');
+  await save('one');
+  expect(await found()).toEqual(['one']);
+  expect(readdirSync(join(folder, 'containers', id))).toEqual([]);
+});
+
+test('health is kept beside the record', async () => {
   expect(await store.health(id)).toBeUndefined();
   const health = { Status: 'healthy', FailingStreak: 0, Log: [] } as const;
-  await save('one', true);
+  await save('one');
   await store.saveHealth(id, health);
-  expect(await reopened().health(id)).toEqual(health);
-  await store.remove(id);
-  expect(readdirSync(root)).toEqual([]);
+  await using next = await open();
+  expect(await next.health(id)).toEqual(health);
+});
+
+test('nothing is written when the daemon has let go', async () => {
+  await save('one');
+  await store[Symbol.asyncDispose]();
+  await save('two');
+  expect(await found()).toEqual(['one']);
 });

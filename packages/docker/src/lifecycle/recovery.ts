@@ -26,7 +26,7 @@ export interface RecoveryParts {
  */
 export async function recoverContainers(context: DockerContext, parts: RecoveryParts): Promise<void> {
   const { engine, log, networks, registry, store } = context;
-  for (const record of await store.load()) registry.add(new Container(record));
+  for (const record of store.all()) registry.add(new Container(record));
   const labels = { [dockerLabel]: 'true' };
   const found = new Map((await engine.listContainers({ labels })).map((status) => [status.id, status]));
   const running = [...found.values()].filter(({ state }) => state === 'running').map(({ id }) => id);
@@ -56,11 +56,13 @@ async function recoverOne(
 ): Promise<void> {
   const { host, config, removesVolumes = host.AutoRemove } = container.record;
   const removing = container.phase === 'removing' || container.phase === 'dead';
+  // A power cut in its creation may leave the record alone.
+  const unmade = status === undefined && !hasRun(container);
   if (config.Healthcheck?.Test !== undefined) container.health = await context.store.health(container.id);
   // One that removes itself is removed without its record's saying so.
-  if (removing || (status === undefined && host.AutoRemove)) {
+  if (removing || unmade || (status === undefined && host.AutoRemove)) {
     if (container.phase !== 'removing') container.enter('removing');
-    await container.lock.run(() => parts.remover.remove(container, { volumes: removesVolumes }));
+    await container.lock.run(() => parts.remover.remove(container, { volumes: unmade || removesVolumes }));
   } else if (status === undefined) markDead(context, container);
   else if (status.state === 'running') await takeOver(context, parts, container, status);
   else await settleEnd(parts, container, status);

@@ -1,6 +1,7 @@
 import { codeOf, equalJson, messageOf, WherryError } from '@wherry/base';
 import type { ContainerConfig as EngineConfig } from '@wherry/runtime';
 import { containerOfMode } from '../config/modes.ts';
+import { isRestarting } from '../config/restart-policy.ts';
 import type { Container } from '../containers/container.ts';
 import { type DockerContext, saveSoon, tell } from '../containers/context.ts';
 import { engineConfig } from '../mapping/engine-config.ts';
@@ -41,6 +42,8 @@ export class Starter {
     }
     const { pid } = await engine.containerStatus(container.id);
     container.pid = pid ?? 0;
+    // After a power cut its policy looks at whether it ever ran; what came later may be forgotten.
+    const durable = !hasRun(container) && isRestarting(container.record.host.RestartPolicy);
     const startedAt = formatNano(now());
     container.enter('running', {
       startedAt,
@@ -50,7 +53,7 @@ export class Starter {
       oomKilled: false,
     });
     container.stopping = false;
-    saveSoon(this.#context, container);
+    saveSoon(this.#context, container, durable);
     tell(this.#context, container, 'start');
   }
 

@@ -1,7 +1,6 @@
-import { errnoOf, type Logger } from '@wherry/base';
+import { errnoOf, type Logger, RecordJournal } from '@wherry/base';
 import type { ImageConfig } from '@wherry/oci';
 import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
-import { RecordJournal } from './record-journal.ts';
 
 /** A process that outlives the daemon, told from a later one with the same number by its start time. */
 export interface ProcessIdentity {
@@ -53,8 +52,8 @@ export interface ContainerRecord {
 }
 
 /**
- * Records by their ids, kept in a journal. They are not synced: a killed daemon loses nothing, and after a power cut no
- * container lives.
+ * Records by their ids, kept in a journal. They are not synced unless that is asked for: a killed daemon loses nothing,
+ * and after a power cut no container lives.
  */
 export class RecordStore<T extends { readonly id: string; readonly version: 1 }> implements AsyncDisposable {
   readonly #records: Map<string, T>;
@@ -102,6 +101,11 @@ export class RecordStore<T extends { readonly id: string; readonly version: 1 }>
     this.#records.set(record.id, record);
     await this.#journal.append({ put: record }).catch((error: unknown) => this.#allowFull(record.id, error));
     return record;
+  }
+
+  /** Resolves when a power cut leaves all records at least as they are now. */
+  async persist(): Promise<void> {
+    await this.#journal.sync();
   }
 
   /** On a full disk it comes back with the next daemon, which finds nothing of it and ends it again. */

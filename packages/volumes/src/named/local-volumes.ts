@@ -1,7 +1,16 @@
 import { closeSync, constants, fstatSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, codeOf, KeyedMutex, type Logger, messageOf, type Random, WherryError } from '@wherry/base';
+import {
+  type Clock,
+  codeOf,
+  KeyedMutex,
+  type Logger,
+  messageOf,
+  type Random,
+  syncFolder,
+  WherryError,
+} from '@wherry/base';
 import { isMountPoint, mountsBelow, openBeneath, unmountAll } from '@wherry/linux';
 import type { CreateVolume, NamedVolumes, VolumeRecord } from '../named-volumes.ts';
 import { copyTree } from './copy-tree.ts';
@@ -301,14 +310,5 @@ async function fill(from: number, data: string): Promise<void> {
     }
   } finally {
     await source.close();
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

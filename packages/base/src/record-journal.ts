@@ -1,13 +1,14 @@
 import { type FileHandle, open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf, type Logger, WherryError, writeFileAtomically } from '@wherry/base';
+import { errnoOf, WherryError } from './errors.ts';
+import { syncFolder, writeFileAtomically } from './files.ts';
+import type { Logger } from './log.ts';
 
 /** A line of the file: the record as it is now, or that there is none any more. */
 export type RecordLine<T> = { readonly put: T } | { readonly delete: string };
 
 interface Waiting {
   readonly line: string;
-  readonly sync: boolean;
   readonly written: (error?: unknown) => void;
 }
 
@@ -17,8 +18,8 @@ const header = '{"version":1}\n';
 
 /**
  * Records as a file of their changes, a line each: one appended write for all that wait at the same time costs a tenth
- * of a file of its own that is replaced. A line that a crash tore is dropped. Rewritten whole when it has grown to four
- * times its records.
+ * of a file of its own that is replaced. A line that a crash tore is dropped; what was synced before it stays, as only
+ * the end of the file is ever written. Rewritten whole when it has grown to four times its records.
  */
 export class RecordJournal<T extends { readonly id: string }> implements AsyncDisposable {
   readonly #path: string;
@@ -28,6 +29,8 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
   #lengthWhenRewritten: number;
   #waiting: Waiting[] = [];
   #work: Promise<void> | undefined;
+  #syncing: Promise<unknown> = Promise.resolve();
+  #nextSync: Promise<void> | undefined;
 
   private constructor(path: string, records: ReadonlyMap<string, T>, file: FileHandle, length: number) {
     this.#path = path;
@@ -58,8 +61,11 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
       }
       const length = Buffer.byteLength(whole);
       const { size } = await file.stat();
-      if (size === 0) await file.write(header);
-      else if (size > length) await file.truncate(length);
+      if (size === 0) {
+        await file.write(header);
+        await file.sync();
+        await syncFolder(dirname(path));
+      } else if (size > length) await file.truncate(length);
       return new RecordJournal(path, records, file, length);
     } catch (error) {
       await file.close();
@@ -68,17 +74,31 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
   }
 
   /**
-   * Resolves when a killed daemon would find the line, with `sync` when a machine that lost its power would. Lines stand
-   * in the order of the calls. After a failure (a full disk) the file is as if it had not been called.
+   * Resolves when a killed daemon would find the line. Lines stand in the order of the calls. After a failure (a full
+   * disk) the file is as if it had not been called.
    */
-  append(change: RecordLine<T>, { sync = false } = {}): Promise<void> {
+  append(change: RecordLine<T>): Promise<void> {
     return new Promise((resolve, reject) => {
       const written = (error?: unknown): void => (error === undefined ? resolve() : reject(error));
-      this.#waiting.push({ line: `${JSON.stringify(change)}\n`, sync, written });
+      this.#waiting.push({ line: `${JSON.stringify(change)}\n`, written });
       this.#work ??= this.#flush().finally(() => {
         this.#work = undefined;
       });
     });
+  }
+
+  /** Resolves when the lines that were written before outlast a power cut. Who calls at the same time waits for one. */
+  sync(): Promise<void> {
+    // One that has begun may have missed the last lines: the next one is for all who come until it begins.
+    if (this.#nextSync === undefined) {
+      const next = this.#syncing.then(() => {
+        this.#nextSync = undefined;
+        return this.#file.datasync();
+      });
+      this.#nextSync = next;
+      this.#syncing = next.catch(() => undefined);
+    }
+    return this.#nextSync;
   }
 
   async #flush(): Promise<void> {
@@ -95,7 +115,6 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
     const lines = Buffer.from(batch.map(({ line }) => line).join(''));
     try {
       for (let done = 0; done < lines.length; ) done += (await this.#file.write(lines, done)).bytesWritten;
-      if (batch.some(({ sync }) => sync)) await this.#file.datasync();
     } catch (error) {
       await this.#file.truncate(this.#length);
       throw error;
@@ -115,13 +134,16 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
       if (errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT') return;
       throw error;
     }
-    await this.#file.close();
+    const before = this.#file;
     this.#file = await open(this.#path, 'a', 0o600);
     this.#length = length;
+    // Behind a sync that is under way.
+    await before.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#work;
+    await this.#syncing;
     await this.#file.close();
   }
 }
