@@ -112,6 +112,34 @@ describe('docker build', () => {
     expect((await wherry(['nosuch-folder'])).stderr).toMatch(/^Error: path ".*nosuch-folder" not found\n$/);
   });
 
+  it('reaches what is outside of the machine by the default network, and nothing without one', async () => {
+    const { machine } = engine;
+    const outside = `${machine.netns.split('/').at(-1)}-out`;
+    const sh = async (script: string): Promise<void> => {
+      const { code, stderr } = await machine.run('sh', ['-ec', script]);
+      expect([code, stderr]).toEqual([0, '']);
+    };
+    await sh(`ip netns add ${outside}; ip link add up0 type veth peer name down0 netns ${outside}
+      ip addr add 198.51.100.1/24 dev up0; ip link set up0 up; ip route add default via 198.51.100.2
+      ip -n ${outside} addr add 198.51.100.2/24 dev down0; ip -n ${outside} link set down0 up`);
+    try {
+      const www = await context('www', { package: 'from outside\n' });
+      const serve = ['/bin/busybox', 'httpd', '-f', '-p', '198.51.100.2:80', '-h', www];
+      await using _ = machine.start('nsenter', [`--net=/run/netns/${outside}`, ...serve]);
+      const ask = 'printf "GET /package HTTP/1.0\\r\\n\\r\\n" | nc 198.51.100.2 80';
+      const input = `FROM busybox\nRUN ${ask} > /got\n`;
+      const url = 'http://198.51.100.2/package';
+      await machine.run('curl', ['-s', '--retry', '50', '--retry-connrefused', '--retry-delay', '0', url]);
+      const id = await engine.mustDocker(['build', '-q', '-'], { input });
+      expect(await run(id.trim(), 'cat', '/got')).toMatch(/^HTTP\/1.*200 OK[\s\S]*\nfrom outside\n$/);
+      const none = await engine.docker(['build', '--network=none', '--no-cache', '-'], { input });
+      expect(none.code).toBe(1);
+      expect(none.stdout + none.stderr).toContain('Network is unreachable');
+    } finally {
+      await sh(`ip netns del ${outside}; ip link del up0 2> /dev/null || true`);
+    }
+  });
+
   it('leaves the step before a failing one usable', async () => {
     const input = 'FROM busybox\nRUN echo kept > /kept\nRUN exit 7\n';
     const failed = await engine.docker(['build', '-'], { input });

@@ -213,6 +213,32 @@ it('the same image comes out twice with SOURCE_DATE_EPOCH', async () => {
   expect(two.imageId).toBe(one.imageId);
 });
 
+it('the same image comes out of other folders, made at another time, with SOURCE_DATE_EPOCH', async () => {
+  const dockerfile = [
+    'FROM busybox AS made',
+    'RUN mkdir /m && for n in z a q m; do echo $n > /m/$n; done && ln /m/a /m/b && ln -s a /m/link && mkfifo /m/p',
+    'FROM busybox',
+    'ARG SOURCE_DATE_EPOCH',
+    'LABEL a=b',
+    'COPY --from=made /m /m',
+    'COPY --chown=1:2 . /context/',
+    'VOLUME /v',
+    'RUN touch /v/x && rm /bin/wget && mkdir -p /deep/er && echo "$SOURCE_DATE_EPOCH" > /deep/er/f',
+    'WORKDIR /w/x',
+  ].join('\n');
+  const build = async (on: BuildMachine, names: readonly string[]): Promise<string> => {
+    const files = Object.fromEntries(names.map((name) => [name, name]));
+    const built = await on.build(dockerfile, { files, buildArguments: { SOURCE_DATE_EPOCH: '1000000000' } });
+    expect(built.error).toBeUndefined();
+    return built.imageId;
+  };
+  await using other = await buildMachine();
+  const id = await build(machine, ['a.txt', 'sub/b.txt', 'sub/c.txt']);
+  expect(await build(other, ['sub/c.txt', 'a.txt', 'sub/b.txt'])).toBe(id);
+  const { created, history } = (await other.images.details(id)).config;
+  expect([created, history!.at(-1)!.created]).toEqual(Array(2).fill('2001-09-09T01:46:40.000Z'));
+});
+
 it('what a build of a dead process left is taken away', async () => {
   const { details } = machine.images;
   void details;

@@ -1,9 +1,7 @@
-import { chmodSync } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { cancelled, DisposalStack, errnoOf, type Logger, silentLogger } from '@wherry/base';
 import type { ContainerConfig, ContainerEngine, DnsConfig, PodSandboxConfig } from '@wherry/runtime';
-import { resolveWithin, statusOf } from '../files/resolve-within.ts';
 import type { RunStep, StepResult, StepRunner } from '../step-runner.ts';
 import { removeMountStubs } from './mount-stubs.ts';
 
@@ -129,7 +127,6 @@ class EngineRunner implements StepRunner {
     const stubs = step.mounts.filter((mount) => mount.type !== 'bind' || mount.keepsTarget !== true);
     const targets = stubs.map(({ target }) => target);
     await removeMountStubs(upperDirectory, lowerDirectories, targets);
-    for (const { target } of step.mounts) if (!targets.includes(target)) plainFolder(upperDirectory, target);
     await mkdir(dirname(step.upperDirectory), { recursive: true, mode: 0o700 });
     try {
       await rename(upperDirectory, step.upperDirectory);
@@ -239,13 +236,6 @@ const standardHosts = [
   'ff02::1\tip6-allnodes',
   'ff02::2\tip6-allrouters',
 ];
-
-/** A mount point that the runtime made (crun: sticky) as dockerd makes it. */
-function plainFolder(upper: string, target: string): void {
-  const path = join(upper, resolveWithin(upper, target));
-  const status = statusOf(path);
-  if (status?.isDirectory() && (status.mode & 0o7777) === 0o1755) chmodSync(path, 0o755);
-}
 
 /** Whether a step gets a place of its own in a network. */
 function isConnected(network: string): boolean {
