@@ -63,7 +63,8 @@ class LocalBuilder implements Builder {
       for (const tag of request.tags) await images.tag(imageId, tag);
       return { imageId };
     } finally {
-      await endBuild(this.#services, id, log);
+      // What came from the cache alone has made nothing.
+      if (build.hasFolders) await endBuild(this.#services, id, log);
       await cache.save().catch((error: unknown) => log.error('the build cache was not saved', { error }));
     }
   }

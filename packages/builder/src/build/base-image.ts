@@ -12,11 +12,11 @@ export async function resolveImage(
   emit: (event: BuildEvent) => void,
 ): Promise<ImageDetails> {
   const found = await images.find(reference);
-  // An id names one image alone: there is nothing to fetch.
-  const isId = found !== undefined && !namesIt(reference, await images.details(found.id));
-  if (found && (isId || !request.pull)) {
+  if (found) {
     const details = await images.details(found.id);
-    if (platform === undefined || suits(details, platform)) return details;
+    // An id names one image alone: there is nothing to fetch.
+    const isEnough = !request.pull || !namesIt(reference, details);
+    if (isEnough && (platform === undefined || suits(details, platform))) return details;
   }
   const auth = request.auth(parseReference(reference).host);
   const id = await images.pullImage(reference, {

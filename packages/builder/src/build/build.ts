@@ -51,6 +51,11 @@ export class Build {
     this.#probe = new CacheProbe(services, request);
   }
 
+  /** It wrote below its folders, or held layers. */
+  get hasFolders(): boolean {
+    return this.#made !== undefined || this.#folders > 0;
+  }
+
   async run(): Promise<{ readonly imageId: string; readonly baseLayers: number }> {
     const { dockerfile, needed, target, total } = this.#plan;
     for (const warning of dockerfile.warnings) {

@@ -1,6 +1,21 @@
-import { createWriteStream } from 'node:fs';
-import { chmod, link, lstat, lutimes, mkdir, rm, symlink, utimes } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import {
+  chmodSync,
+  closeSync,
+  createWriteStream,
+  fchmodSync,
+  futimesSync,
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  type Stats,
+  symlinkSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { errnoOf, throwIfAborted, WherryError } from '@wherry/base';
@@ -26,7 +41,7 @@ export async function unpackContext(
   folder: string,
   { limits = contextLimits, signal }: { readonly limits?: ContextLimits; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
-  const folderTimes = new Map<string, number>();
+  const writer = new ContextWriter(folder);
   let bytes = 0;
   let entries = 0;
   try {
@@ -39,77 +54,129 @@ export async function unpackContext(
           `a build context of more than ${limits.bytes} bytes or ${limits.entries} files`,
         );
       }
-      await place(folder, entry, folderTimes);
+      await writer.place(entry);
     }
   } catch (error) {
     if (errnoOf(error) === 'ENOSPC') throw new WherryError('exhausted', 'no space left on device', { cause: error });
     throw error;
   }
-  for (const [path, time] of folderTimes) await utimes(path, time, time);
+  writer.finish();
 }
 
-async function place(root: string, { header, body }: TarEntry, folderTimes: Map<string, number>): Promise<void> {
-  const parts = partsOf(header.name);
-  if (parts.length === 0) return;
-  const path = join(root, ...parts);
-  await makeParents(root, parts, header.name);
-  const there = await lstat(path).catch(() => undefined);
-  if (header.type === 'directory') {
-    if (there && !there.isDirectory()) await rm(path, { force: true });
-    await mkdir(path, { recursive: true });
-    await chmod(path, header.mode & 0o7777);
-    folderTimes.set(path, timeOf(header));
-    return;
-  }
-  if (there) await rm(path, { recursive: true, force: true });
-  folderTimes.delete(path);
-  switch (header.type) {
-    case 'file':
-      await pipeline(Readable.from(body), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
-      await chmod(path, header.mode & 0o7777);
-      await utimes(path, timeOf(header), timeOf(header));
-      return;
-    case 'symlink':
-      await symlink(header.linkName, path);
-      await lutimes(path, timeOf(header), timeOf(header));
-      return;
-    case 'link':
-      await makeLink(root, path, header);
-      return;
-    case 'fifo':
-      makeNode(path, { type: 'fifo', mode: header.mode & 0o7777, major: 0, minor: 0 });
-      await chmod(path, header.mode & 0o7777);
-      return;
-    default:
-      throw new WherryError('invalid', `${header.name}: build contexts with device nodes are not supported`);
-  }
-}
+/** Files below this are written at once: that takes less than to ask a thread. */
+const smallFile = 1024 * 1024;
 
-async function makeLink(root: string, path: string, { name, linkName }: TarHeader): Promise<void> {
-  const target = partsOf(linkName);
-  await makeParents(root, target, linkName);
-  try {
-    await link(join(root, ...target), path);
-  } catch (error) {
-    throw new WherryError('invalid', `${name} is a hard link to ${linkName}, which is not in the build context`, {
-      cause: error,
-    });
-  }
-}
+/** Writes entries below a folder that nobody else writes to. */
+class ContextWriter {
+  readonly #root: string;
+  /** Folders that were made or looked at: what stands above an entry is not looked at again for each. */
+  readonly #folders = new Set<string>();
+  /** Set at the end: each file made in a folder touches it. */
+  readonly #folderTimes = new Map<string, number>();
 
-/** Every folder above, which are folders of ours and no links: nothing is ever written through one. */
-async function makeParents(root: string, parts: readonly string[], name: string): Promise<void> {
-  const parent = dirname(join(root, ...parts));
-  if (parent === root) return;
-  let path = root;
-  for (const part of parts.slice(0, -1)) {
-    path = join(path, part);
-    const there = await lstat(path).catch(() => undefined);
-    if (there === undefined) await mkdir(path, { mode: 0o755 });
-    else if (!there.isDirectory()) {
-      throw new WherryError('invalid', `${name}: ${part} is no folder of the build context`);
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async place({ header, body }: TarEntry): Promise<void> {
+    const parts = partsOf(header.name);
+    if (parts.length === 0) return;
+    const path = join(this.#root, ...parts);
+    this.#makeParents(parts, header.name);
+    if (header.type === 'directory') {
+      this.#makeFolder(path, header);
+      return;
+    }
+    this.#clear(path);
+    switch (header.type) {
+      case 'file':
+        await writeFile(path, header, body);
+        return;
+      case 'symlink':
+        symlinkSync(header.linkName, path);
+        lutimesSync(path, timeOf(header), timeOf(header));
+        return;
+      case 'link':
+        this.#makeLink(path, header);
+        return;
+      case 'fifo':
+        makeNode(path, { type: 'fifo', mode: 0o600, major: 0, minor: 0 });
+        chmodSync(path, header.mode & 0o7777);
+        return;
+      default:
+        throw new WherryError('invalid', `${header.name}: build contexts with device nodes are not supported`);
     }
   }
+
+  finish(): void {
+    for (const [path, time] of this.#folderTimes) utimesSync(path, time, time);
+  }
+
+  #makeFolder(path: string, header: TarHeader): void {
+    if (!this.#folders.has(path)) {
+      if (statusOf(path)?.isDirectory() === false) rmSync(path, { force: true });
+      mkdirSync(path, { recursive: true });
+      this.#folders.add(path);
+    }
+    chmodSync(path, header.mode & 0o7777);
+    this.#folderTimes.set(path, timeOf(header));
+  }
+
+  /** The last entry of a name counts. */
+  #clear(path: string): void {
+    const there = statusOf(path);
+    if (there === undefined) return;
+    rmSync(path, { recursive: true, force: true });
+    if (!there.isDirectory()) return;
+    this.#folders.clear();
+    for (const folder of this.#folderTimes.keys()) {
+      if (folder === path || folder.startsWith(`${path}/`)) this.#folderTimes.delete(folder);
+    }
+  }
+
+  #makeLink(path: string, { name, linkName }: TarHeader): void {
+    const target = partsOf(linkName);
+    this.#makeParents(target, linkName);
+    try {
+      linkSync(join(this.#root, ...target), path);
+    } catch (error) {
+      throw new WherryError('invalid', `${name} is a hard link to ${linkName}, which is not in the build context`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** Every folder above, which are folders of ours and no links: nothing is ever written through one. */
+  #makeParents(parts: readonly string[], name: string): void {
+    let path = this.#root;
+    for (const part of parts.slice(0, -1)) {
+      path = join(path, part);
+      if (this.#folders.has(path)) continue;
+      const there = statusOf(path);
+      if (there === undefined) mkdirSync(path, { mode: 0o755 });
+      else if (!there.isDirectory()) {
+        throw new WherryError('invalid', `${name}: ${part} is no folder of the build context`);
+      }
+      this.#folders.add(path);
+    }
+  }
+}
+
+async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
+  const file = openSync(path, 'wx', 0o600);
+  try {
+    if (header.size <= smallFile) {
+      for await (const piece of body) for (let done = 0; done < piece.length; ) done += writeSync(file, piece, done);
+    } else await pipeline(Readable.from(body), createWriteStream(path, { fd: file, autoClose: false }));
+    fchmodSync(file, header.mode & 0o7777);
+    futimesSync(file, timeOf(header), timeOf(header));
+  } finally {
+    closeSync(file);
+  }
+}
+
+function statusOf(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
 }
 
 /** Throws `invalid` for what leads out of the context. */
