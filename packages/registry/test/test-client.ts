@@ -4,6 +4,7 @@ import { type IncomingHttpHeaders, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Descriptor, mediaTypes } from '@wherry/oci';
+import { afterAll, beforeAll } from 'vitest';
 import { createRegistry, type Registry, type RegistryOptions } from '../src/index.ts';
 
 export interface Answer {
@@ -33,7 +34,7 @@ export interface Sent {
 
 /** Sends requests as they are: no path is made nicer, nothing is followed. */
 export class TestClient {
-  readonly port: number;
+  port: number;
   headers: Readonly<Record<string, string>> = {};
 
   constructor(port: number) {
@@ -42,6 +43,7 @@ export class TestClient {
 
   async send(method: string, path: string, { headers = {}, body }: Sent = {}): Promise<Answer> {
     const content = body === undefined ? undefined : Buffer.from(body);
+    const isStream = headers['Transfer-Encoding'] !== undefined;
     return await new Promise((resolve, reject) => {
       const sent = request({
         host: '127.0.0.1',
@@ -49,7 +51,7 @@ export class TestClient {
         method,
         path,
         agent: false,
-        headers: { ...this.headers, ...(content && { 'Content-Length': content.length }), ...headers },
+        headers: { ...this.headers, ...(content && !isStream && { 'Content-Length': content.length }), ...headers },
       });
       sent.on('error', reject);
       sent.on('response', (response) => {
@@ -174,4 +176,18 @@ export class TestRegistry implements AsyncDisposable {
     await this.registry[Symbol.asyncDispose]();
     if (!this.#kept) await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+/** The client of a registry for all tests of a file. */
+export function useRegistry(): TestClient {
+  const client = new TestClient(0);
+  let registry: TestRegistry | undefined;
+  beforeAll(async () => {
+    registry = await TestRegistry.start();
+    client.port = registry.client.port;
+  });
+  afterAll(async () => {
+    await registry?.[Symbol.asyncDispose]();
+  });
+  return client;
 }

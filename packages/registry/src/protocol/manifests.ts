@@ -2,10 +2,14 @@ import { type Digest, digestOf, hashFor, hexOf } from '@wherry/oci';
 import type { RegistryContext } from '../context.ts';
 import { isTag, parseManifestReference, type RepositoryName } from '../names.ts';
 import { refusal } from '../refusal.ts';
+import { assertTag } from '../storage/contents.ts';
 import type { Exchange } from './exchange.ts';
 import { largestManifest, parseManifest } from './manifest.ts';
 import { matches } from './send-bytes.ts';
 import { location } from './uploads.ts';
+
+/** Tags given to one manifest in one request. */
+const mostTags = 100;
 
 /** GET and HEAD of a manifest, by tag or digest, as it was pushed ("Pulling manifests"). */
 export async function getManifest(
@@ -41,13 +45,24 @@ export async function putManifest(
   );
   const digest = reference.kind === 'digest' ? verified(reference.digest, content) : digestOf(content);
   const parsed = parseManifest(content, exchange.header('content-type'));
-  const tags = reference.kind === 'tag' ? [reference.tag] : [];
+  const more = reference.kind === 'tag' ? [] : tagsAsked(exchange);
+  const tags = reference.kind === 'tag' ? [reference.tag] : more;
   await context.contents.putManifest(name, digest, content, parsed, { tags });
   exchange.send(201, {
     Location: location(context, exchange, `/v2/${name}/manifests/${digest}`),
     'Docker-Content-Digest': digest,
     ...(parsed.subject !== undefined && { 'OCI-Subject': parsed.subject }),
+    ...(more.length > 0 && { 'OCI-Tag': more.join(', ') }),
   });
+}
+
+/** Tags that a manifest gets as it comes by its digest (distribution-spec after 1.1, "Pushing Manifests": at least 10). */
+function tagsAsked({ query }: Exchange): string[] {
+  const tags = [...new Set(query.getAll('tag'))];
+  if (tags.length > mostTags)
+    throw refusal('TAG_INVALID', `more than ${mostTags} tags of one manifest at once`, { status: 414 });
+  for (const tag of tags) assertTag(tag);
+  return tags;
 }
 
 /** DELETE by digest removes the manifest and its tags, by tag only that ("Deleting tags", "Deleting Manifests"). */

@@ -69,8 +69,8 @@ export function parseRange(
     return { start: Math.max(size - suffix, 0), end: size, partial: true };
   }
   const start = Number(first);
-  if (last !== '' && Number(last) < start) return whole;
-  if (start >= size) return 'unsatisfiable';
+  // One that ends before it begins may be ignored or refused (RFC 9110, 14.2): who asks for it is wrong.
+  if (start >= size || (last !== '' && Number(last) < start)) return 'unsatisfiable';
   return { start, end: last === '' ? size : Math.min(Number(last) + 1, size), partial: true };
 }
 
