@@ -151,6 +151,29 @@ describe('docker build', () => {
     expect(mended).toContain('Using cache');
   });
 
+  it('takes from --cache-from what an image that came as an archive was made of', async () => {
+    const folder = await context('cache-from', {
+      Dockerfile:
+        'FROM busybox\nENV A=b\nCOPY a.txt /\nRUN cat /proc/sys/kernel/random/uuid > /when\nRUN cat /when /a.txt > /both\nCMD ["cat", "/both"]\n',
+      'a.txt': 'one\n',
+    });
+    const archive = join(folder, '..', 'cache-from.tar');
+    const build = (...args: string[]): Promise<string> => engine.mustDocker(['build', '-t', 'later', ...args, folder]);
+    const hits = (output: string): number => output.match(/Using cache/g)?.length ?? 0;
+    await engine.mustDocker(['build', '-t', 'first', folder]);
+    const before = await run('first');
+    await engine.mustDocker(['save', '-o', archive, 'first']);
+    await engine.mustDocker(['rmi', 'first']);
+    await engine.mustDocker(['builder', 'prune', '-af']);
+    await engine.mustDocker(['load', '-i', archive]);
+    expect(hits(await build('--cache-from', 'first'))).toBe(5);
+    expect(await run('later')).toBe(before);
+    await writeFile(join(folder, 'a.txt'), 'two\n');
+    expect(hits(await build('--cache-from', 'first'))).toBe(1);
+    expect(await run('later')).toMatch(/^[0-9a-f-]{36}\ntwo\n$/);
+    expect(hits(await build('--cache-from', 'none'))).toBe(0);
+  });
+
   it('reads a Dockerfile outside of the context, and leaves out what is ignored', async () => {
     const folder = await context('ignoring', {
       '.dockerignore': '*.log\n!keep.log\n',

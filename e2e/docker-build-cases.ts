@@ -457,6 +457,10 @@ const commands: readonly BuildCase[] = [
   line('docker build -t t --cache-from nosuch .'),
   line('docker build -t t --cache-from busybox .'),
   line('docker build -q -t cf . > /dev/null; docker build -t t --cache-from cf .; docker rmi cf > /dev/null'),
+  line(
+    'docker build -q -t cf . > /dev/null; docker save -o i.tar cf; docker rmi cf > /dev/null; docker load -q -i i.tar; rm i.tar; docker build -t t --cache-from cf .; docker rmi cf > /dev/null',
+    { dockerfile: 'FROM busybox\nENV cache=from\nCOPY a.txt /\nRUN echo x > /x\nCMD ["x"]\n' },
+  ),
   line('docker build -t t --isolation default .'),
   line('docker build -t t --isolation hyperv .'),
   line('docker build -t t --isolation bad .'),

@@ -1,10 +1,10 @@
 import { equalJson } from '@wherry/base';
-import type { ImageSummary } from '@wherry/images';
+import type { ImageDetails, ImageSummary } from '@wherry/images';
 import { explainMiss } from '../cache/explain-miss.ts';
 import { stepKey } from '../cache/step-cache.ts';
 import type { Config } from '../config/apply.ts';
 import type { Services } from '../services.ts';
-import type { StageImage } from './stage-image.ts';
+import { assembleStep, type StageImage } from './stage-image.ts';
 
 /** A step, as the cache knows it. */
 export interface CacheStep {
@@ -26,6 +26,7 @@ export class CacheProbe {
   readonly #services: Services;
   readonly #noCache: boolean;
   readonly #sources: readonly string[];
+  #targets: Promise<readonly ImageDetails[]> | undefined;
   #children: Promise<ReadonlyMap<string, readonly ImageSummary[]>> | undefined;
 
   constructor(services: Services, options: { readonly noCache: boolean; readonly cacheFrom: readonly string[] }) {
@@ -54,6 +55,8 @@ export class CacheProbe {
     }
     const local = step.more === undefined ? await this.#localImage(before, step) : undefined;
     if (local !== undefined && (await this.#mayUse(local))) return { key, image: local };
+    const restored = await this.#restored(before, step);
+    if (restored !== undefined) return { key, image: restored };
     if (record && this.#sources.length === 0) {
       cache.forget(key);
       return { key, image: undefined, reason: `its image was removed: ${record.image}` };
@@ -74,6 +77,38 @@ export class CacheProbe {
       if (made && equalJson(made.Cmd ?? [], step.words) && sameConfig(made, step.config)) return id;
     }
     return undefined;
+  }
+
+  /**
+   * What an image of `--cache-from` had after this step, by its history: one that came from a registry has no parents
+   * here. Docker's rule: the same history and layers up to here, then the same words.
+   */
+  async #restored(before: StageImage, step: CacheStep): Promise<string | undefined> {
+    if (this.#sources.length === 0) return undefined;
+    const { images } = this.#services;
+    const known = before.id === '' ? [] : ((await images.details(before.id)).config.history ?? []);
+    this.#targets ??= this.#findTargets();
+    for (const { id, config, layers } of await this.#targets) {
+      const history = config.history ?? [];
+      const next = history[known.length];
+      if (next?.created_by !== step.words.join(' ') || !equalJson(history.slice(0, known.length), known)) continue;
+      if (before.layers.some(({ chainId }, index) => layers[index]?.chainId !== chainId)) continue;
+      if (history.length === known.length + 1) return id;
+      const layer = next.empty_layer ? undefined : layers[before.layers.length];
+      if (layer === undefined && !next.empty_layer) continue;
+      return (await assembleStep(this.#services, before, { ...step, layer }, Date.parse(next.created ?? ''))).id;
+    }
+    return undefined;
+  }
+
+  async #findTargets(): Promise<readonly ImageDetails[]> {
+    const { images } = this.#services;
+    const found: ImageDetails[] = [];
+    for (const source of this.#sources) {
+      const image = await images.find(source).catch(() => undefined);
+      if (image !== undefined) found.push(await images.details(image.id));
+    }
+    return found;
   }
 
   /** With `--cache-from`, only what those images were made of. */
