@@ -36,7 +36,9 @@ it('gives clusters on one machine their own bridge, port, ranges and folders, an
   expect(b.rootDirectory).not.toBe(a.rootDirectory);
   await forgetCluster(home, 'a');
   expect((await ensureCluster(home, { name: 'c' })).bridge).toBe('wherry0');
-  expect((await listClusters(home)).map(({ name }) => name)).toEqual(['b', 'c']);
+  const others = (): ReadonlySet<number> => new Set([2, 3]);
+  expect((await ensureCluster(home, { name: 'd' }, undefined, others)).bridge).toBe('wherry4');
+  expect((await listClusters(home)).map(({ name }) => name)).toEqual(['b', 'c', 'd']);
 });
 
 it('remembers a cluster as it was made, and says what cannot change', async () => {

@@ -125,12 +125,13 @@ export async function forgetCluster(home: Home, name: string): Promise<void> {
 
 /**
  * The remembered cluster of this name, or a new one that stands beside all the others. `isRunning` says whether it has
- * a daemon, which must start anew for some wishes to hold.
+ * a daemon, which must start anew for some wishes to hold; `usedSlots` gives the numbers that others have.
  */
 export async function ensureCluster(
   home: Home,
   wishes: ClusterWishes,
   isRunning: (config: ClusterConfig) => Promise<boolean> = async () => false,
+  usedSlots: () => ReadonlySet<number> = () => new Set(),
 ): Promise<ClusterConfig> {
   const present = await findCluster(home, wishes.name);
   const changeable = changeableOf(wishes);
@@ -139,7 +140,7 @@ export async function ensureCluster(
     return await changed(home, present, changeable, isRunning);
   }
   const others = await listClusters(home);
-  const slot = freeSlot(others);
+  const slot = freeSlot(others, usedSlots());
   const rootDirectory =
     wishes.rootDirectory === undefined ? join(home.directory, 'machines', wishes.name) : resolve(wishes.rootDirectory);
   const taken = others.find((other) => other.rootDirectory === rootDirectory);
@@ -243,9 +244,9 @@ function refuseChanges(present: ClusterConfig, wishes: ClusterWishes): void {
 }
 
 /** The lowest number whose bridge, port and ranges nobody has. */
-function freeSlot(others: readonly ClusterConfig[]): number {
-  const used = new Set(others.map((other) => other.bridge));
-  for (let slot = 0; slot < 64; slot++) if (!used.has(`wherry${slot}`)) return slot;
+function freeSlot(others: readonly ClusterConfig[], usedByOthers: ReadonlySet<number>): number {
+  const used = new Set([...others.map((other) => slotOf(other.bridge)), ...usedByOthers]);
+  for (let slot = 0; slot < 64; slot++) if (!used.has(slot)) return slot;
   throw new WherryError('exhausted', 'this machine has 64 clusters already; remove one with "wherry down --purge"');
 }
 
