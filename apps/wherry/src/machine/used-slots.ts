@@ -1,4 +1,4 @@
-import { networkInterfaces } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { Nftables } from '@wherry/linux';
 
 /**
@@ -6,8 +6,15 @@ import { Nftables } from '@wherry/linux';
  * user's folder, or of a test, are in no list of ours.
  */
 export function usedSlots(): ReadonlySet<number> {
-  const names = [...Object.keys(networkInterfaces()), ...tableNames()];
-  return new Set(names.flatMap((name) => /^(?:wherry-\w+-)?wherry(\d+)$/.exec(name)?.slice(1) ?? []).map(Number));
+  const names = [...interfaceNames(), ...tableNames()];
+  const numbers = names.flatMap((name) => /^(?:(?:wherry-\w+-)?wherry|wdocker)(\d+)$/.exec(name)?.slice(1) ?? []);
+  return new Set(numbers.map(Number));
+}
+
+/** Those that are down or not connected, too. */
+function interfaceNames(): string[] {
+  const lines = readFileSync('/proc/self/net/dev', 'utf8').split('\n').slice(2);
+  return lines.map((line) => line.slice(0, line.indexOf(':')).trim());
 }
 
 function tableNames(): string[] {
