@@ -9,7 +9,8 @@ export function exposedPorts(written: readonly string[]): readonly string[] {
     if (lower !== 'tcp' && lower !== 'udp' && lower !== 'sctp') {
       throw new WherryError('invalid', `Invalid proto: ${protocol}`);
     }
-    const [, first = '', last = first] = /^(\d+)(?:-(\d+))?$/.exec(ports) ?? [];
+    // Docker looks no further than the second part of a range.
+    const [, first = '', last = first] = /^(\d+)(?:-(\d+)(?:-.*)?)?$/.exec(ports) ?? [];
     const [from, to] = [Number(first), Number(last)];
     if (first === '' || from > 65_535 || to > 65_535 || to < from) {
       throw new WherryError('invalid', `Invalid containerPort: ${ports}`);
