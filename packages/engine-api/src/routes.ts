@@ -16,7 +16,7 @@ export async function routesOf(
 ): Promise<{ readonly routes: readonly Route[]; readonly dispose: () => Promise<void> }> {
   const { images, events } = options;
   const announced = images.onEvent(({ action, id, name, attributes }) =>
-    events.emit('image', action, id, { ...(name === undefined ? {} : { name }), ...attributes }),
+    events.emit('image', action, id, { ...attributes, ...(name === undefined ? {} : { name }) }),
   );
   const routes = [
     ...systemRoutes(options),

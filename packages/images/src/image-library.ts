@@ -174,6 +174,6 @@ export interface ImageEvent {
   readonly id: string;
   /** A familiar name, where the event has one. */
   readonly name: string | undefined;
-  /** More facts: `reclaimed` bytes of `prune`. */
+  /** More facts: the image's labels, `reclaimed` bytes of `prune`. */
   readonly attributes?: Readonly<Record<string, string>> | undefined;
 }

@@ -39,7 +39,7 @@ import { holdLayers } from './library/hold-layers.ts';
 import { imageDetails, imageSummaries, layerSizes } from './library/image-summaries.ts';
 import { type LoadedImage, type LoadOptions, loadArchive } from './library/load-archive.ts';
 import { pruneImages, removeImage } from './library/remove-image.ts';
-import { tagImage } from './library/tag-image.ts';
+import { emitTags, tagImage } from './library/tag-image.ts';
 import { type ImageRecord, type LayerRecord, Metadata, type MetadataState } from './metadata.ts';
 import type { RegistrySettings } from './registry/endpoint.ts';
 import { login } from './registry/login.ts';
@@ -284,7 +284,9 @@ class LocalImageStore implements ImageStore {
       platform,
       isTagged: true,
     });
-    this.#parts.events.emit({ action: 'import', id: image.id, name: image.id });
+    const labels = config.config?.Labels ?? {};
+    emitTags(this.#parts, { id: image.id, labels }, image.names);
+    this.#parts.events.emit({ action: 'import', id: image.id, name: image.id, attributes: labels });
     return image;
   }
 

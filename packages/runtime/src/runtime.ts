@@ -290,6 +290,8 @@ export interface ExecOptions {
   readonly privileged?: boolean | undefined;
   /** First size of the terminal. */
   readonly size?: { readonly width: number; readonly height: number } | undefined;
+  /** Disposing the session lets the command run on: its input ends, and what it says is thrown away. Otherwise it is killed. */
+  readonly outlivesSession?: boolean | undefined;
 }
 
 export interface AttachOptions {

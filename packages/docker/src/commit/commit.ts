@@ -1,6 +1,6 @@
 import { WherryError } from '@wherry/base';
 import type { AssembleImage, ImageDetails } from '@wherry/images';
-import { formatReference, parseReference } from '@wherry/oci';
+import { familiarReference, formatReference, parseReference } from '@wherry/oci';
 import { BodyReader } from '../config/body-reader.ts';
 import { decodeConfig } from '../config/decode.ts';
 import { mergeImage } from '../config/merge-image.ts';
@@ -25,11 +25,12 @@ export async function commitContainer(
     );
   const config = configOf(context, container, request);
   const base = await context.images.details(container.record.imageId);
-  const id = await whileStill(context, container, request.pause, () =>
-    assemble(context, container, { request, config, base, reference }),
-  );
-  tell(context, container, 'commit', { comment: request.comment ?? '', imageID: id, imageRef: reference ?? '' });
-  return { Id: id };
+  const imageRef = reference === undefined ? '' : familiarReference(parseReference(reference));
+  return await whileStill(context, container, request.pause, async () => {
+    const imageID = await assemble(context, container, { request, config, base, reference });
+    tell(context, container, 'commit', { comment: request.comment ?? '', imageID, imageRef });
+    return { Id: imageID };
+  });
 }
 
 function referenceOf({ repo, tag }: CommitRequest): string | undefined {
@@ -55,19 +56,27 @@ function configOf(
 
 /** With `pause`, nothing changes while the files are read. */
 async function whileStill<T>(
-  { engine }: DockerContext,
+  context: DockerContext,
   container: Container,
   pause: boolean,
   work: () => Promise<T>,
 ): Promise<T> {
+  const { engine } = context;
   return await container.lock.run(async () => {
     const frozen = pause && container.phase === 'running';
-    if (frozen) await engine.pauseContainer(container.id);
+    if (frozen) {
+      await engine.pauseContainer(container.id);
+      tell(context, container, 'pause');
+    }
     try {
       return await work();
     } finally {
       // It may have been ended meanwhile.
-      if (frozen) await engine.unpauseContainer(container.id).catch(() => undefined);
+      if (frozen)
+        await engine.unpauseContainer(container.id).then(
+          () => tell(context, container, 'unpause'),
+          () => undefined,
+        );
     }
   });
 }

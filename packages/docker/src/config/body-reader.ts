@@ -175,8 +175,13 @@ export class BodyReader {
   }
 
   #refuse(name: string, value: unknown, wanted: string, exact = false): never {
+    throw this.mismatch(name, value, wanted, exact);
+  }
+
+  /** What Go's decoder says of a value of another type. */
+  mismatch(name: string, value: unknown, wanted: string, exact = false): WherryError {
     const kind = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
-    throw new WherryError(
+    return new WherryError(
       'invalid',
       `invalid JSON: json: cannot unmarshal ${exact ? `${kind} ${value}` : kind} into Go struct field ${this.#struct}.${this.#path}${name} of type ${wanted}`,
     );

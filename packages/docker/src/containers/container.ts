@@ -38,6 +38,7 @@ export class Container {
   /** A user's restart is under way: it is not removed at its end. */
   restarting = false;
   #ends: Deferred<Ending>[] = [];
+  #stops: (() => void)[] = [];
   #removals: Deferred<Ending>[] = [];
 
   constructor(record: ContainerRecord) {
@@ -84,6 +85,15 @@ export class Container {
     return waiter.promise;
   }
 
+  /** `tellStop` comes with its next end, before anything else is told of it: dockerd's `stop` precedes `die`. */
+  whenStopped(tellStop: () => void): void {
+    this.#stops.push(tellStop);
+  }
+
+  stopped(): void {
+    for (const tellStop of this.#stops.splice(0)) tellStop();
+  }
+
   /** Resolves when it is removed. */
   removal(): Promise<Ending> {
     const waiter = deferred<Ending>();
@@ -92,6 +102,7 @@ export class Container {
   }
 
   ended(): void {
+    this.stopped();
     for (const waiter of this.#ends.splice(0)) waiter.resolve(this.ending);
   }
 

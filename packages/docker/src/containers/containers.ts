@@ -119,6 +119,8 @@ export interface AttachedStreams extends AsyncDisposable {
   readonly session: StreamSession;
   /** Written before the session's own output (`logs=1`), ready for the wire as that of `logs` is. */
   readonly earlier?: AsyncIterable<Buffer> | undefined;
+  /** Resolves when the client has typed the keys that leave it: what it has joined goes on. */
+  readonly detached?: Promise<void> | undefined;
 }
 
 export interface LogsRequest {

@@ -405,7 +405,7 @@ class EngineContainers implements OpenDockerContainers {
   }
 
   async resizeExec(id: string, size: { readonly width: number; readonly height: number }): Promise<void> {
-    this.#execs.resize(id, size);
+    await this.#execs.resize(id, size);
   }
 
   async changes(reference: string): ReturnType<DockerContainers['changes']> {

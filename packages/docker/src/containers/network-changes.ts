@@ -90,6 +90,8 @@ export class NetworkChanges {
       const { [network.name]: _left, ...others } = endpoints;
       container.change({ endpoints: others });
       await save(this.#context, container, true);
+      // A second time of one that runs, as dockerd does.
+      this.#connections.tellDisconnected(container, network);
     });
   }
 

@@ -88,9 +88,12 @@ export class Connections {
 
   /** Leaves one network while the container runs. */
   async disconnect(container: Container, network: NetworkRecord, netns: string | undefined): Promise<void> {
-    const { networks, events } = this.#context;
-    await networks.disconnect(network.id, container.id, netns);
-    events.emit('network', 'disconnect', network.id, this.#attributes(container, network));
+    await this.#context.networks.disconnect(network.id, container.id, netns);
+    this.tellDisconnected(container, network);
+  }
+
+  tellDisconnected(container: Container, network: NetworkRecord): void {
+    this.#context.events.emit('network', 'disconnect', network.id, this.#attributes(container, network));
   }
 
   /** The embedded DNS, for containers of networks that users made. */
@@ -151,7 +154,7 @@ export class Connections {
 
   /** Gives everything back after a run, or after a start that failed. */
   async close(container: Container): Promise<void> {
-    const { networks, events } = this.#context;
+    const { networks } = this.#context;
     const names = this.#names.get(container.id);
     this.#names.delete(container.id);
     await names?.[Symbol.asyncDispose]();
@@ -159,7 +162,7 @@ export class Connections {
     await networks.unpublish(container.id);
     for (const { network } of endpoints) {
       await networks.disconnect(network.id, container.id);
-      events.emit('network', 'disconnect', network.id, this.#attributes(container, network));
+      this.tellDisconnected(container, network);
     }
   }
 

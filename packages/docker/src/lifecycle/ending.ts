@@ -27,6 +27,7 @@ export class Ender {
     if (container.phase === 'restarting') return await this.#stayDown(container, options.manual);
     container.stopping = true;
     const end = container.nextEnd();
+    container.whenStopped(() => tell(this.#context, container, 'stop'));
     await this.#note(container, options.manual);
     const timeout = options.timeout ?? config.StopTimeout ?? defaultTimeout;
     // One with a number that no signal has ends at once.
@@ -36,7 +37,6 @@ export class Ender {
       else if (!(await this.#within(end, timeout * 1000))) await this.#signal(container, sigkill);
     }
     await end;
-    tell(this.#context, container, 'stop');
     return true;
   }
 

@@ -12,7 +12,7 @@ import type { Connections } from './connections.ts';
 import { linksOf, linkVariables } from './links.ts';
 import { checkSpecification, checkTask } from './start-checks.ts';
 import { startFailure } from './start-failure.ts';
-import { closeMounts, openMounts } from './volume-mounts.ts';
+import { closeMounts, openMounts, tellMounted, tellUnmounted } from './volume-mounts.ts';
 
 /** Brings containers to run and gives back what a run has taken. Its callers hold the container's lock. */
 export class Starter {
@@ -20,6 +20,8 @@ export class Starter {
   readonly #connections: Connections;
   /** What the engine has of a container, so that it is not written again for nothing. */
   readonly #configs = new WeakMap<Container, EngineConfig>();
+  /** Whose volumes nobody was told of, as their start has not come that far. */
+  readonly #untold = new WeakSet<Container>();
 
   constructor(context: DockerContext, connections: Connections) {
     this.#context = context;
@@ -70,11 +72,14 @@ export class Starter {
       const next = sandboxConfig(this.#context, record, { starting: true });
       return equalJson(old, next) ? old : next;
     });
+    this.#untold.add(container);
     const [mounts, sandbox] = await Promise.all([
       openMounts(this.#context, record),
       engine.startPodSandbox(container.id),
     ]);
     await this.#connections.open(container, sandbox.networkNamespace);
+    this.#untold.delete(container);
+    tellMounted(this.#context, record);
     const env =
       record.host.NetworkMode === 'bridge' && (record.host.Links ?? []).length > 0
         ? linkVariables(this.#context, container, linksOf(this.#context, record.host.Links))
@@ -129,6 +134,7 @@ export class Starter {
       engine.stopPodSandbox(container.id),
     ]);
     container.pid = 0;
+    if (!this.#untold.delete(container)) tellUnmounted(this.#context, container.record);
     for (const part of parts)
       if (part.status === 'rejected')
         log.error('a container did not give everything back', {

@@ -78,9 +78,11 @@ export class Supervisor {
       finishedAt: formatNano(finished),
     };
     const { stopping } = container;
+    if (ended.oomKilled) tell(this.#context, container, 'oom');
     const again = restarts(host.RestartPolicy, { exitCode, stopping, manuallyStopped, restartCount });
     await this.#starter.release(container);
     container.enter(again ? 'restarting' : 'exited', ended);
+    container.stopped();
     tell(this.#context, container, 'die', {
       execDuration: String(Math.max(0, Math.floor(ranFor / 1000))),
       exitCode: String(exitCode),

@@ -50,13 +50,6 @@ async function openMount(context: DockerContext, { id }: ContainerRecord, point:
     ];
   }
   const folder = await context.volumes.mount(Name ?? '', id);
-  const attributes = {
-    container: id,
-    destination: Destination,
-    driver: point.Driver ?? 'local',
-    propagation: Propagation,
-  };
-  context.events.emit('volume', 'mount', Name ?? '', { ...attributes, 'read/write': String(RW) });
   const hostPath = made.subpath === undefined ? folder : await folderWithin(folder, made.subpath);
   return [{ ...common, hostPath }];
 }
@@ -88,9 +81,21 @@ export async function folderWithin(folder: string, subpath: string): Promise<str
 }
 
 export async function closeMounts(context: DockerContext, record: ContainerRecord): Promise<void> {
-  for (const { Type, Name, Driver } of record.mounts) {
+  for (const { Type, Name } of record.mounts)
+    if (Type === 'volume' && Name !== undefined) await context.volumes.unmount(Name, record.id);
+}
+
+/** Tells of the volumes that a start has mounted: in dockerd after its networks. */
+export function tellMounted({ events }: DockerContext, { id, mounts }: ContainerRecord): void {
+  for (const { Type, Name, Driver, Destination, Propagation, RW } of mounts) {
     if (Type !== 'volume' || Name === undefined) continue;
-    await context.volumes.unmount(Name, record.id);
-    context.events.emit('volume', 'unmount', Name, { container: record.id, driver: Driver ?? 'local' });
+    const facts = { container: id, destination: Destination, driver: Driver ?? 'local', propagation: Propagation };
+    events.emit('volume', 'mount', Name, { ...facts, 'read/write': String(RW) });
   }
+}
+
+export function tellUnmounted({ events }: DockerContext, { id, mounts }: ContainerRecord): void {
+  for (const { Type, Name, Driver } of mounts)
+    if (Type === 'volume' && Name !== undefined)
+      events.emit('volume', 'unmount', Name, { container: id, driver: Driver ?? 'local' });
 }

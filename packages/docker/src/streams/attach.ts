@@ -33,7 +33,8 @@ export async function attachContainer(
     detachKeys: tty ? keys : undefined,
     onDetach: () => tell(context, container, 'detach'),
   });
-  return { tty, session, earlier, [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
+  const { detached } = session;
+  return { tty, session, earlier, detached, [Symbol.asyncDispose]: () => session[Symbol.asyncDispose]() };
 }
 
 function earlierOutput(

@@ -1,4 +1,4 @@
-import { WherryError } from '@wherry/base';
+import { type Deferred, deferred, sleep, WherryError } from '@wherry/base';
 import type { ExecStreamSession } from '@wherry/runtime';
 import { BodyReader } from '../config/body-reader.ts';
 import type { Container } from '../containers/container.ts';
@@ -26,11 +26,15 @@ interface Exec {
   exitCode: number | null;
   pid: number;
   session: ExecStreamSession | undefined;
+  /** Resolves once it has run. */
+  readonly started: Deferred<void>;
 }
 
 /** What is over can still be asked for its exit code: for so long, and of so many. ms. */
 const keptFor = 5 * 60_000;
 const mostEnded = 1000;
+/** How long a resize waits for the start. ms. */
+const startPatience = 10_000;
 
 /** Commands in running containers. They are known until some minutes after their end, and by no later daemon. */
 export class Execs {
@@ -44,13 +48,13 @@ export class Execs {
 
   create(container: Container, reference: string, body: JsonObject): { readonly Id: string } {
     const reader = new BodyReader(body, 'ExecConfig');
-    const command = reader.words('Cmd') ?? [];
+    const command = reader.texts('Cmd') ?? [];
     if (command.length === 0) throw new WherryError('invalid', 'No exec command specified');
     this.#checkRuns(container, reference);
     this.#context.engine.anticipate();
     const detachKeys = reader.text('DetachKeys');
-    parseDetachKeys(detachKeys);
-    const size = reader.raw('ConsoleSize');
+    checkKeys(detachKeys);
+    const size = consoleSize(reader);
     this.#sweep();
     const exec: Exec = {
       id: this.#context.random.hex(64),
@@ -65,11 +69,12 @@ export class Execs {
       workingDir: reader.text('WorkingDir'),
       privileged: reader.flag('Privileged'),
       detachKeys,
-      size: Array.isArray(size) && size.length === 2 ? { height: Number(size[0]), width: Number(size[1]) } : undefined,
+      size,
       running: false,
       exitCode: null,
       pid: 0,
       session: undefined,
+      started: deferred(),
     };
     this.#execs.set(exec.id, exec);
     container.execs.add(exec.id);
@@ -102,11 +107,13 @@ export class Execs {
     const session = await this.#run(exec, options);
     if (options.detach) return undefined;
     const guarded = guardedSession(session, {
-      passEnd: true,
+      // The end of what is typed is no character on a terminal.
+      passEnd: !exec.tty,
       detachKeys: exec.tty ? parseDetachKeys(exec.detachKeys) : undefined,
       onDetach: () => this.#tell(exec, 'exec_detach'),
     });
-    return { tty: exec.tty, session: guarded, [Symbol.asyncDispose]: () => guarded[Symbol.asyncDispose]() };
+    const { detached } = guarded;
+    return { tty: exec.tty, session: guarded, detached, [Symbol.asyncDispose]: () => guarded[Symbol.asyncDispose]() };
   }
 
   async #run(
@@ -114,6 +121,8 @@ export class Execs {
     { detach, size = exec.size }: { readonly detach: boolean; readonly size?: Exec['size'] },
   ): Promise<ExecStreamSession> {
     try {
+      if (exec.workingDir !== '' && !exec.workingDir.startsWith('/'))
+        throw new WherryError('invalid', 'OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown');
       const session = await this.#context.engine.exec(exec.container.id, {
         command: exec.command,
         tty: exec.tty,
@@ -125,8 +134,11 @@ export class Execs {
         workingDir: exec.workingDir || undefined,
         privileged: exec.privileged,
         ...(size === undefined ? {} : { size }),
+        // It is the container's, not the client's.
+        outlivesSession: true,
       });
       exec.session = session;
+      exec.started.resolve();
       session.exit.then(
         (code) => this.#end(exec, code),
         (error: unknown) => this.#end(exec, execFailure(error).exitCode),
@@ -145,6 +157,7 @@ export class Execs {
     exec.running = false;
     exec.exitCode = exitCode;
     exec.session = undefined;
+    exec.started.resolve();
     exec.container.execs.delete(exec.id);
     this.#ended.push({ id: exec.id, at: this.#context.clock.now() });
     if (ran) this.#tell(exec, 'exec_die', { exitCode: String(exitCode) });
@@ -173,8 +186,17 @@ export class Execs {
     };
   }
 
-  resize(id: string, size: { readonly width: number; readonly height: number }): void {
+  /** Clients ask for it beside the start, and it may come first: it waits for that. */
+  async resize(id: string, size: { readonly width: number; readonly height: number }): Promise<void> {
     const exec = this.#find(id);
+    const patience = new AbortController();
+    const late = sleep(this.#context.clock, startPatience, { signal: patience.signal }).then(
+      () => true,
+      () => false,
+    );
+    const isLate = await Promise.race([exec.started.promise, late]);
+    patience.abort();
+    if (isLate === true) throw new WherryError('internal', 'timeout waiting for exec session ready');
     if (exec.session === undefined) throw new WherryError('conflict', `exec process is not running`);
     exec.session.resize(size);
   }
@@ -211,6 +233,24 @@ export class Execs {
 
 function words({ command }: Exec): string {
   return `${command[0]} ${command.slice(1).join(' ')}`;
+}
+
+/** In the words that dockerd has for executions alone. */
+function checkKeys(keys: string): void {
+  try {
+    parseDetachKeys(keys);
+  } catch (error) {
+    throw new WherryError('internal', `Invalid escape keys (${keys}) provided`, { cause: error });
+  }
+}
+
+/** `[height, width]`; anything shorter is filled up with zeros, which are no size. */
+function consoleSize(reader: BodyReader): Exec['size'] {
+  const value = reader.raw('ConsoleSize');
+  if (value === undefined) return undefined;
+  if (!Array.isArray(value)) throw reader.mismatch('ConsoleSize', value, '[2]uint');
+  const [height, width] = value.map(Number);
+  return height && width ? { height, width } : undefined;
 }
 
 /** Go writes the bytes of the keys as text. */

@@ -11,19 +11,24 @@ export interface GuardOptions {
   readonly onDetach: () => void;
 }
 
+export interface GuardedSession extends StreamSession {
+  /** Resolves when the client has typed the keys. */
+  readonly detached: Promise<void>;
+}
+
 /** A session whose input is looked at on its way. */
-export function guardedSession(session: StreamSession, options: GuardOptions): StreamSession {
+export function guardedSession(session: StreamSession, options: GuardOptions): GuardedSession {
   const { stdin } = session;
-  if (stdin === undefined) return session;
+  if (stdin === undefined) return { ...session, detached: new Promise(() => undefined) };
   const scanner = options.detachKeys === undefined ? undefined : new DetachKeyScanner(options.detachKeys);
-  const detached = deferred<number>();
+  const detached = deferred<void>();
   const input = new Writable({
     write(chunk: Buffer, _encoding, done) {
       const { pass, found } = scanner?.take(chunk) ?? { pass: chunk, found: false };
       const after = (error?: Error | null): void => {
         if (found) {
           options.onDetach();
-          detached.resolve(0);
+          detached.resolve();
           session[Symbol.asyncDispose]().then(
             () => done(error),
             () => done(error),
@@ -44,7 +49,8 @@ export function guardedSession(session: StreamSession, options: GuardOptions): S
   return {
     ...session,
     stdin: input,
-    exit: Promise.race([session.exit, detached.promise]),
+    detached: detached.promise,
+    exit: Promise.race([session.exit, detached.promise.then(() => 0)]),
     resize: (size) => session.resize(size),
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };

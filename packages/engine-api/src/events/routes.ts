@@ -1,4 +1,4 @@
-import { systemClock, WherryError } from '@wherry/base';
+import { type Clock, systemClock, WherryError } from '@wherry/base';
 import type { DockerEvent } from '@wherry/docker';
 import type { Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/router.ts';
@@ -22,20 +22,22 @@ async function sendEvents({ events, clock = systemClock }: EngineApiOptions, exc
     );
   }
   const filters = query.filters();
-  // What is past needs no waiting: without a beginning there is nothing to give.
-  const now = BigInt(Math.floor(clock.now())) * 1_000_000n;
   const lines = exchange.lines();
   lines.begin();
-  if (since === undefined && until !== undefined && until <= now) {
-    lines.end();
-    return;
-  }
-  const range = { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
+  // With an end alone, all that is kept comes before it; 0 is an end that is over, but cuts off nothing.
+  const range = {
+    ...(since === undefined && until === undefined ? {} : { since: since ?? 0n }),
+    ...(until === undefined ? {} : { until: until === 0n ? nowOf(clock) : until }),
+  };
   async function* chosen(): AsyncGenerator<unknown, void, undefined> {
     for await (const event of events.read(range, signal)) if (matchesEvent(event, filters)) yield eventMessage(event);
   }
   await lines.writeAll(chosen(), signal);
   lines.end();
+}
+
+function nowOf(clock: Clock): bigint {
+  return BigInt(Math.floor(clock.now()) + 1) * 1_000_000n;
 }
 
 /** With the three members that events had before they had types. */

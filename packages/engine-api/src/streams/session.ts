@@ -25,8 +25,9 @@ export async function runSession(socket: Duplex, streams: AttachedStreams, optio
   else socket.resume();
   const copied = copyOutput(output, streams);
   try {
-    await Promise.race([copied, closed]);
+    await Promise.race([copied, closed, ...(streams.detached === undefined ? [] : [streams.detached])]);
   } finally {
+    output.stop();
     await streams[Symbol.asyncDispose]();
     await copied.catch(() => undefined);
     await farewell(socket);
@@ -41,23 +42,40 @@ async function copyOutput(output: Output, { earlier, session }: AttachedStreams)
 class Output {
   readonly #socket: Duplex;
   readonly #framed: boolean;
+  readonly #copies = new Set<() => void>();
 
   constructor(socket: Duplex, framed: boolean) {
     this.#socket = socket;
     this.#framed = framed;
   }
 
+  /** Resolves at the source's end, also when it broke off, or with `stop`, after which the source is as it was. */
   async copy(stream: FrameStream, source: Readable | undefined): Promise<void> {
-    if (source === undefined) return;
-    try {
-      for await (const chunk of source as AsyncIterable<Buffer>) {
+    if (source === undefined || source.destroyed || source.readableEnded) return;
+    const over = ['end', 'close', 'error'] as const;
+    await new Promise<void>((resolve) => {
+      const take = (chunk: Buffer): void => {
         if (this.#gone) return;
         if (this.#framed) this.#socket.write(frameHeader(stream, chunk.length));
-        await this.writeRaw(chunk);
-      }
-    } catch {
-      // A stream that broke off has said what it could.
-    }
+        if (this.#socket.write(chunk)) return;
+        source.pause();
+        void drained(this.#socket).then(() => source.resume());
+      };
+      const end = (): void => {
+        source.off('data', take);
+        for (const event of over) source.off(event, end);
+        this.#copies.delete(end);
+        resolve();
+      };
+      this.#copies.add(end);
+      for (const event of over) source.once(event, end);
+      source.on('data', take);
+    });
+  }
+
+  /** Copies nothing more. */
+  stop(): void {
+    for (const end of [...this.#copies]) end();
   }
 
   async writeRaw(piece: Uint8Array): Promise<void> {

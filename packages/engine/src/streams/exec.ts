@@ -246,6 +246,11 @@ function session(request: ExecRequest, files: Files, child: Child, streams: Stre
     resize: streams.resize,
     kill,
     [Symbol.asyncDispose]: async () => {
+      if (options.outlivesSession === true) {
+        streams.stdin?.destroy();
+        for (const output of outputs) output.resume();
+        return;
+      }
       kill();
       streams.stdin?.destroy();
       for (const output of outputs) output.destroy();

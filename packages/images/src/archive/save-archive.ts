@@ -83,7 +83,8 @@ export async function* saveArchive(
   }
   const time = Math.max(0, ...images.map(({ image }) => Math.floor((image.createdAt ?? 0) / 1000)));
   yield* writeTar(members(blobs, { index, list, repositories }, time));
-  for (const { image } of images) parts.events.emit({ action: 'save', id: image.id, name: image.id });
+  for (const { image } of images)
+    parts.events.emit({ action: 'save', id: image.id, name: image.id, attributes: image.labels });
 }
 
 async function chooseImages(

@@ -35,6 +35,6 @@ export async function assembleImage(
     parent,
     isTagged: true,
   });
-  emitTags(parts, image.id, names);
+  emitTags(parts, image, names);
   return { id: image.id, manifest: image.manifest };
 }

@@ -96,11 +96,11 @@ async function loadOne(
     signal: options.signal,
     onLayer,
   });
-  const { id } = await registering.catch((error: unknown) => {
+  const { id, labels } = await registering.catch((error: unknown) => {
     throw inWordsOfLoading(error, layers - 1);
   });
   const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
-  events.emit({ action: 'load', id, name: id });
+  events.emit({ action: 'load', id, name: id, attributes: labels });
   return { id, names: image.names, ...(replaced.length > 0 && { replaced }) };
 }
 

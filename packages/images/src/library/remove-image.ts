@@ -141,10 +141,11 @@ class Removal {
 
   async #untag(id: Digest, names: readonly string[]): Promise<void> {
     if (names.length === 0) return;
+    const attributes = this.state.byId(id)?.labels;
     const targets = names.map((name) => this.state.names.get(name)?.target);
     await this.#parts.metadata.remove(names, []);
     for (const name of names) {
-      this.#parts.events.emit({ action: 'untag', id, name: id });
+      this.#parts.events.emit({ action: 'untag', id, name: id, attributes });
       this.removed.push({ untagged: familiarName(name) });
     }
     // An index that only this name needed; what belongs to the image stays with it.

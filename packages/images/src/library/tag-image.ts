@@ -1,6 +1,6 @@
-import type { Digest } from '@wherry/oci';
 import { noSuchImage } from '../image-finder.ts';
 import { familiarName, nameOf } from '../image-names.ts';
+import type { ImageRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
 
 /** Gives an image another name. Throws `notFound`, `invalid`. */
@@ -18,9 +18,13 @@ export async function tagImage(parts: StoreParts, reference: string, name: strin
     }
     return [{ name: full, to: { manifest: image.manifest, target: image.manifest } }, tagged];
   });
-  emitTags(parts, image.id, [full]);
+  emitTags(parts, image, [full]);
 }
 
-export function emitTags({ events }: StoreParts, id: Digest, names: readonly string[]): void {
-  for (const name of names) events.emit({ action: 'tag', id, name: familiarName(name) });
+export function emitTags(
+  { events }: StoreParts,
+  { id, labels }: { readonly id: string; readonly labels?: ImageRecord['labels'] },
+  names: readonly string[],
+): void {
+  for (const name of names) events.emit({ action: 'tag', id, name: familiarName(name), attributes: labels });
 }
