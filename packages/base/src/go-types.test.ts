@@ -9,8 +9,8 @@ const inner: GoStruct = {
 const type: GoStruct = {
   kind: 'struct',
   type: 'image.Image',
-  embedded: 'V1Image',
-  fields: { name: goString, isOn: goBool, count: goInteger('int'), created: goTime, config: inner },
+  embedded: { name: 'V1Image', fields: ['name', 'isOn', 'count', 'created', 'config'] },
+  fields: { name: goString, isOn: goBool, count: goInteger('int'), created: goTime, config: inner, history: goStrings },
 };
 
 describe('JSON read into types of Go', () => {
@@ -32,6 +32,7 @@ describe('JSON read into types of Go', () => {
       { config: { labels: { a: {} } } },
       'json: cannot unmarshal object into Go struct field Config.V1Image.config.Labels of type string',
     ],
+    [{ history: 1 }, 'json: cannot unmarshal number into Go struct field Image.history of type []string'],
     [{ created: 1 }, 'Time.UnmarshalJSON: input is not a JSON string'],
     [
       { created: 'yesterday' },

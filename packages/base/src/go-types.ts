@@ -13,9 +13,10 @@ export interface GoStruct {
   readonly kind: 'struct';
   /** With its package (`image.Image`). */
   readonly type: string;
-  /** By the names in JSON. `embedded`: what the path in a message says before the name. */
+  /** By the names in JSON. */
   readonly fields: Readonly<Record<string, GoType>>;
-  readonly embedded?: string;
+  /** Fields of a struct within it, whose name stands before theirs in messages. */
+  readonly embedded?: { readonly name: string; readonly fields: readonly string[] };
 }
 
 export const goString = { kind: 'string', type: 'string' } as const;
@@ -74,8 +75,9 @@ function decodeStruct(value: object, type: GoStruct, place: Place | undefined): 
   for (const [key, item] of Object.entries(value)) {
     const name = nameOf(type, key);
     if (name === undefined) continue;
-    const before = [place?.path, type.embedded].filter((part) => part !== undefined);
-    const decoded = decode(item, type.fields[name]!, { struct, path: [...before, name].join('.') });
+    const within = type.embedded?.fields.includes(name) ? type.embedded.name : undefined;
+    const path = [place?.path, within, name].filter((part) => part !== undefined).join('.');
+    const decoded = decode(item, type.fields[name]!, { struct, path });
     if (decoded !== undefined) found[name] = decoded;
   }
   return found;

@@ -49,9 +49,9 @@ export class GarbageCollector {
   async collect(): Promise<void> {
     const { content, layers, pins } = this.#parts;
     const removals = await pins.collect(async (isPinned) => {
-      const isUsed = await this.#uses(isPinned);
-      for (const digest of await content.list()) if (!isUsed(digest)) await content.remove(digest);
-      return await layers.detachOthers(isUsed);
+      const needs = await this.#needs(isPinned);
+      for (const digest of await content.list()) if (!needs.blob(digest)) await content.remove(digest);
+      return await layers.detachOthers(needs.layer);
     });
     for (const remove of removals) await remove();
   }
@@ -62,10 +62,10 @@ export class GarbageCollector {
     const removals: (() => Promise<void>)[] = [];
     const removed: Digest[] = [];
     await pins.collect(async (isPinned) => {
-      const isUsed = await this.#uses(isPinned);
-      for (const digest of new Set(candidates.blobs)) if (!isUsed(digest)) await content.remove(digest);
+      const needs = await this.#needs(isPinned);
+      for (const digest of new Set(candidates.blobs)) if (!needs.blob(digest)) await content.remove(digest);
       for (const chainId of new Set(candidates.layers)) {
-        if (isUsed(chainId)) continue;
+        if (needs.layer(chainId)) continue;
         const remove = await layers.detach(chainId);
         if (!remove) continue;
         removals.push(remove);
@@ -76,17 +76,23 @@ export class GarbageCollector {
     return removed;
   }
 
-  async #uses(isPinned: (digest: Digest) => boolean): Promise<(digest: Digest) => boolean> {
+  async #needs(isPinned: (digest: Digest) => boolean): Promise<Record<'blob' | 'layer', (digest: Digest) => boolean>> {
     const state = await this.#parts.metadata.state();
-    const held = new Set<Digest>();
-    for (const { manifest, config, layers } of await this.#parts.holds.list()) {
-      if (manifest) held.add(manifest);
-      if (config) held.add(config);
-      for (const { digest, chainId } of layers) held.add(digest).add(chainId);
+    const blobs = new Set<Digest>();
+    const layers = new Set<Digest>();
+    for (const { manifest, config, layers: held } of await this.#parts.holds.list()) {
+      if (manifest) blobs.add(manifest);
+      if (config) blobs.add(config);
+      for (const { digest, chainId } of held) {
+        blobs.add(digest);
+        layers.add(chainId);
+      }
     }
     // The compressed form of a layer lives as long as the layer.
-    const compressed = new Set<Digest>();
-    for (const [plain, { digest }] of state.compressed) if (state.isUsed(plain)) compressed.add(digest);
-    return (digest) => state.isUsed(digest) || held.has(digest) || compressed.has(digest) || isPinned(digest);
+    for (const [plain, { digest }] of state.compressed) if (state.isUsed(plain)) blobs.add(digest);
+    return {
+      blob: (digest) => state.isUsed(digest) || blobs.has(digest) || isPinned(digest),
+      layer: (chainId) => state.isLayerUsed(chainId) || layers.has(chainId) || isPinned(chainId),
+    };
   }
 }

@@ -69,6 +69,13 @@ export class Holds {
     return hold;
   }
 
+  /** Removes what a process that died left half-written. Only before anything is begun. */
+  async cleanUp(): Promise<void> {
+    for (const name of await readNames(this.#folder)) {
+      if (name.startsWith('.')) await rm(join(this.#folder, name), { force: true });
+    }
+  }
+
   async list(): Promise<Hold[]> {
     return [...(await this.#all()).values()];
   }

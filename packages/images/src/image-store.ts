@@ -154,9 +154,11 @@ class LocalImageStore implements ImageStore {
 
   /** After a crash, what it left is collected beside other work: until then there is more than needed, never less. */
   async cleanUp(): Promise<void> {
-    const { content, layers, garbage, log } = this.#parts;
+    const { content, layers, holds, metadata, garbage, log } = this.#parts;
     await content.cleanUp();
     await layers.cleanUp();
+    await holds.cleanUp();
+    await metadata.cleanUp();
     if (await this.#running.begin()) {
       this.#sweeping = garbage.collect().catch((error: unknown) => {
         log.warn('what a crash left was not collected', { error: messageOf(error) });

@@ -1,5 +1,7 @@
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { errnoOf, WherryError, writeFileAtomically } from '@wherry/base';
+import { readNames } from './content/folder-names.ts';
 import { parseObject } from './content/json.ts';
 
 /** What a journal's changes make. */
@@ -37,6 +39,15 @@ export class Journal<Change, State extends JournalState<Change>> implements Asyn
 
   constructor(options: JournalOptions<State>) {
     this.#options = options;
+  }
+
+  /** Removes what a process that died while it rewrote the file left beside it. Only before anything is begun. */
+  async cleanUp(): Promise<void> {
+    const { path } = this.#options;
+    for (const name of await readNames(dirname(path))) {
+      const isOurs = name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]+\.tmp$/.test(name);
+      if (isOurs) await rm(join(dirname(path), name), { force: true });
+    }
   }
 
   /** The state; what it shows may be on its way to the disk. */

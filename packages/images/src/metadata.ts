@@ -67,11 +67,21 @@ export class MetadataState {
   readonly compressed = new Map<Digest, CompressedLayer>();
   /** Repositories by blob, the latest last. */
   readonly sources = new Map<Digest, string[]>();
-  /** How many images and names need a blob or layer. */
+  /** How many images and names need a blob. */
   readonly #uses = new Map<Digest, number>();
+  /**
+   * How many images need an unpacked layer, by chain ID: a plain layer at the bottom has the same one as its blob, which
+   * may be in use elsewhere.
+   */
+  readonly #layerUses = new Map<Digest, number>();
 
+  /** Whether a blob is needed. */
   isUsed(digest: Digest): boolean {
     return this.#uses.has(digest);
+  }
+
+  isLayerUsed(chainId: Digest): boolean {
+    return this.#layerUses.has(chainId);
   }
 
   /** The record of an ID that was added first. */
@@ -111,7 +121,7 @@ export class MetadataState {
     this.images.set(image.manifest, image);
     addTo(this.manifests, image.id, image.manifest);
     if (image.parent) addTo(this.children, image.parent, image.id);
-    for (const digest of digestsOf(image)) this.#use(digest, 1);
+    this.#useImage(image, 1);
   }
 
   #deleteImage(manifest: Digest): void {
@@ -126,14 +136,14 @@ export class MetadataState {
     this.images.delete(image.manifest);
     removeFrom(this.manifests, image.id, image.manifest);
     if (image.parent && !this.manifests.has(image.id)) removeFrom(this.children, image.parent, image.id);
-    for (const digest of digestsOf(image)) this.#use(digest, -1);
+    this.#useImage(image, -1);
   }
 
   #setName(name: string, to: NameRecord): void {
     this.#deleteName(name);
     this.names.set(name, to);
     addTo(this.namesOf, to.manifest, name);
-    this.#use(to.target, 1);
+    count(this.#uses, to.target, 1);
   }
 
   #deleteName(name: string): void {
@@ -141,7 +151,7 @@ export class MetadataState {
     if (record === undefined) return;
     this.names.delete(name);
     removeFrom(this.namesOf, record.manifest, name);
-    this.#use(record.target, -1);
+    count(this.#uses, record.target, -1);
   }
 
   #setSource(blob: Digest, repository: string): void {
@@ -149,15 +159,16 @@ export class MetadataState {
     this.sources.set(blob, [...others, repository].slice(-8));
   }
 
-  #use(digest: Digest, by: 1 | -1): void {
-    const count = (this.#uses.get(digest) ?? 0) + by;
-    if (count === 0) this.#uses.delete(digest);
-    else this.#uses.set(digest, count);
+  #useImage({ manifest, id, layers }: ImageRecord, by: 1 | -1): void {
+    for (const digest of [manifest, id, ...layers.map((layer) => layer.digest)]) count(this.#uses, digest, by);
+    for (const { chainId } of layers) count(this.#layerUses, chainId, by);
   }
 }
 
-function digestsOf({ manifest, id, layers }: ImageRecord): Digest[] {
-  return [manifest, id, ...layers.flatMap(({ digest, chainId }) => [digest, chainId])];
+function count(uses: Map<Digest, number>, digest: Digest, by: 1 | -1): void {
+  const left = (uses.get(digest) ?? 0) + by;
+  if (left === 0) uses.delete(digest);
+  else uses.set(digest, left);
 }
 
 function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
@@ -182,6 +193,11 @@ export class Metadata implements AsyncDisposable {
       previous: join(directory, 'images.json'),
       empty: () => new MetadataState(),
     });
+  }
+
+  /** Removes what a process that died left half-written. Only before anything is begun. */
+  async cleanUp(): Promise<void> {
+    await this.#journal.cleanUp();
   }
 
   async state(): Promise<MetadataState> {

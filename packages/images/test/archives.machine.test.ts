@@ -131,7 +131,7 @@ describe("an archive's config", () => {
     [own({ history: 'x' }), 'json: cannot unmarshal string into Go struct field Image.history of type []v1.History'],
     [
       own({ config: { Labels: { a: 1 } } }),
-      /^json: cannot unmarshal number into Go struct field Config\..*Labels of type string$/,
+      /^json: cannot unmarshal number into Go struct field Config\.V1Image\.config\.Labels of type string$/,
     ],
     [
       own({ config: { Env: 'A=b' } }),

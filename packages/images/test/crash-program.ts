@@ -1,5 +1,5 @@
 // Works on an image store until it is killed: node tools/run.mjs packages/images/test/crash-program.ts MODE DIRECTORY [REFERENCE ...]
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '@wherry/base';
 import { openImageStore } from '../src/index.ts';
@@ -19,7 +19,36 @@ async function commit(n: number): Promise<void> {
   say(`made:${n}`);
 }
 
+/** A file in pieces, with a word when a tenth of it has been asked for. */
+async function* inTenths(path: string): AsyncGenerator<Buffer> {
+  const { size } = statSync(path);
+  let at = 0;
+  for await (const chunk of createReadStream(path)) {
+    const tenth = Math.floor((10 * at) / size);
+    at += (chunk as Buffer).length;
+    if (Math.floor((10 * at) / size) !== tenth) say(`read ${tenth + 1}`);
+    yield chunk as Buffer;
+  }
+}
+
+async function load(archive: string): Promise<void> {
+  const onLayer = (_layer: unknown, phase: string): void => void say(phase);
+  for (const image of await store.load(inTenths(archive), { onLayer })) say(`loaded ${image.names[0]}`);
+}
+
 for (let n = 0; ; n++) {
+  if (mode === 'load') {
+    await load(references[0]!);
+    await store.rootfs(`loaded:${n % 2}`, 'held');
+    say('held');
+    const removed = n % 2 === 0 ? ['loaded:1'] : ['loaded:0', 'loaded:1'];
+    for (const name of removed) await store.remove(name, { inUse: () => undefined, force: true });
+    say('removed');
+    await store.release('held');
+    await store.collectGarbage();
+    say('collected');
+    continue;
+  }
   if (mode === 'pull') {
     for (const reference of references) {
       let megabytes = 0;

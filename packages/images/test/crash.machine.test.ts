@@ -1,9 +1,21 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { silentLogger } from '@wherry/base';
 import { afterAll, describe, expect, it } from 'vitest';
 import { type ImageStore, openImageStore } from '../src/index.ts';
@@ -36,9 +48,31 @@ async function killedAfter(lines: number, ...args: string[]): Promise<string[]> 
   return said;
 }
 
+/** The id of the first image that `docker save` wrote into an archive. */
+function digestOfArchive(archive: string): string {
+  const list = execFileSync('tar', ['-xOf', archive, 'manifest.json']).toString();
+  const entries = JSON.parse(list) as { Config: string; RepoTags: string[] }[];
+  return `sha256:${entries.find(({ RepoTags }) => RepoTags.includes('loaded:0'))!.Config.split('/')[2]}`;
+}
+
 /** Whatever a store shows is whole, and nothing is stored that nothing needs. */
 async function checkWhole(directory: string): Promise<string[]> {
+  const { needed, chains, names } = await lookAt(directory);
+  // Only now: an open store may still be removing what the crash left.
+  const blobs = namesIn(join(directory, 'blobs', 'sha256')).map((hex) => `sha256:${hex}`);
+  expect(blobs.filter((digest) => !needed.has(digest))).toEqual([]);
+  const layers = namesIn(join(directory, 'layers'));
+  expect(layers.filter((name) => !name.startsWith('.'))).toHaveLength(chains.size);
+  expect(layers.filter((name) => name.startsWith('.unpack'))).toEqual([]);
+  expect(namesIn(join(directory, 'ingest'))).toEqual([]);
+  expect(namesIn(join(directory, 'holds')).filter((name) => name.startsWith('.'))).toEqual([]);
+  return names;
+}
+
+async function lookAt(directory: string): Promise<{ needed: Set<string>; chains: Set<string>; names: string[] }> {
   await using store = await open(directory);
+  // What was held when it ended is nobody's any more.
+  await store.release('held');
   const summaries = await store.summaries();
   const needed = new Set<string>();
   for (const { id, names, layers, digests } of summaries) {
@@ -58,12 +92,8 @@ async function checkWhole(directory: string): Promise<string[]> {
     for (const layer of layers) needed.add(layer.digest);
   }
   await store.collectGarbage();
-  const blobs = namesIn(join(directory, 'blobs', 'sha256')).map((hex) => `sha256:${hex}`);
-  expect(blobs.filter((digest) => !needed.has(digest))).toEqual([]);
   const chains = new Set(summaries.flatMap(({ layers }) => layers.map(({ chainId }) => chainId)));
-  expect(namesIn(join(directory, 'layers')).filter((name) => !name.startsWith('.'))).toHaveLength(chains.size);
-  expect(namesIn(join(directory, 'layers')).filter((name) => name.startsWith('.unpack'))).toEqual([]);
-  return summaries.flatMap(({ names }) => names);
+  return { needed, chains, names: summaries.flatMap(({ names }) => names) };
 }
 
 describe('a store whose process is killed', () => {
@@ -85,6 +115,55 @@ describe('a store whose process is killed', () => {
         expect(names).not.toContain(`docker.io/library/${line.slice(8)}`);
       }
     }
+  });
+
+  it('has nothing half-loaded, and loads the same again', async () => {
+    const large = randomBytes(3_000_000);
+    const layers = Array.from({ length: 4 }, (_, n) => ({
+      entries: Array.from({ length: 20 }, (_, file) => ({
+        ...{ name: `l${n}/f${file}`, type: 'file' as const, mode: 0o644 },
+        content: large.subarray(0, (n + 1) * 30_000),
+      })),
+    }));
+    const archive = join(fresh(), 'archive.tar');
+    {
+      await using store = await open(fresh());
+      await store.createImage({ config: { author: 'zero' }, layers, references: ['loaded:0'] });
+      await store.createImage({ config: { author: 'one' }, layers: layers.slice(1), references: ['loaded:1'] });
+      await pipeline(Readable.from(store.save(['loaded:0', 'loaded:1'])), createWriteStream(archive));
+    }
+    const id = digestOfArchive(archive);
+    // Ten tenths of reading, then 2 lines for each of 7 layers, then the images, the hold, removal and collection.
+    const moments = [2, 11, 13, 20, 27, 30, 45];
+    for (const lines of moments) {
+      const directory = fresh();
+      const said = await killedAfter(lines, 'load', directory, archive);
+      const names = await checkWhole(directory);
+      const last = said.lastIndexOf('removed');
+      const loaded = said.slice(last + 1).filter((line) => line.startsWith('loaded '));
+      for (const line of loaded) expect([...names, ...(last < 0 ? [] : loaded)]).toContain(line.slice(7));
+      await using again = await open(directory);
+      await again.load(archive);
+      expect((await again.find('loaded:0'))?.id).toBe(id);
+      const { lowerDirectories } = await again.rootfs('loaded:0', 'o');
+      expect(lowerDirectories.map((folder) => readdirSync(folder))).toEqual([['l3'], ['l2'], ['l1'], ['l0']]);
+      expect(readFileSync(join(lowerDirectories[0]!, 'l3/f19')).equals(large.subarray(0, 120_000))).toBe(true);
+    }
+  });
+
+  it('sweeps files that were being replaced', async () => {
+    const directory = fresh();
+    {
+      await using store = await open(directory);
+      await store.createImage({ config: {}, layers: [], references: ['a:1'] });
+      await store.rootfs('a:1', 'owner');
+    }
+    const left = ['holds/.0123456789ab', 'images.jsonl.0123456789abcdef.tmp', 'ingest/half', 'layers/.unpack-half'];
+    for (const name of left) writeFileSync(join(directory, name), 'half');
+    await using store = await open(directory);
+    expect(left.filter((name) => existsSync(join(directory, name)))).toEqual([]);
+    expect((await store.summaries()).flatMap(({ names }) => names)).toEqual(['docker.io/library/a:1']);
+    expect(existsSync(join(directory, 'holds/owner'))).toBe(true);
   });
 
   it.skipIf(realRegistry === undefined)('goes on with the download where it was', async () => {

@@ -398,6 +398,20 @@ describe('the image store', () => {
     }
   });
 
+  it('collects a layer whose blob is another layer of another image', async () => {
+    const directory = fresh();
+    await using store = await open(directory);
+    const [a, b] = [[file('a')], [file('b')]];
+    await store.createImage({ config: {}, layers: [{ entries: b }], references: ['alone'] });
+    await store.createImage({ config: {}, layers: [{ entries: a }, { entries: b }], references: ['above'] });
+    const layers = (): number => readdirSync(join(directory, 'layers')).length;
+    expect(layers()).toBe(3);
+    await store.removeImage('alone');
+    expect(layers()).toBe(2);
+    await store.removeImage('above');
+    expect([layers(), readdirSync(join(directory, 'blobs/sha256')).length]).toEqual([0, 0]);
+  });
+
   it('makes the same image of the same tree', async () => {
     const tree = fresh();
     mkdirSync(join(tree, 'b/c'), { recursive: true });

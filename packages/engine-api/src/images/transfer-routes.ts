@@ -66,7 +66,7 @@ async function load({ images, clock = systemClock }: EngineApiOptions, exchange:
   const progress = new Progress(lines, clock);
   lines.begin();
   try {
-    await images.load(exchange.body, {
+    const loaded = await images.load(exchange.body, {
       signal: exchange.signal,
       platform,
       onLoaded: (image) => tellLoaded(lines, image),
@@ -78,6 +78,7 @@ async function load({ images, clock = systemClock }: EngineApiOptions, exchange:
             },
           }),
     });
+    if (loaded.length === 0) lines.write({ stream: '' });
     lines.end();
   } catch (error) {
     lines.fail(error);

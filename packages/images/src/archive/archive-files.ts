@@ -103,15 +103,19 @@ export class ArchiveFiles implements AsyncDisposable {
 
   /** As `find`; what is not there is told of in dockerd's words. Throws `corrupt`. */
   require(path: string): Ingest {
-    const whole = posix.join(this.#directory, path);
-    if (whole !== this.#directory && !whole.startsWith(`${this.#directory}/`)) {
-      throw new WherryError('corrupt', `evalSymlinksInScope: ${whole} is not in ${this.#directory}`);
-    }
+    const whole = this.checkPath(path);
     const found = this.find(path);
     if (found) return found;
     const name = inside(path);
     if (name === '' || this.#folders.has(name)) throw new WherryError('corrupt', `read ${whole}: is a directory`);
     throw new WherryError('corrupt', `open ${whole}: no such file or directory`);
+  }
+
+  /** Where dockerd would have a file. Throws `corrupt` for a path that leads out of the archive. */
+  checkPath(path: string): string {
+    const whole = posix.join(this.#directory, path);
+    if (whole === this.#directory || whole.startsWith(`${this.#directory}/`)) return whole;
+    throw new WherryError('corrupt', `evalSymlinksInScope: ${whole} is not in ${this.#directory}`);
   }
 
   /** The plain form of a file that is compressed, of at most `largest` bytes. Throws `tooLarge`, `corrupt`. */

@@ -56,6 +56,7 @@ async function readEntry(
   const layers: Descriptor[] = [];
   for (const [index, chainId] of chainIds(diffIds).entries()) {
     // What is here already is not looked at in the archive, where it may even be missing.
+    files.checkPath(Layers[index]!);
     const stored = await context.stored(chainId);
     layers.push(stored ?? (await layerOf(files, Layers[index]!, blobs, context)));
   }

@@ -70,16 +70,25 @@ const historyType: GoStruct = {
   fields: { created: goTime, author: goString, created_by: goString, comment: goString, empty_layer: goBool },
 };
 
+const v1Texts = [
+  'id',
+  'parent',
+  'comment',
+  'container',
+  'docker_version',
+  'author',
+  'architecture',
+  'variant',
+  'os',
+] as const;
+
 /** dockerd's `image.Image`, whose words its users know. */
 const imageType: GoStruct = {
   kind: 'struct',
   type: 'image.Image',
+  embedded: { name: 'V1Image', fields: [...v1Texts, 'created', 'container_config', 'config'] },
   fields: {
-    ...Object.fromEntries(
-      ['id', 'parent', 'comment', 'container', 'docker_version', 'author', 'architecture', 'variant', 'os'].map(
-        (name) => [name, goString],
-      ),
-    ),
+    ...Object.fromEntries(v1Texts.map((name) => [name, goString])),
     created: goTime,
     container_config: settingsType,
     config: settingsType,
