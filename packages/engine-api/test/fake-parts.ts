@@ -96,7 +96,7 @@ export const fakeFacts: SystemFacts = {
   ipv4Forwarding: true,
   backingFilesystem: 'extfs',
   storage: { metacopy: false },
-  runtimes: [{ name: 'crun', path: '/usr/bin/crun', version: '1.8.1', commit: '' }],
+  runtimes: [{ name: 'crun', path: '/usr/bin/crun', args: [], version: '1.8.1', commit: '' }],
   monitor: { name: 'conmon', version: '2.1.6' },
   initBinary: 'wherry-init',
   securityOptions: ['name=seccomp,profile=builtin'],

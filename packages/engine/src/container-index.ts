@@ -53,7 +53,17 @@ export class ContainerIndex {
       : join(sandboxCgroup(this.#context, sandbox), record.id);
   }
 
+  /** The one of its last start; before that, the one that its sandbox asks for. */
   runtimeOf(record: ContainerRecord): OciRuntime {
+    const { runtimes, sandboxes } = this.#context;
+    if (record.runtime !== undefined) return runtimes.of(record.runtime);
+    const handler = sandboxes.get(record.sandboxId)?.config.runtimeHandler;
+    // One that is not registered any more has started nothing.
+    return runtimes.for(runtimes.has(handler) ? handler : undefined);
+  }
+
+  /** The one of its next start. Throws `invalid` for one that is not registered. */
+  runtimeFor(record: ContainerRecord): OciRuntime {
     return this.#context.runtimes.for(this.#context.sandboxes.get(record.sandboxId)?.config.runtimeHandler);
   }
 }

@@ -17,7 +17,7 @@ import { LiveContainer } from './live-container.ts';
 import { rotatedLogOf } from './log/rotated-log-of.ts';
 import { identityOf } from './process-identity.ts';
 import { releaseRelays } from './relay-mounts.ts';
-import { startFailed } from './runtime/failures.ts';
+import { refusedBefore, startFailed } from './runtime/failures.ts';
 import { startFailure } from './runtime/messages.ts';
 import type { OciRuntime } from './runtime/oci-runtime.ts';
 import type { Sandboxes } from './sandboxes.ts';
@@ -134,7 +134,11 @@ export class Containers {
       this.#early.fail(record.id, error);
       throw error;
     });
-    const starting = await containers.put({ ...record, phase: 'starting' });
+    const starting = await containers.put({
+      ...record,
+      phase: 'starting',
+      runtime: this.index.runtimeFor(record).entry,
+    });
     let live: LiveContainer | undefined;
     try {
       const monitored = await this.#launcher.launch(starting, spec);
@@ -143,7 +147,7 @@ export class Containers {
       const running = { ...starting, ...unended, phase: 'running', startedAt: clock.now(), process, monitor } as const;
       live = LiveContainer.open(running);
       this.#early.join(record.id, this.#attachable(running), live.exited.promise);
-      await this.index.runtimeOf(record).start(record.id);
+      await this.index.runtimeOf(starting).start(record.id);
       await containers.put(running);
       this.#emit('containerStarted', running);
       this.#hold(running, live);
@@ -156,7 +160,13 @@ export class Containers {
   }
 
   async #startFailed(record: ContainerRecord, spec: RuntimeSpec, error: unknown): Promise<WherryError> {
-    const failure = startFailed(startFailure(messageOf(error), spec.process.args, spec), error);
+    // What runc says of a specification that it does not take.
+    const refusal = /^runc create failed: (?!unable to start container process: )([\s\S]*)$/.exec(
+      messageOf(error).trim(),
+    );
+    const failure = refusal
+      ? refusedBefore(refusal[1] as string)
+      : startFailed(startFailure(messageOf(error), spec.process.args, spec), error);
     await this.#launcher.undo(record);
     await this.#launcher.abandon(record.id);
     this.#early.fail(record.id, failure);

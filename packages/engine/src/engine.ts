@@ -74,7 +74,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     containers: await RecordStore.open<ContainerRecord>(paths.containerRecords, log),
     initLayers: new InitLayers(paths.initLayers),
     runtimeNamespace,
-    runtimes: new OciRuntimes(options, paths.runtimeState, runtimeNamespace),
+    runtimes: new OciRuntimes(options.runtimes, paths.runtimeState, runtimeNamespace),
     events: new EventHub(),
     clock: options.clock ?? systemClock,
     random: options.random ?? systemRandom,
@@ -127,7 +127,7 @@ class EmbeddedEngine implements Engine {
       ...(this.#context.runtimeNamespace.path === undefined ? [] : ['nsenter', 'unshare']),
     ])
       findProgram(program);
-    this.#context.runtimes.for(undefined);
+    this.#context.runtimes.for(undefined).requireInstalled();
   }
 
   definePodSandbox(config: PodSandboxConfig): Promise<string> {

@@ -4,10 +4,14 @@ import type { CgroupFeatures } from '@wherry/linux';
 import type { PodNetwork } from '@wherry/network';
 import type { ContainerEngine } from '@wherry/runtime';
 
-/** A program that follows the OCI runtime specification's command line (`crun`, `runc`). */
-export interface OciRuntimeOptions {
-  /** Name or absolute path. */
+/** A program that follows the OCI runtime specification's command line (`crun`, `runc`), as it is known by name. */
+export interface RegisteredRuntime {
+  /** A RuntimeClass' handler, docker's `--runtime`. */
+  readonly name: string;
+  /** Name or absolute path of the program. */
   readonly path: string;
+  /** Before the command of each call. */
+  readonly args: readonly string[];
 }
 
 export interface EngineOptions {
@@ -19,9 +23,8 @@ export interface EngineOptions {
   readonly cgroupParent: string;
   readonly network: PodNetwork;
   readonly images: RootfsSource;
-  readonly defaultRuntime?: OciRuntimeOptions;
-  /** By the name that a RuntimeClass' handler gives. */
-  readonly runtimes?: Readonly<Record<string, OciRuntimeOptions>>;
+  /** The first is the default. Default: crun alone. */
+  readonly runtimes?: readonly RegisteredRuntime[];
   /** Starts of containers at the same time. Default: 4. */
   readonly parallelStarts?: number;
   readonly clock?: Clock;

@@ -60,7 +60,7 @@ export class Sandboxes {
   #idFor(config: PodSandboxConfig): string {
     const { sandboxes, random, runtimes } = this.#context;
     checkConfig(config);
-    runtimes.for(config.runtimeHandler);
+    runtimes.for(config.runtimeHandler).requireInstalled();
     return checkedId(config.id, 'sandbox', (id) => sandboxes.get(id) !== undefined) ?? random.hex(64);
   }
 

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { findProgram, mountsBelow } from '@wherry/linux';
+import { mountsBelow } from '@wherry/linux';
+import { realRunc, repository } from '@wherry/testkit';
 import { expect, test } from 'vitest';
 import { createEngine, type Engine } from '../src/index.ts';
 import { containerConfig, exitOf, podConfig, recordsOf, type TestMachine, testMachine } from './machine.ts';
@@ -48,18 +49,15 @@ test('two hundred lives leave no descriptor, mount, namespace, cgroup or file', 
   expect(facts()).toEqual(before);
 }, 120_000);
 
-function present(name: string): boolean {
-  try {
-    findProgram(name);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-test.skipIf(!present('runc'))('another runtime by its name', async () => {
+test('another runtime by its name', async () => {
   await using machine = testMachine();
-  await using engine = await createEngine({ ...machine.options, runtimes: { other: { path: 'runc' } } });
+  await using engine = await createEngine({
+    ...machine.options,
+    runtimes: [
+      { name: 'crun', path: 'crun', args: [] },
+      { name: 'other', path: realRunc(repository), args: [] },
+    ],
+  });
   const id = await engine.definePodSandbox(podConfig(machine, { namespaces, runtimeHandler: 'other' }));
   const container = await engine.createContainer(id, containerConfig(['sh', '-c', 'exit 4'], { restartable: true }));
   for (let turn = 0; turn < 2; turn++) {

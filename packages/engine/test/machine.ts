@@ -6,7 +6,7 @@ import type { RootfsSource } from '@wherry/images';
 import { mountsBelow, openCgroups } from '@wherry/linux';
 import type { PodNetwork } from '@wherry/network';
 import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
-import { createEngine, type Engine, type EngineOptions } from '../src/index.ts';
+import { createEngine, type Engine, type EngineOptions, type RegisteredRuntime } from '../src/index.ts';
 
 /** Folders, an image and a cgroup parent for one test. */
 export interface TestMachine extends AsyncDisposable {
@@ -90,6 +90,13 @@ export function recordsOf(folder: string): string[] {
   return [...ids];
 }
 
+let runtimes: readonly RegisteredRuntime[] | undefined;
+
+/** Lets all engines of this test file use another OCI runtime by default. */
+export function useRuntime(entry: RegisteredRuntime): void {
+  runtimes = [entry];
+}
+
 function optionsIn(folder: string, cgroupParent: string, held: Set<string>, connected: Set<string>): EngineOptions {
   return {
     rootDirectory: join(folder, 'root'),
@@ -97,6 +104,7 @@ function optionsIn(folder: string, cgroupParent: string, held: Set<string>, conn
     cgroupParent,
     images: imagesOf(join(folder, 'image'), held),
     network: networkOf(connected),
+    ...(runtimes === undefined ? {} : { runtimes }),
   };
 }
 

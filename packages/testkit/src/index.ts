@@ -8,4 +8,5 @@ export * from './images.ts';
 export * from './kubectl.ts';
 export * from './machine.ts';
 export * from './memory-api.ts';
+export * from './runc.ts';
 export * from './running.ts';

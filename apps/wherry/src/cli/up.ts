@@ -51,6 +51,11 @@ export const upCommand: Command = {
       type: 'strings',
       usage: 'HOST[:PORT] or a range of addresses whose registries need no valid TLS; as --registry-mirror',
     },
+    {
+      name: 'add-runtime',
+      type: 'strings',
+      usage: 'NAME=PATH of another OCI runtime, for docker run --runtime and RuntimeClasses; as --registry-mirror',
+    },
     { name: 'merge-kubeconfig', type: 'boolean', usage: 'put the context into ~/.kube/config and make it current' },
     { name: 'quiet', short: 'q', type: 'boolean', usage: 'print nothing but errors' },
     { name: 'debug', type: 'boolean', usage: 'let the daemon log every step' },
@@ -70,6 +75,7 @@ export const upCommand: Command = {
       cgroupParent: flags.string('cgroup-parent'),
       engineOnly: flags.boolean('engine-only') || undefined,
       registry: flags.string('registry'),
+      runtimes: listOf(flags, 'add-runtime'),
       registryMirrors: listOf(flags, 'registry-mirror'),
       insecureRegistries: listOf(flags, 'insecure-registry'),
     };

@@ -66,6 +66,17 @@ it('takes other settings of registries at each start, but not beside a daemon th
   expect((await ensureCluster(home, { name: 'x', registryMirrors: [] })).registryMirrors).toEqual([]);
 });
 
+it('takes other runtimes at each start', async () => {
+  const runtimes = [`mine=${process.execPath} --x`];
+  const made = await ensureCluster(home, { name: 'x', runtimes });
+  expect(made.runtimes).toEqual([{ name: 'mine', path: process.execPath, args: ['--x'] }]);
+  expect((await ensureCluster(home, { name: 'x' })).runtimes).toEqual(made.runtimes);
+  expect(codeOf(await failure(ensureCluster(home, { name: 'x', runtimes: [] }, async () => true)))).toBe('conflict');
+  expect((await ensureCluster(home, { name: 'x', runtimes: [] })).runtimes).toEqual([]);
+  const wrong = await failure(ensureCluster(home, { name: 'x', runtimes: ['mine'] }));
+  expect((wrong as Error).message).toBe('invalid argument "mine" for "--add-runtime" flag: it has to be NAME=PATH');
+});
+
 it.each([
   ['127.0.0.1:5000', { address: '127.0.0.1', port: 5000 }],
   ['[::1]:5001', { address: '::1', port: 5001 }],

@@ -14,8 +14,10 @@ import {
   WherryError,
   writeFileAtomically,
 } from '@wherry/base';
+import type { RegisteredRuntime } from '@wherry/engine';
 import { parseInsecureRegistry, parseRegistryMirror } from '@wherry/oci';
 import { parseRegistryAddress, type RegistryAddress } from './registry.ts';
+import { parseRuntime } from './runtimes.ts';
 
 /**
  * One cluster on one machine, as `wherry up` fixed it at the first start: a root directory, a cgroup parent
@@ -47,12 +49,14 @@ export interface ClusterConfig {
   /** How other registries are reached; may be another at each start. */
   readonly registryMirrors?: readonly string[] | undefined;
   readonly insecureRegistries?: readonly string[] | undefined;
+  /** OCI runtimes besides the built-in one, by name. May be others at each start. */
+  readonly runtimes?: readonly RegisteredRuntime[] | undefined;
   /** Where the machine's own registry answers; without it there is none. May be another at each start, too. */
   readonly registry?: RegistryAddress | undefined;
 }
 
 /** What may be another at each start. */
-type Changeable = Pick<ClusterConfig, 'registryMirrors' | 'insecureRegistries' | 'registry'>;
+type Changeable = Pick<ClusterConfig, 'registryMirrors' | 'insecureRegistries' | 'registry' | 'runtimes'>;
 
 /** Where clusters are remembered, and where their files go by default. */
 export interface Home {
@@ -72,6 +76,8 @@ export interface ClusterWishes {
   readonly cgroupParent?: string | undefined;
   readonly engineOnly?: boolean | undefined;
   /** Empty for none from now on; what is not given stays as it is. */
+  /** `NAME=PATH` each. */
+  readonly runtimes?: readonly string[] | undefined;
   readonly registryMirrors?: readonly string[] | undefined;
   readonly insecureRegistries?: readonly string[] | undefined;
   /** `off` for none from now on. */
@@ -193,7 +199,7 @@ async function changed(
     const named = present.name === 'wherry' ? '' : ` --name ${present.name}`;
     throw new WherryError(
       'conflict',
-      `${JSON.stringify(present.name)} runs with other settings of registries; stop it first with "wherry down${named}"`,
+      `${JSON.stringify(present.name)} runs with other settings of registries or runtimes; stop it first with "wherry down${named}"`,
     );
   }
   await remember(home, config);
@@ -201,8 +207,9 @@ async function changed(
 }
 
 /** Throws `invalid`, as dockerd refuses the flags. */
-function changeableOf({ registryMirrors, insecureRegistries, registry }: ClusterWishes): Changeable {
+function changeableOf({ registryMirrors, insecureRegistries, registry, runtimes }: ClusterWishes): Changeable {
   return {
+    ...(runtimes && { runtimes: runtimes.map((text) => inFlag('--add-runtime', text, parseRuntime)) }),
     ...(registry === 'off' && { registry: undefined }),
     ...(registry !== undefined &&
       registry !== 'off' && { registry: inFlag('--registry', registry, parseRegistryAddress) }),

@@ -10,6 +10,7 @@ import { hostPlatform } from '@wherry/oci';
 import { build, wherryVersion } from '../version.ts';
 import type { ClusterConfig } from './config.ts';
 import { machinePaths } from './paths.ts';
+import { runtimesOf } from './runtimes.ts';
 
 /** Names of file systems by the magic number that statfs(2) gives, as dockerd has them. */
 const filesystems: Readonly<Record<number, string>> = {
@@ -56,7 +57,7 @@ async function lookUp(config: ClusterConfig): Promise<Unchanging> {
   const [id, system, runtimes, monitor, { type }] = await Promise.all([
     identity(config),
     operatingSystem(),
-    ociRuntimes(),
+    ociRuntimes(config),
     versionOf('conmon', /version ([\w.]+)/),
     statfs(config.rootDirectory),
   ]);
@@ -117,24 +118,24 @@ async function operatingSystem(): Promise<Readonly<Record<string, string>>> {
   return Object.fromEntries(entries.map(([, name, quoted, plain]) => [name, quoted ?? plain ?? '']));
 }
 
-/** The OCI runtimes that are installed. */
-export const runtimeNames = ['crun', 'runc'] as const;
-
-async function ociRuntimes(): Promise<readonly RuntimeFacts[]> {
-  const found = runtimeNames.flatMap((name) => {
-    try {
-      return [{ name, path: findProgram(name) }];
-    } catch {
-      return [];
-    }
-  });
+/** What is registered, whether it is installed or not. */
+async function ociRuntimes(config: ClusterConfig): Promise<readonly RuntimeFacts[]> {
   return await Promise.all(
-    found.map(async (runtime) => ({
-      ...runtime,
-      version: await versionOf(runtime.name, /version ([\w.~+-]+)/),
-      commit: await versionOf(runtime.name, /commit: (\S+)/),
-    })),
+    runtimesOf(config).map(async ({ name, path, args }) => {
+      const [version, commit] = await Promise.all(
+        [/version ([\w.~+-]+)/, /commit: (\S+)/].map((pattern) => versionOf(path, pattern).catch(() => '')),
+      );
+      return { name, path: pathOf(path), args, version: version ?? '', commit: commit ?? '' };
+    }),
   );
+}
+
+function pathOf(program: string): string {
+  try {
+    return findProgram(program);
+  } catch {
+    return program;
+  }
 }
 
 /** A part of what a program says of its version; empty when it does not say. */

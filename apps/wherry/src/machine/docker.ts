@@ -20,8 +20,9 @@ import type { DnsConfig } from '@wherry/runtime';
 import { openNamedVolumes } from '@wherry/volumes';
 import { type ClusterConfig, dockerBridgeOf, slotOf } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
-import { createSystemFacts, runtimeNames } from './docker-facts.ts';
+import { createSystemFacts } from './docker-facts.ts';
 import { dockerSocketPath, machinePaths } from './paths.ts';
+import { runtimesOf } from './runtimes.ts';
 
 /** Docker's networks of this machine, made or taken over. */
 export function openDockerNetworks(
@@ -86,7 +87,7 @@ export async function startDocker(
         events,
         files: createContainerFiles,
         applyChanges,
-        runtimes: runtimeNames,
+        runtimes: runtimesOf(config).map(({ name }) => name),
         host: { cgroupFeatures: engine.cgroupFeatures() },
         clock,
         now,

@@ -12,6 +12,7 @@ import { kubernetesVersion } from '../version.ts';
 import type { ClusterConfig } from './config.ts';
 import { nodeUser, type Surroundings } from './control-plane.ts';
 import { machinePaths } from './paths.ts';
+import { runtimesOf } from './runtimes.ts';
 
 /** The pods' bridge of this machine, made or taken over. */
 export function openNetwork(config: ClusterConfig, podCidr: string, { log }: Surroundings): Promise<BridgeNetwork> {
@@ -40,6 +41,7 @@ export async function startEngine(
     cgroupParent: `/${config.cgroupParent}`,
     network,
     images,
+    runtimes: runtimesOf(config),
     clock,
     random,
     log: log.with({ part: 'engine' }),

@@ -43,6 +43,7 @@ export interface SystemFacts {
 export interface RuntimeFacts {
   readonly name: string;
   readonly path: string;
+  readonly args: readonly string[];
   /** `1.8.1`, and what it was built from where that is known. */
   readonly version: string;
   readonly commit: string;

@@ -54,7 +54,9 @@ export async function informationOf(options: EngineApiOptions, speaks: (minor: n
     Labels: facts.labels,
     ExperimentalBuild: false,
     ServerVersion: facts.version,
-    Runtimes: Object.fromEntries(facts.runtimes.map(({ name, path }) => [name, { path }])),
+    Runtimes: Object.fromEntries(
+      facts.runtimes.map(({ name, path, args }) => [name, args.length === 0 ? { path } : { path, runtimeArgs: args }]),
+    ),
     DefaultRuntime: facts.runtimes[0]?.name ?? '',
     Swarm: {
       NodeID: '',

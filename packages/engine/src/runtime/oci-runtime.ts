@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { errnoOf, WherryError } from '@wherry/base';
 import { findProgram, type RunResult, runProgram, type SealedProgram, sealProgram } from '@wherry/linux';
 import type { RuntimeState } from '@wherry/oci';
+import type { RegisteredRuntime } from '../options.ts';
 import type { RuntimeNamespace } from './runtime-namespace.ts';
 
 /** A command with its arguments, ready to be started. */
@@ -17,27 +18,44 @@ export interface CommandLine {
 /** No call of a runtime takes long; one that hangs (a dead network file system) is given up. */
 const longestCall = 60_000;
 
-/** An OCI runtime's command line (runtime-spec, `runtime.md`; crun(1)). */
+/** An OCI runtime's command line (runtime-spec, `runtime.md`; crun(1), runc(8)). */
 export class OciRuntime implements Disposable {
-  readonly #path: string;
+  /** How it is registered. */
+  readonly entry: RegisteredRuntime;
   readonly #stateDirectory: string;
   readonly #namespace: RuntimeNamespace;
   readonly #isCrun: boolean;
+  #program: string | undefined;
   #sealed: SealedProgram | undefined;
 
-  constructor(path: string, stateDirectory: string, namespace: RuntimeNamespace) {
-    this.#path = findProgram(path);
+  constructor(entry: RegisteredRuntime, stateDirectory: string, namespace: RuntimeNamespace) {
+    this.entry = entry;
     this.#stateDirectory = stateDirectory;
     this.#namespace = namespace;
-    this.#isCrun = basename(this.#path) === 'crun';
+    this.#isCrun = basename(entry.path) === 'crun';
+  }
+
+  /** Throws `notFound` where its program is not installed. Only commands need it to be. */
+  requireInstalled(): void {
+    this.#program ??= findProgram(this.entry.path);
+  }
+
+  #path(): string {
+    this.requireInstalled();
+    return this.#program as string;
+  }
+
+  /** Whether `exec` in the foreground hands the command's terminal over by `--console-socket`; runc refuses that. */
+  get handsOverTerminals(): boolean {
+    return this.#isCrun;
   }
 
   /** The runtime with these arguments, in its namespace. */
   command(args: readonly string[]): CommandLine {
-    if (this.#isCrun) this.#sealed ??= sealProgram(this.#path);
+    if (this.#isCrun) this.#sealed ??= sealProgram(this.#path());
     return {
-      path: this.#sealed?.path ?? this.#path,
-      args: [`--root=${this.#stateDirectory}`, ...args],
+      path: this.#sealed?.path ?? this.#path(),
+      args: [...this.entry.args, `--root=${this.#stateDirectory}`, ...args],
       mountNamespace: this.#namespace.path,
     };
   }
@@ -57,7 +75,7 @@ export class OciRuntime implements Disposable {
 
   /** `crun 1.8.1` */
   async version(): Promise<string> {
-    const { stdout } = await runProgram({ path: this.#path, args: ['--version'] });
+    const { stdout } = await runProgram({ path: this.#path(), args: ['--version'] });
     return /^(\S+) version (\S+)/.exec(stdout.toString())?.slice(1, 3).join(' ') ?? 'unknown';
   }
 

@@ -1,6 +1,7 @@
 import { errnoOf, type Logger, RecordJournal } from '@wherry/base';
 import type { ImageConfig } from '@wherry/oci';
 import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
+import type { RegisteredRuntime } from '../options.ts';
 
 /** A process that outlives the daemon, told from a later one with the same number by its start time. */
 export interface ProcessIdentity {
@@ -47,6 +48,8 @@ export interface ContainerRecord {
   readonly message?: string | undefined;
   /** The kernel killed a process of its last run for lack of memory. */
   readonly oomKilled?: boolean | undefined;
+  /** The OCI runtime of its last start: whatever is registered later, this one knows the container. */
+  readonly runtime?: RegisteredRuntime | undefined;
   readonly process?: ProcessIdentity | undefined;
   readonly monitor?: ProcessIdentity | undefined;
 }

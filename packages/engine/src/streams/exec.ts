@@ -8,6 +8,7 @@ import {
   closeQuietly,
   listenForTerminal,
   openPipe,
+  openTerminal,
   ProcessHandle,
   resizeTerminal,
   spawnProgram,
@@ -48,7 +49,8 @@ export async function startExec(request: ExecRequest): Promise<ExecSession> {
   writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 });
   try {
     const { tty, stdin, stdout, stderr } = request.options;
-    if (tty) return await onTerminal(request, files);
+    if (tty)
+      return request.runtime.handsOverTerminals ? await onTerminal(request, files) : onOwnTerminal(request, files);
     return stdin || stdout || stderr ? onPipes(request, files) : onNothing(request, files);
   } catch (error) {
     removeFiles(files);
@@ -57,7 +59,8 @@ export async function startExec(request: ExecRequest): Promise<ExecSession> {
 }
 
 function commandOf(request: ExecRequest, files: Files): CommandLine {
-  const terminal = request.options.tty ? ['--tty', `--console-socket=${files.console}`] : [];
+  const socket = request.runtime.handsOverTerminals ? [`--console-socket=${files.console}`] : [];
+  const terminal = request.options.tty ? ['--tty', ...socket] : [];
   return request.runtime.command([
     `--log=${files.log}`,
     '--log-format=json',
@@ -186,6 +189,38 @@ async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSessi
   });
 }
 
+/**
+ * The runtime stays between a terminal of ours and the command's, which it makes: it takes over what it is told of the
+ * size, and copies bytes as soon as it has set ours to raw. The process number comes after that: input waits for it.
+ */
+function onOwnTerminal(request: ExecRequest, files: Files): ExecSession {
+  const pid = pidFrom(request.bundle, files.pid);
+  const { master, slave } = openTerminal(request.options.size);
+  let child: Child;
+  try {
+    child = start(request, files, { 0: slave, 1: slave, 2: slave }, pid);
+  } catch (error) {
+    closeQuietly(master);
+    throw error;
+  } finally {
+    closeQuietly(slave);
+  }
+  const stream = streamOfDescriptor(master);
+  const resize: StreamSession['resize'] = (size) => {
+    if (stream.destroyed) return;
+    resizeTerminal(master, size);
+    // It is nobody's controlling terminal: the kernel tells none.
+    child.kill('SIGWINCH');
+  };
+  return session(request, files, child, {
+    stdin: terminalInput(stream, pid.pid),
+    stdout: terminalOutput(stream),
+    stderr: undefined,
+    resize,
+    pid,
+  });
+}
+
 /** A terminal's master reads EIO when the last user has closed it: that is its end. */
 export function terminalOutput(stream: Socket): Readable {
   const output = new PassThrough();
@@ -198,9 +233,12 @@ export function terminalOutput(stream: Socket): Readable {
 }
 
 /** The end of input is a control character on a terminal, not a closed descriptor. */
-function terminalInput(stream: Socket): Writable {
+function terminalInput(stream: Socket, ready: Promise<unknown> = Promise.resolve()): Writable {
   const input = new PassThrough();
-  input.pipe(stream, { end: false });
+  ready.then(
+    () => input.pipe(stream, { end: false }),
+    () => input.destroy(),
+  );
   input.once('end', () => {
     if (!stream.destroyed) stream.write('\x04');
   });
