@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { eventually } from './eventually.ts';
 import { useCluster } from './shared-cluster.ts';
 
 const cluster = useCluster();
@@ -54,4 +55,25 @@ it('lists containers of pods only when asked, and runs docker containers beside 
   const used = await k.docker(['rmi', '-f', 'greeter']);
   expect(used.code === 0 || /in use|being used|is using/.test(used.stderr)).toBe(true);
   expect(await k.mustKubectl(['exec', 'listed', '--', 'echo', 'still here'])).toBe('still here\n');
+});
+
+it('gives a port of the machine to a container or to a pod, and says who has it', async () => {
+  const k = cluster.it;
+  await k.mustDocker(['run', '-d', '--name', 'web', '-p', '18080:80', 'busybox:1.35', 'sleep', '600']);
+  const pod = { containers: [{ name: 'c', image: 'busybox:1.35', command: ['sleep', '600'] }] };
+  const [container] = pod.containers;
+  const ports = [{ containerPort: 80, hostPort: 18080 }];
+  const overrides = JSON.stringify({
+    spec: { containers: [{ ...container, ports }], terminationGracePeriodSeconds: 0 },
+  });
+  await k.mustKubectl(['run', 'port', '--image=busybox:1.35', '--overrides', overrides]);
+  const why = 'host port 18080/TCP is in use by container web';
+  await eventually(async () => {
+    expect(await k.mustKubectl(['get', 'events', '--field-selector', 'involvedObject.name=port'])).toContain(why);
+  });
+  await k.mustDocker(['rm', '-f', 'web']);
+  await k.mustKubectl(['wait', 'pod/port', '--for=condition=Ready', '--timeout=30s']);
+  const refused = await k.docker(['run', '--rm', '-p', '18080:80', 'busybox:1.35', 'true']);
+  expect(refused).toMatchObject({ code: 125 });
+  expect(refused.stderr).toContain('port is already allocated: it is a host port of pod default/port');
 });

@@ -3,6 +3,7 @@ import type {
   ConnectRequest,
   ContainerNetworks,
   EndpointRecord,
+  MachinePort,
   NetworkRecord,
   PortRequest,
   PublishedPort,
@@ -106,6 +107,11 @@ export class MemoryNetworks implements ContainerNetworks {
   async rename(containerId: string, name: string): Promise<void> {
     for (const [at, endpoint] of this.#endpoints.entries())
       if (endpoint.containerId === containerId) this.#endpoints[at] = { ...endpoint, containerName: name };
+  }
+
+  portHolder({ protocol, hostPort }: MachinePort): string | undefined {
+    const holds = (port: PublishedPort): boolean => port.protocol === protocol && port.hostPort === hostPort;
+    return [...this.#ports].find(([, ports]) => ports.some(holds))?.[0];
   }
 
   leadsOut(containerId: string): boolean {

@@ -59,6 +59,7 @@ afterEach(async () => {
 function open(overrides: Partial<Parameters<typeof createBridgeNetwork>[0]> = {}): Promise<BridgeNetwork> {
   return createBridgeNetwork({
     bridge: 'wt0',
+    portHolder: ({ protocol, hostPort }) => (protocol === 'UDP' && hostPort === 53 ? 'container dns' : undefined),
     podCidr: '10.244.0.0/24',
     clusterCidr: '10.244.0.0/16',
     serviceCidr: '10.96.0.0/16',
@@ -175,7 +176,18 @@ describe('leases', () => {
     await addPod('one', [{ protocol: 'TCP', hostPort: 8080, containerPort: 80 }]);
     const netns = pathOf(makeNamespace('p'));
     const taken = { protocol: 'TCP', hostPort: 8080, containerPort: 1 } as const;
-    await expect(network.add({ id: 'two', netns, portMappings: [taken] })).rejects.toMatchObject({ code: 'conflict' });
+    await expect(network.add({ id: 'two', netns, portMappings: [taken] })).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'host port 8080/TCP is in use by one',
+    });
+    expect(network.portHolder({ protocol: 'TCP', hostIp: '127.0.0.1', hostPort: 8080 })).toBe('pod one');
+    expect(network.portHolder({ protocol: 'TCP', hostIp: '::', hostPort: 8080 })).toBeUndefined();
+    // Of docker's containers.
+    const elsewhere = { protocol: 'UDP', hostPort: 53, containerPort: 1 } as const;
+    await expect(network.add({ id: 'two', netns, portMappings: [elsewhere] })).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'host port 53/UDP is in use by container dns',
+    });
     await expect(network.add({ id: 'two', netns, interfaceName: 'lo' })).rejects.toMatchObject({
       code: 'alreadyExists',
     });

@@ -30,6 +30,7 @@ import {
 import type { DnsConfig } from '@wherry/runtime';
 import { AddressBook, type Lease } from './address-book.ts';
 import { checkRangesFree, lowerFence, raiseFence } from './fence.ts';
+import { isSamePort, type MachinePort, type PortHolder } from './machine-port.ts';
 import type { NetworkRequest, NetworkResult, PodNetwork } from './network.ts';
 import { NodeState } from './node-state.ts';
 import { isAnyAddress, publishRules, type RuleSettings, tableRules, unpublishRules } from './rules.ts';
@@ -48,6 +49,8 @@ export interface BridgeNetworkOptions {
   readonly mtu?: number | undefined;
   /** Path of the machine's network namespace; default this process's. */
   readonly netns?: string | undefined;
+  /** Who else publishes a port of the machine: docker's containers. */
+  readonly portHolder?: PortHolder | undefined;
   /** Given back with every sandbox. */
   readonly dns?: DnsConfig | undefined;
   readonly log: Logger;
@@ -57,6 +60,8 @@ export interface BridgeNetworkOptions {
 export interface BridgeNetwork extends PodNetwork, Disposable {
   /** The bridge's address: the pods' router, and where cluster DNS listens. */
   readonly gateway: string;
+  /** The sandbox that publishes a port of the machine. */
+  portHolder(port: MachinePort): string | undefined;
   /** Removes every interface, route, rule, setting and file that the network made, and nothing else. */
   destroy(): Promise<void>;
 }
@@ -275,6 +280,18 @@ class RoutedBridge implements BridgeNetwork {
     return listAddresses(inside).some(({ address }) => address === lease.address);
   }
 
+  portHolder(port: MachinePort): string | undefined {
+    const holder = this.#holderOf(port);
+    return holder && `pod ${holder}`;
+  }
+
+  #holderOf(port: MachinePort, own?: string): string | undefined {
+    const lease = this.#parts.leases.leases.find(
+      ({ id, portMappings }) => id !== own && portMappings.some((other) => isSamePort(other, port)),
+    );
+    return lease?.name ?? lease?.id;
+  }
+
   /** Throws `conflict` when another sandbox publishes one of the ports, `invalid` for numbers out of range. */
   #checkPorts({ portMappings = [], id }: NetworkRequest): void {
     for (const wanted of portMappings) {
@@ -285,16 +302,9 @@ class RoutedBridge implements BridgeNetwork {
       if (!isAnyAddress(hostIp) && parseIp(hostIp ?? '')?.length !== 4) {
         throw new WherryError('invalid', `port mapping ${hostPort}: "${hostIp}" is not an IPv4 address`);
       }
-      for (const lease of this.#parts.leases.leases) {
-        const taken = lease.portMappings.some(
-          (other) =>
-            other.hostPort === hostPort &&
-            other.protocol === protocol &&
-            (isAnyAddress(other.hostIp) || isAnyAddress(hostIp) || other.hostIp === hostIp),
-        );
-        if (!taken || lease.id === id) continue;
-        throw new WherryError('conflict', `host port ${hostPort}/${protocol} is in use by ${lease.name ?? lease.id}`);
-      }
+      const holder = this.#holderOf(wanted, id) ?? this.#options.portHolder?.(wanted);
+      if (holder === undefined) continue;
+      throw new WherryError('conflict', `host port ${hostPort}/${protocol} is in use by ${holder}`);
     }
   }
 

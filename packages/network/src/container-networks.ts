@@ -1,4 +1,5 @@
 import type { PortMapping } from '@wherry/runtime';
+import type { MachinePort } from './machine-port.ts';
 
 /**
  * Docker's networks: the default bridge, bridges that users make, each with ranges of its own and walled off from the
@@ -41,6 +42,8 @@ export interface ContainerNetworks extends AsyncDisposable {
   publish(containerId: string, ports: readonly PortRequest[]): Promise<readonly PublishedPort[]>;
   unpublish(containerId: string): Promise<void>;
   published(containerId: string): readonly PublishedPort[];
+  /** The container that publishes a port of the machine. */
+  portHolder(port: MachinePort): string | undefined;
   /** Whether a container is in a bridge through which ports can be published. */
   leadsOut(containerId: string): boolean;
 

@@ -15,7 +15,7 @@ import {
 import type { Engine } from '@wherry/engine';
 import { createEngineApi } from '@wherry/engine-api';
 import type { ImageStore } from '@wherry/images';
-import { type ContainerNetworks, openContainerNetworks } from '@wherry/network';
+import { type ContainerNetworks, openContainerNetworks, type PortHolder } from '@wherry/network';
 import type { DnsConfig } from '@wherry/runtime';
 import { openNamedVolumes } from '@wherry/volumes';
 import { type ClusterConfig, dockerBridgeOf, slotOf } from './config.ts';
@@ -28,6 +28,7 @@ import { runtimesOf } from './runtimes.ts';
 export function openDockerNetworks(
   config: ClusterConfig,
   { log, clock, random }: Surroundings,
+  portHolder?: PortHolder,
 ): Promise<ContainerNetworks> {
   const slot = slotOf(config.bridge);
   return openContainerNetworks({
@@ -38,6 +39,7 @@ export function openDockerNetworks(
     walls: config.engineOnly ? [] : [config.bridge],
     // The embedded DNS of user networks is the cluster's server with other sources.
     startNameServer: createDnsServer,
+    portHolder,
     log: log.with({ part: 'docker networks' }),
     clock,
     random,
@@ -48,10 +50,14 @@ export function openDockerNetworks(
 export interface DockerParts {
   readonly engine: Engine;
   readonly images: ImageStore;
+  /** The pods that publish ports of the machine. */
+  readonly podPorts?: PortHolder | undefined;
 }
 
 /** Docker's side of a machine. Disposing it leaves the containers running. */
 export interface DockerSide extends AsyncDisposable {
+  /** The containers that publish ports of the machine. */
+  readonly portHolder: PortHolder;
   /** Ends the containers as dockerd's end does. */
   stopContainers(): Promise<void>;
 }
@@ -59,7 +65,7 @@ export interface DockerSide extends AsyncDisposable {
 /** Serves the Docker Engine API on the machine's socket. */
 export async function startDocker(
   config: ClusterConfig,
-  { engine, images }: DockerParts,
+  { engine, images, podPorts }: DockerParts,
   surroundings: Surroundings,
 ): Promise<DockerSide> {
   const { clock, random } = surroundings;
@@ -70,7 +76,7 @@ export async function startDocker(
     const temporaryDirectory = join(paths.docker, 'tmp');
     await mkdir(temporaryDirectory, { recursive: true, mode: 0o700 });
     const [networks, volumes] = await Promise.all([
-      openDockerNetworks(config, surroundings),
+      openDockerNetworks(config, surroundings, podPorts),
       openNamedVolumes({ root: config.rootDirectory, clock, random, log }),
     ]);
     stack.use(networks, 'docker networks');
@@ -130,6 +136,7 @@ export async function startDocker(
     );
     await api.listen(dockerSocketPath(config));
     return {
+      portHolder: (port) => networks.portHolder(port),
       stopContainers: () => containers.stopAll(),
       [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
     };

@@ -6,7 +6,7 @@ import { createEngine, type Engine } from '@wherry/engine';
 import type { ImageStore } from '@wherry/images';
 import { createKubeProxy, type KubeProxy } from '@wherry/kube-proxy';
 import { createKubelet, type Kubelet } from '@wherry/kubelet';
-import { type BridgeNetwork, createBridgeNetwork, type PodNetwork } from '@wherry/network';
+import { type BridgeNetwork, createBridgeNetwork, type PodNetwork, type PortHolder } from '@wherry/network';
 import { sharePropagation } from '@wherry/volumes';
 import { kubernetesVersion } from '../version.ts';
 import type { ClusterConfig } from './config.ts';
@@ -15,8 +15,14 @@ import { machinePaths } from './paths.ts';
 import { runtimesOf } from './runtimes.ts';
 
 /** The pods' bridge of this machine, made or taken over. */
-export function openNetwork(config: ClusterConfig, podCidr: string, { log }: Surroundings): Promise<BridgeNetwork> {
+export function openNetwork(
+  config: ClusterConfig,
+  podCidr: string,
+  { log }: Surroundings,
+  portHolder?: PortHolder,
+): Promise<BridgeNetwork> {
   return createBridgeNetwork({
+    portHolder,
     bridge: config.bridge,
     podCidr,
     clusterCidr: config.clusterCidr,

@@ -2,6 +2,7 @@ import type { ApiServer } from '@wherry/apiserver';
 import { DisposalStack, ipv4At, parseCidr, WherryError, writeFileAtomically } from '@wherry/base';
 import { type ClusterPki, type KubeconfigContent, kubeconfigText } from '@wherry/bootstrap';
 import { createInformerFactory } from '@wherry/client';
+import type { PortHolder } from '@wherry/network';
 import type { PodStreams } from '@wherry/runtime';
 import { checkDns, dnsServiceAddress, ensureDnsService } from './cluster-dns.ts';
 import type { ClusterConfig } from './config.ts';
@@ -84,15 +85,17 @@ async function start(config: ClusterConfig, options: StartOptions, stack: Dispos
 /** Opens what does not depend on each other side by side: state on disk, the bridge, the images. */
 async function openParts({ config, options, stack, gateway, nodeIp }: Start) {
   options.onPhase('store');
+  // Docker's side comes later; ports of the one are none of the other.
+  const docker: { ports?: PortHolder } = {};
   const [{ store, pki }, network, images] = await Promise.all([
     openState(config, nodeIp, gateway, options),
-    openNetwork(config, nodeCidr(config), options),
+    openNetwork(config, nodeCidr(config), options, (port) => docker.ports?.(port)),
     openImages(config, options),
   ]);
   stack.use(store, 'store');
   stack.use(network, 'network');
   stack.use(images, 'images');
-  return { store, pki, network, images };
+  return { store, pki, network, images, docker };
 }
 
 type Parts = Awaited<ReturnType<typeof openParts>>;
@@ -122,7 +125,11 @@ async function startLoops({ config, options, stack, nodeIp, dnsAddress }: Start,
   loops.run('informers', informers);
   onPhase('engine');
   const engine = stack.use(await startEngine(config, { network, images }, options), 'engine');
-  const docker = startDocker(config, { engine, images }, options).then((side) => stack.use(side, 'docker'));
+  const podPorts: PortHolder = (port) => network.portHolder(port);
+  const docker = startDocker(config, { engine, images, podPorts }, options).then((side) => {
+    parts.docker.ports = side.portHolder;
+    return stack.use(side, 'docker');
+  });
   // Whoever waits for readiness sees a failure; until then it is not unhandled.
   docker.catch(() => undefined);
   // The loops end before the engine that they use.

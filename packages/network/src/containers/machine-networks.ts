@@ -20,6 +20,7 @@ import type {
   PortRequest,
   PublishedPort,
 } from '../container-networks.ts';
+import type { MachinePort } from '../machine-port.ts';
 import type { DefaultPool } from './default-pools.ts';
 import { Endpoints } from './endpoints.ts';
 import type { HostSide } from './host-side.ts';
@@ -167,6 +168,12 @@ export class MachineNetworks implements ContainerNetworks {
       // With the last network that leads out, docker gives the ports back.
       if (!leadsAnywhere(this.#endpoints.reach(containerId))) await this.#parts.published.unpublish(containerId);
     });
+  }
+
+  portHolder(port: MachinePort): string | undefined {
+    const id = this.#parts.published.holder(port);
+    if (id === undefined) return undefined;
+    return `container ${this.#endpoints.of(id)[0]?.record.containerName ?? id.slice(0, 12)}`;
   }
 
   leadsOut(containerId: string): boolean {

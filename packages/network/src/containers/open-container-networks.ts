@@ -1,5 +1,6 @@
 import { type Clock, type Logger, messageOf, type Random, systemClock, systemRandom } from '@wherry/base';
 import type { ContainerNetworks } from '../container-networks.ts';
+import type { PortHolder } from '../machine-port.ts';
 import { type DefaultPool, dockerPools } from './default-pools.ts';
 import { HostSide } from './host-side.ts';
 import { LiveNetwork } from './live-network.ts';
@@ -23,6 +24,8 @@ export interface ContainerNetworksOptions {
   readonly pools?: readonly DefaultPool[] | undefined;
   /** Interfaces beyond which containers reach only what is published: the pods' bridge. */
   readonly walls?: readonly string[] | undefined;
+  /** Who else publishes a port of the machine: pods. */
+  readonly portHolder?: PortHolder | undefined;
   /** Path of the machine's network namespace; default this process's. */
   readonly netns?: string | undefined;
   readonly startNameServer: StartNameServer;
@@ -57,7 +60,13 @@ export async function openContainerNetworks(options: ContainerNetworksOptions): 
     { networks: () => [...live.values()], ports: () => published.rules() },
     records,
   );
-  const published: PublishedPorts = new PublishedPorts({ host, records, netns: options.netns, log });
+  const published: PublishedPorts = new PublishedPorts({
+    host,
+    records,
+    netns: options.netns,
+    log,
+    portHolder: options.portHolder,
+  });
   try {
     for (const record of networks) live.set(record.id, new LiveNetwork(record));
     const missing = predefinedNetworks(host, { live, clock, random, pools, bridges: options.defaultBridges });

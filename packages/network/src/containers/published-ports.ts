@@ -1,5 +1,6 @@
 import { codeOf, formatIp, type Logger, messageOf, parseIp, WherryError } from '@wherry/base';
 import type { PortRequest, PublishedPort } from '../container-networks.ts';
+import { isSamePort, type MachinePort, type PortHolder } from '../machine-port.ts';
 import { isAny, type PortRule } from './container-rules.ts';
 import { holdPublishedPort, portInUse } from './held-port.ts';
 import type { HostSide } from './host-side.ts';
@@ -26,6 +27,8 @@ export interface PublishedPortsOptions {
   readonly records: NetworkRecords;
   readonly netns: string | undefined;
   readonly log: Logger;
+  /** Who else publishes a port of the machine. */
+  readonly portHolder?: PortHolder | undefined;
 }
 
 /** Ports that are chosen when the request leaves them open. */
@@ -47,6 +50,12 @@ export class PublishedPorts {
 
   of(containerId: string): readonly PublishedPort[] {
     return this.#byContainer.get(containerId)?.ports ?? [];
+  }
+
+  /** The id of the container that publishes a port. */
+  holder(port: MachinePort): string | undefined {
+    for (const [id, { ports }] of this.#byContainer) if (ports.some((other) => isSamePort(other, port))) return id;
+    return undefined;
   }
 
   get containers(): readonly string[] {
@@ -195,7 +204,11 @@ export class PublishedPorts {
     const start = (this.#last.get(`any ${protocol}`) ?? chosen.last) - chosen.first + 1;
     for (let tried = 0; tried < size; tried++) {
       const port = chosen.first + ((start + tried) % size);
-      if (addresses.some((hostIp) => this.#rival({ protocol, hostIp, hostPort: port }) !== undefined)) continue;
+      const isTaken = (hostIp: string): boolean => {
+        const wanted = { protocol, hostIp, hostPort: port };
+        return this.#rival(wanted) !== undefined || this.#options.portHolder?.(wanted) !== undefined;
+      };
+      if (addresses.some(isTaken)) continue;
       this.#last.set(`any ${protocol}`, port);
       yield port;
     }
@@ -220,6 +233,11 @@ export class PublishedPorts {
       throw new WherryError('conflict', `Bind for ${port.hostIp}:${port.hostPort} failed: port is already allocated`);
     }
     if (rival !== undefined) throw portInUse(port);
+    const holder = this.#options.portHolder?.(port);
+    if (holder !== undefined) {
+      const words = `Bind for ${port.hostIp}:${port.hostPort} failed: port is already allocated`;
+      throw new WherryError('conflict', `${words}: it is a host port of ${holder}`);
+    }
     this.#mark(port);
   }
 

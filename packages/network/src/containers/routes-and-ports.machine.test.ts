@@ -16,6 +16,7 @@ import {
   nameOf,
   networks,
   refused,
+  restart,
   run,
   serve,
   servers,
@@ -23,6 +24,7 @@ import {
   withSubnet,
 } from '../../test/container-machine.ts';
 import type { PortRequest } from '../container-networks.ts';
+import { isSamePort } from '../machine-port.ts';
 
 describe('several networks of a container', () => {
   test('the default route follows priority, then the name', async () => {
@@ -97,6 +99,20 @@ describe('published ports', () => {
     await networks.unpublish(one.id);
     await refused(machine.netns, '127.0.0.1', 8080);
     await refused(world, '192.0.2.1', 8080);
+  });
+
+  test('are none of those that pods have', async () => {
+    const pods = [{ protocol: 'TCP', hostPort: 8080 }] as const;
+    await restart({ portHolder: (port) => (pods.some((pod) => isSamePort(pod, port)) ? 'pod web' : undefined) });
+    const one = await run('one');
+    await expect(networks.publish(one.id, [tcp(80, 8080, '127.0.0.1')])).rejects.toThrow(
+      'Bind for 127.0.0.1:8080 failed: port is already allocated: it is a host port of pod web',
+    );
+    expect((await networks.publish(one.id, [tcp(80, [8080, 8081])])).map(({ hostPort }) => hostPort)).toEqual([
+      8081, 8081,
+    ]);
+    expect(networks.portHolder({ protocol: 'TCP', hostPort: 8081 })).toBe('container one');
+    expect(networks.portHolder({ protocol: 'UDP', hostPort: 8081 })).toBeUndefined();
   });
 
   test('go with the last network that leads out', async () => {
