@@ -112,6 +112,34 @@ describe('docker build', () => {
     expect((await wherry(['nosuch-folder'])).stderr).toMatch(/^Error: path ".*nosuch-folder" not found\n$/);
   });
 
+  it('builds a branch’s folder of a git repository that the daemon fetches', async () => {
+    const { machine } = engine;
+    const git = async (...args: string[]): Promise<string> => {
+      const env = { GIT_CONFIG_GLOBAL: '/dev/null' };
+      const ran = await machine.run('git', ['-C', work, '-c', 'user.name=a', '-c', 'user.email=a@b', ...args], { env });
+      expect([ran.code, ran.stderr]).toEqual([0, '']);
+      return ran.stdout.trim();
+    };
+    const work = await context('git/repository', {
+      'dir/Dockerfile': 'FROM busybox\nCOPY . /got\n',
+      'dir/a.txt': 'a\n',
+    });
+    await git('init', '-q', '-b', 'work');
+    await git('add', '.');
+    await git('commit', '-q', '-m', 'one');
+    const daemon = join(await git('--exec-path'), 'git-daemon');
+    const served = ['--verbose', '--export-all', '--listen=127.0.0.1', `--base-path=${dirname(work)}`];
+    await using server = machine.start(daemon, served);
+    await server.waitFor('Ready to rumble');
+    const address = 'git://127.0.0.1/repository#work:dir';
+    const built = await engine.wherry(['build', '-q', address]);
+    expect(built.stderr).toBe('');
+    expect((await run(built.stdout.trim(), 'ls', '/got')).split('\n')).toEqual(['Dockerfile', 'a.txt', '']);
+    const input = `FROM busybox\nADD ${address} /added/\n`;
+    const added = await engine.mustDocker(['build', '-q', '-'], { input });
+    expect(await run(added.trim(), 'cat', '/added/a.txt')).toBe('a\n');
+  });
+
   it('reaches what is outside of the machine by the default network, and nothing without one', async () => {
     const { machine } = engine;
     const outside = `${machine.netns.split('/').at(-1)}-out`;
