@@ -54,10 +54,10 @@ const programs = (name: string): string | undefined =>
     .map((folder) => join(folder, name))
     .find((path) => existsSync(path));
 
-/** dockerd with its own containerd on a machine without an uplink; `undefined` without one. */
+/** dockerd with its own containerd on a machine without an uplink; `undefined` without it or the iptables it needs. */
 export async function dockerdPeer(): Promise<EnginePeer | undefined> {
   const found = dockerdFolders(repository);
-  if (found === undefined) return undefined;
+  if (found === undefined || programs('iptables') === undefined) return undefined;
   const machine = await createTestMachine();
   const socket = join(machine.directory, 'docker.sock');
   const PATH = `${found}${delimiter}${process.env.PATH}`;
