@@ -42,15 +42,24 @@ export class ContainerRoots {
    */
   async hold(record: ContainerRecord, holder: unknown, users?: string): Promise<string> {
     const { id } = record;
-    await this.#unmounting.get(id);
-    const holders = this.#holders.get(id) ?? new Set();
-    if (holders.size > 0 && users !== undefined && this.#users.get(id) !== users) {
-      await this.#unmount(id);
-      holders.clear();
+    for (;;) {
+      const unmounting = this.#unmounting.get(id);
+      const held = this.#holders.has(id);
+      if (unmounting !== undefined) await unmounting;
+      else if (held && users !== undefined && this.#users.get(id) !== users) await this.#remount(id);
+      else {
+        // Nothing is awaited from the look at the unmounting on: the last holder may let go in between.
+        if (!held) this.#mount(record, users);
+        this.#holders.set(id, (this.#holders.get(id) ?? new Set()).add(holder));
+        return this.#context.paths.rootfs(id);
+      }
     }
-    if (holders.size === 0) this.#mount(record, users);
-    this.#holders.set(id, holders.add(holder));
-    return this.#context.paths.rootfs(id);
+  }
+
+  /** Takes it from whoever looks at it: what runs goes first. */
+  async #remount(id: string): Promise<void> {
+    this.#holders.delete(id);
+    await this.#unmount(id);
   }
 
   #mount({ id, lowerDirectories }: ContainerRecord, users: string | undefined): void {

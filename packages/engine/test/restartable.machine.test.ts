@@ -302,6 +302,15 @@ test('the root can be looked at while it runs and while it does not', async () =
     expect(isMountPoint(root.path)).toBe(true);
     root[Symbol.dispose]();
   });
+  for (let turn = 0; turn < 20; turn++) {
+    const first = await engine.openRootfs(id);
+    const opening = engine.openRootfs(id);
+    first[Symbol.dispose]();
+    using second = await opening;
+    // Behind whatever the first one's end has begun.
+    using _ = await engine.openRootfs(id);
+    expect(readdirSync(second.path)).toContain('bin');
+  }
   await engine.removePodSandbox(id);
   expect(await engine.openRootfs(id).catch(codeOf)).toBe('notFound');
 });
