@@ -160,6 +160,48 @@ describe('push, load and save', () => {
   });
 });
 
+describe('a platform that is asked for', () => {
+  it('is passed on since the version that knows it, and checked before a push', async () => {
+    const asked: string[] = [];
+    const one = fakeImage('a', { names: ['127.0.0.1:5000/a:1'] });
+    const note = (call: string, platform: unknown): void => void asked.push(`${call} ${JSON.stringify(platform)}`);
+    const images = fakeImages([one], {
+      details: async (_, platform) => {
+        note('details', platform);
+        if (platform?.architecture === 's390x') throw new WherryError('notFound', 'not for s390x');
+        return one;
+      },
+      load: async (_, options) => {
+        note('load', options?.platform);
+        return [];
+      },
+      save: (_, options) => {
+        note('save', options?.platform);
+        return (async function* () {})();
+      },
+      push: async () => [],
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const arm = encodeURIComponent('{"os":"linux","architecture":"arm64"}');
+    const platform = '{"os":"linux","architecture":"arm64"}';
+    for (const [version, known] of [
+      ['1.50', true],
+      ['1.45', false],
+    ] as const) {
+      asked.length = 0;
+      await api.call('GET', `/v${version}/images/a/json?platform=${arm}`);
+      await api.call('GET', `/v${version}/images/a/history?platform=${arm}`);
+      await api.call('GET', `/v${version}/images/a/get?platform=${arm}`);
+      await api.call('POST', `/v${version}/images/load?platform=${arm}`, { body: 'x' });
+      const given = known ? platform : undefined;
+      expect(asked).toEqual(['details', 'details', 'save', 'load'].map((call) => `${call} ${given}`));
+    }
+    const other = encodeURIComponent('{"os":"linux","architecture":"s390x"}');
+    const pushed = await api.call('POST', `/images/127.0.0.1:5000/a/push?tag=1&platform=${other}`);
+    expect(linesOf(pushed.text).at(-1)).toEqual({ errorDetail: { message: 'not for s390x' }, error: 'not for s390x' });
+  });
+});
+
 describe('import', () => {
   it('makes an image of an archive, with changes', async () => {
     const asked: unknown[] = [];

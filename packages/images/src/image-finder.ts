@@ -2,13 +2,17 @@ import { WherryError } from '@wherry/base';
 import {
   type Digest,
   familiarReference,
+  formatPlatform,
   formatReference,
   hexOf,
   type ImageConfig,
   isDigest,
+  type Platform,
   parseReference,
+  platformOf,
   type Reference,
   repositoryOf,
+  suitsPlatform,
   tryParseReference,
 } from '@wherry/oci';
 import type { ContentStore } from './content/content-store.ts';
@@ -102,6 +106,13 @@ function byPrefix(state: MetadataState, prefix: string): ImageRecord | undefined
     found = id;
   }
   return found && state.byId(found);
+}
+
+/** Throws `notFound` for an image of another platform than the one that is asked for. */
+export function requirePlatform(config: ImageConfig, reference: string, platform: Platform | undefined): void {
+  if (platform === undefined || suitsPlatform(platformOf(config), platform)) return;
+  const words = `image with reference ${reference} was found but does not provide the specified platform`;
+  throw new WherryError('notFound', `${words} (${formatPlatform(platform)})`);
 }
 
 /** dockerd's words: `No such image: busybox:latest`. */

@@ -9,8 +9,8 @@ import type { ImageRecord, LayerRecord } from './metadata.ts';
 export interface ImageLibrary {
   /** Every image once, newest first; those without a name (dangling) too. */
   summaries(): Promise<readonly ImageSummary[]>;
-  /** Throws `notFound` (`No such image: NAME:TAG`). */
-  details(reference: string): Promise<ImageDetails>;
+  /** Throws `notFound` (`No such image: NAME:TAG`), also where the image is of another platform than asked for. */
+  details(reference: string, platform?: Platform): Promise<ImageDetails>;
   /** `undefined` when it is not here. */
   find(reference: string): Promise<ImageRecord | undefined>;
   tag(reference: string, name: string): Promise<void>;

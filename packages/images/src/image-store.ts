@@ -309,8 +309,8 @@ class LocalImageStore implements ImageStore {
     return await imageSummaries(this.#parts);
   }
 
-  async details(reference: string): Promise<ImageDetails> {
-    return await imageDetails(this.#parts, reference);
+  async details(reference: string, platform?: Platform): Promise<ImageDetails> {
+    return await imageDetails(this.#parts, reference, platform);
   }
 
   async layerSizes(): Promise<ReadonlyMap<Digest, number>> {

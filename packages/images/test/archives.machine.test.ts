@@ -245,6 +245,33 @@ describe('an archive of several images', () => {
     expect((await store.summaries()).map(({ id }) => id)).toEqual([digestOf(parent)]);
   });
 
+  it('gives those of a platform that is asked for, and saves and shows only by it', async () => {
+    const arm = configOf([other], { architecture: 'arm', variant: 'v7' });
+    const archive = await tarOf([
+      ...members(file('arm.json', arm), file('o.tar', other)).filter(({ name }) => name !== 'manifest.json'),
+      listOf(image(), { Config: 'arm.json', RepoTags: ['arm:1'], Layers: ['o.tar'] }),
+    ]);
+    const [amd64, armv7] = [
+      { os: 'linux', architecture: 'amd64' },
+      { os: 'linux', architecture: 'arm', variant: 'v7' },
+    ];
+    await using store = await open();
+    const loaded = await store.load(stream(archive), { platform: armv7 });
+    expect(loaded.map(({ names }) => names)).toEqual([['docker.io/library/arm:1']]);
+    expect((await store.details('arm:1', armv7)).id).toBe(digestOf(arm));
+    const words = 'was found but does not provide the specified platform (linux/amd64)';
+    await expect(store.details('arm:1', amd64)).rejects.toMatchObject({
+      code: 'notFound',
+      message: `image with reference arm:1 ${words}`,
+    });
+    const save = async (platform: typeof amd64): Promise<void> => {
+      for await (const _ of store.save(['arm:1'], { platform }));
+    };
+    await save(armv7);
+    await expect(save(amd64)).rejects.toThrow(words);
+    expect(await store.load(stream(archive))).toHaveLength(2);
+  });
+
   it('knows a child of another by its history', async () => {
     await using store = await open();
     await store.load(stream(await tarOf(both(child))));
@@ -390,8 +417,27 @@ describe('an OCI layout', () => {
     const none = store.load(stream(archive), { platform: { os: 'linux', architecture: 's390x' } });
     await expect(none).rejects.toMatchObject({
       code: 'notFound',
-      message: 'no match for platform in manifest: not found',
+      message: 'requested platform (linux/s390x) not found: image might be filtered out',
     });
+    await using elsewhere = await openImageStore({
+      directory: fresh(),
+      log: silentLogger,
+      platform: { os: 'linux', architecture: 's390x' },
+    });
+    await expect(elsewhere.load(stream(archive))).rejects.toThrow('no match for platform in manifest: not found');
+  });
+
+  it('may name a manifest alone, which is for one platform', async () => {
+    const archive = await tarOf([
+      ...arm64.blobs,
+      file('index.json', indexOf(descriptor(arm64.manifest, manifestType))),
+    ]);
+    await using store = await open();
+    await expect(
+      store.load(stream(archive), { platform: { os: 'linux', architecture: 'amd64' } }),
+    ).rejects.toMatchObject({ code: 'notFound' });
+    const [loaded] = await store.load(stream(archive), { platform: { os: 'linux', architecture: 'arm64' } });
+    expect((await store.inspect(loaded!.id)).config.architecture).toBe('arm64');
   });
 
   it.each([

@@ -300,7 +300,7 @@ describe('saved archives', () => {
     const tar = writeTar([file('etc')]);
     const { id } = await store.importImage(tar, { message: 'Imported from -', references: ['i:1'] });
     expect((await store.details(id)).config.history).toMatchObject([{ comment: 'Imported from -' }]);
-    expect(events).toEqual(['import']);
+    expect(events).toEqual(['tag', 'import']);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { Descriptor, Platform } from './image-spec.ts';
+import type { Descriptor, ImageConfig, Platform } from './image-spec.ts';
 
 /** The platform of this process, in OCI's names (Go's GOOS and GOARCH). */
 export function hostPlatform(architecture: string = process.arch): Platform {
@@ -38,6 +38,16 @@ export function selectPlatform(manifests: readonly Descriptor[], wanted: Platfor
   // An index with a single entry that says nothing, as `docker save` and small tools write it.
   const only = manifests.length === 1 ? manifests[0] : undefined;
   return only && only.platform === undefined ? only : undefined;
+}
+
+/** What an image's config says that it runs on. */
+export function platformOf({ os, architecture, variant }: ImageConfig): Platform {
+  return { os, architecture, ...(variant === undefined || variant === '' ? {} : { variant }) };
+}
+
+/** Whether an image is one that was asked for by its platform. */
+export function suitsPlatform(own: Platform, wanted: Platform): boolean {
+  return selectPlatform([{ mediaType: '', digest: '', size: 0, platform: own }], wanted) !== undefined;
 }
 
 export function formatPlatform({ os, architecture, variant }: Platform): string {

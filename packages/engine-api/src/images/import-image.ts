@@ -5,7 +5,7 @@ import type { Exchange } from '../http/exchange.ts';
 import { fetchContent } from '../http/fetch-content.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { joinName } from './names.ts';
-import { parsePlatform } from './platforms.ts';
+import { platformAsked } from './platforms.ts';
 
 /** `docker import`: an image of one layer from a tar in the body (`fromSrc=-`) or at an address. */
 export async function importImage(options: EngineApiOptions, exchange: Exchange): Promise<void> {
@@ -20,7 +20,7 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
   const reference = repository === '' ? undefined : joinName(repository, query.text('tag'));
   const { Labels, ...settings } = applyChanges({}, query.all('changes'));
   const config = { ...settings, Labels: Labels && Object.keys(Labels).length > 0 ? Labels : null };
-  const platform = exchange.speaks(32) ? parsePlatform(query.text('platform')) : undefined;
+  const platform = platformAsked(exchange, 32);
   if (platform !== undefined && platform.os !== 'linux') {
     throw new WherryError('invalid', 'operating system is not supported');
   }

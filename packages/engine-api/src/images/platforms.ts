@@ -1,5 +1,6 @@
 import { WherryError } from '@wherry/base';
 import { hostPlatform, type Platform } from '@wherry/oci';
+import type { Exchange } from '../http/exchange.ts';
 
 /**
  * A platform as clients write it, `linux/arm64/v8`, or as JSON since 1.48 (`{"os":"linux","architecture":"arm64"}`);
@@ -18,6 +19,11 @@ export function parsePlatform(text: string): Platform | undefined {
     return { os: 'linux', architecture: os };
   }
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+/** The query's `platform`, which came with version 1.`since`. Throws `invalid`. */
+export function platformAsked(exchange: Exchange, since: number): Platform | undefined {
+  return exchange.speaks(since) ? parsePlatform(exchange.query.text('platform')) : undefined;
 }
 
 /** In the words of containerd's platforms. */

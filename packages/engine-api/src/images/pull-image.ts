@@ -1,5 +1,5 @@
 import { type Clock, codeOf, messageOf, WherryError } from '@wherry/base';
-import { formatPlatform, formatReference, type Platform, parseReference, selectPlatform } from '@wherry/oci';
+import { formatPlatform, formatReference, type Platform, parseReference, platformOf, suitsPlatform } from '@wherry/oci';
 import type { PullProgress, RegistryAuth } from '@wherry/runtime';
 import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
@@ -44,9 +44,8 @@ async function checkPlatform(images: EngineImages, { name, platform }: PullReque
   const image = await images.details(name).catch(() => undefined);
   // Removed since.
   if (image === undefined) return;
-  const { os, architecture, variant } = image.config;
-  const own: Platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
-  if (selectPlatform([{ mediaType: '', digest: '', size: 0, platform: own }], platform) !== undefined) return;
+  const own = platformOf(image.config);
+  if (suitsPlatform(own, platform)) return;
   const shown = familiar(formatReference(parseReference(name)));
   const words = `image with reference ${shown} was found but does not match the specified platform`;
   throw new WherryError('notFound', `${words}: wanted ${formatPlatform(platform)}, actual: ${formatPlatform(own)}`);

@@ -1,7 +1,7 @@
 import type { Clock } from '@wherry/base';
 import { WherryError } from '@wherry/base';
 import type { PushProgress } from '@wherry/images';
-import { parseReference, repositoryOf, tryParseReference } from '@wherry/oci';
+import { type Platform, parseReference, repositoryOf, tryParseReference } from '@wherry/oci';
 import type { RegistryAuth } from '@wherry/runtime';
 import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
@@ -11,6 +11,8 @@ import { familiarRepositoryOf, isBare } from './names.ts';
 export interface PushRequest {
   /** Without tag: every one that the repository has here. */
   readonly name: string;
+  /** What the image must be for: one of a platform is here whatever was asked for. */
+  readonly platform?: Platform | undefined;
   readonly auth: RegistryAuth | undefined;
   readonly signal: AbortSignal;
 }
@@ -18,7 +20,7 @@ export interface PushRequest {
 /** Pushes with dockerd's lines; what goes wrong comes on the stream. Throws `invalid` before for a bad name. */
 export async function pushImage(
   images: EngineImages,
-  { name, auth, signal }: PushRequest,
+  { name, platform, auth, signal }: PushRequest,
   lines: JsonLines,
   clock: Clock,
 ): Promise<void> {
@@ -27,6 +29,7 @@ export async function pushImage(
   progress.say(`The push refers to repository [${repository}]`);
   try {
     for (const one of isBare(name) ? await tagsOf(images, repository) : [name]) {
+      if (platform !== undefined) await images.details(one, platform);
       const onProgress = (report: PushProgress): void => tell(progress, report);
       for (const { tag, digest, size } of await images.push(one, { auth, signal, onProgress })) {
         progress.say(`${tag}: digest: ${digest} size: ${size}`);

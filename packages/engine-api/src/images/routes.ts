@@ -7,6 +7,7 @@ import { historyOf } from './history.ts';
 import { imageInspection } from './inspect-image.ts';
 import { listImages } from './list-images.ts';
 import { joinName } from './names.ts';
+import { platformAsked } from './platforms.ts';
 import { transferRoutes } from './transfer-routes.ts';
 
 /** `/images`. */
@@ -20,7 +21,7 @@ export function imageRoutes(options: EngineApiOptions): readonly Route[] {
       method: 'GET',
       path: '/images/{name:.*}/history',
       async handle(exchange) {
-        const image = await images.details(exchange.parameter('name'));
+        const image = await images.details(exchange.parameter('name'), platformAsked(exchange, 48));
         exchange.send(200, historyOf(image, await images.summaries()));
       },
     },
@@ -28,7 +29,7 @@ export function imageRoutes(options: EngineApiOptions): readonly Route[] {
       method: 'GET',
       path: '/images/{name:.*}/json',
       async handle(exchange) {
-        const image = await images.details(exchange.parameter('name'));
+        const image = await images.details(exchange.parameter('name'), platformAsked(exchange, 49));
         exchange.send(
           200,
           imageInspection(image, (minor) => exchange.speaks(minor)),

@@ -10,7 +10,7 @@ import type { Route } from '../http/router.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { importImage } from './import-image.ts';
 import { familiar, isBare, joinName } from './names.ts';
-import { parsePlatform } from './platforms.ts';
+import { platformAsked } from './platforms.ts';
 import { asServerError, pullImage } from './pull-image.ts';
 import { pushImage } from './push-image.ts';
 import { authOf, registryAuth } from './registry-auth.ts';
@@ -34,7 +34,8 @@ export function transferRoutes(options: EngineApiOptions): readonly Route[] {
         const tag = exchange.query.text('tag');
         const name = tag === '' ? exchange.parameter('name') : joinName(exchange.parameter('name'), tag);
         const auth = registryAuth(exchange.request.headers['x-registry-auth']);
-        await pushImage(images, { name, auth, signal: exchange.signal }, exchange.lines('\r\n'), clock);
+        const platform = platformAsked(exchange, 46);
+        await pushImage(images, { name, platform, auth, signal: exchange.signal }, exchange.lines('\r\n'), clock);
       },
     },
     { method: 'POST', path: '/images/load', handle: (exchange) => load(options, exchange) },
@@ -53,7 +54,7 @@ async function pull({ images, clock = systemClock }: EngineApiOptions, exchange:
   const { query, request, signal } = exchange;
   const name = joinName(query.text('fromImage').replace(/:+$/, ''), query.text('tag'));
   parseReference(name);
-  const platform = exchange.speaks(32) ? parsePlatform(query.text('platform')) : undefined;
+  const platform = platformAsked(exchange, 32);
   const auth = registryAuth(request.headers['x-registry-auth']);
   await pullImage(images, { name, allTags: isBare(name), platform, auth, signal }, exchange.lines('\r\n'), clock);
 }
@@ -61,7 +62,7 @@ async function pull({ images, clock = systemClock }: EngineApiOptions, exchange:
 /** What goes wrong comes on the stream: a broken archive shows only after some of it. */
 async function load({ images, clock = systemClock }: EngineApiOptions, exchange: Exchange): Promise<void> {
   const quiet = exchange.query.flag('quiet', true);
-  const platform = exchange.speaks(48) ? parsePlatform(exchange.query.text('platform')) : undefined;
+  const platform = platformAsked(exchange, 48);
   const lines = exchange.lines('\r\n');
   const progress = new Progress(lines, clock);
   lines.begin();
@@ -98,7 +99,7 @@ function tellLoaded(lines: JsonLines, { id, names, replaced = [], isLegacy = fal
 
 async function save({ images }: EngineApiOptions, exchange: Exchange, names: readonly string[]): Promise<void> {
   if (names.length === 0) throw new WherryError('invalid', 'no images to save');
-  const platform = exchange.speaks(48) ? parsePlatform(exchange.query.text('platform')) : undefined;
+  const platform = platformAsked(exchange, 48);
   await exchange.stream('application/x-tar', await primed(images.save(names, { platform })));
 }
 

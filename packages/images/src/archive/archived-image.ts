@@ -1,4 +1,4 @@
-import type { Descriptor, Digest } from '@wherry/oci';
+import type { Descriptor, Digest, Platform } from '@wherry/oci';
 import type { Ingest } from '../content/content-store.ts';
 
 /** An image found in an archive: its manifest, and where each blob that is not stored yet is. */
@@ -12,6 +12,8 @@ export interface ArchivedImage {
 
 /** What readers of archives know of the store. */
 export interface ArchiveContext {
+  /** Images of other platforms are passed over; `undefined`: all are taken. */
+  readonly platform: Platform | undefined;
   /** Of one plain layer (bytes). */
   readonly largestLayer: number;
   /** A stored layer by its chain ID, which from now on stays until the archive is read. */

@@ -8,6 +8,8 @@ import {
   type Manifest,
   mediaTypes,
   parseReference,
+  platformOf,
+  suitsPlatform,
 } from '@wherry/oci';
 import { detectCompression } from '../content/compression.ts';
 import type { Ingest } from '../content/content-store.ts';
@@ -41,16 +43,20 @@ export async function* readDockerArchive(
   if (entries === undefined) {
     throw new WherryError('corrupt', 'invalid manifest, manifest cannot be null (but can be [])');
   }
-  for (const entry of entries as Entry[]) yield await readEntry(files, entry, context);
+  for (const entry of entries as Entry[]) {
+    const image = await readEntry(files, entry, context);
+    if (image !== undefined) yield image;
+  }
 }
 
 async function readEntry(
   files: ArchiveFiles,
   { Config = '', RepoTags = [], Layers = [], Parent = '' }: Entry,
   context: ArchiveContext,
-): Promise<ArchivedImage> {
+): Promise<ArchivedImage | undefined> {
   const file = files.require(Config);
   const config = configOf(await file.read(largestDocument), Layers.length);
+  if (context.platform !== undefined && !suitsPlatform(platformOf(config), context.platform)) return undefined;
   const blobs = new Map<Digest, Ingest>([[file.digest(), file]]);
   const diffIds = config.rootfs.diff_ids as readonly Digest[];
   const layers: Descriptor[] = [];

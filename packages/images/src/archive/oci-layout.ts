@@ -8,23 +8,33 @@ import {
   mediaTypes,
   type Platform,
   parseDigest,
+  platformOf,
   selectPlatform,
+  suitsPlatform,
   tryParseReference,
 } from '@wherry/oci';
 import type { Ingest } from '../content/content-store.ts';
+import { parseConfig } from '../content/image-config.ts';
 import { largestDocument, parseIndex, parseManifest } from '../content/json.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ArchivedImage } from './archived-image.ts';
 
-/** The images of an OCI layout (image-layout.md) for a platform, each read when it is asked for. Throws `corrupt`. */
+/**
+ * The images of an OCI layout (image-layout.md) for a platform, each read when it is asked for. `isChosen`: those without
+ * it are passed over, which otherwise are an error. Throws `corrupt`, `notFound`.
+ */
 export async function* readLayout(
   files: ArchiveFiles,
   index: Ingest,
   platform: Platform,
+  isChosen: boolean,
 ): AsyncGenerator<ArchivedImage, void, undefined> {
   for (const entry of parseIndex(await index.read(largestDocument)).manifests) {
     const content = await document(files, entry, platform);
+    if (content === undefined && isChosen) continue;
+    if (content === undefined) throw new WherryError('notFound', 'no match for platform in manifest: not found');
     const { config, layers } = parseManifest(content);
+    if (isChosen && !(await isFor(files, config, platform))) continue;
     const blobs = new Map<Digest, Ingest>();
     for (const { digest } of [config, ...layers]) blobs.set(parseDigest(digest), blob(files, digest));
     const { annotations = {} } = entry;
@@ -35,12 +45,17 @@ export async function* readLayout(
   }
 }
 
-/** The manifest that an entry of a layout's index leads to. */
-async function document(files: ArchiveFiles, entry: Descriptor, platform: Platform): Promise<Buffer> {
+/** An entry may name a manifest without saying what it is for. */
+async function isFor(files: ArchiveFiles, config: Descriptor, platform: Platform): Promise<boolean> {
+  return suitsPlatform(platformOf(parseConfig(await verified(files, config))), platform);
+}
+
+/** The manifest that an entry of a layout's index leads to; `undefined` where it has none for the platform. */
+async function document(files: ArchiveFiles, entry: Descriptor, platform: Platform): Promise<Buffer | undefined> {
   const content = await verified(files, entry);
   if (entry.mediaType !== mediaTypes.ociIndex && entry.mediaType !== mediaTypes.dockerList) return content;
   const chosen = selectPlatform(parseIndex(content).manifests, platform);
-  if (!chosen) throw new WherryError('notFound', 'no match for platform in manifest: not found');
+  if (!chosen) return undefined;
   // One level: an index of indexes would be a way to make the reader run in circles.
   if (chosen.mediaType === mediaTypes.ociIndex || chosen.mediaType === mediaTypes.dockerList)
     throw new WherryError('unsupported', 'an image index within an image index');

@@ -5,7 +5,6 @@ import {
   digestOf,
   familiarReference,
   familiarRepository,
-  formatPlatform,
   hashFor,
   hexOf,
   isDigest,
@@ -14,11 +13,11 @@ import {
   type Platform,
   parseReference,
   repositoryOf,
-  selectPlatform,
   tryParseReference,
 } from '@wherry/oci';
 import { decompressed, detectCompression } from '../content/compression.ts';
 import { largestDocument } from '../content/json.ts';
+import { requirePlatform } from '../image-finder.ts';
 import { hasDigest } from '../image-names.ts';
 import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
@@ -119,14 +118,7 @@ async function chooseImages(
     choose(chosen, found.image, found.name !== undefined && !hasDigest(found.name) ? found.name : undefined);
   }
   for (const { image } of platform ? chosen.values() : []) {
-    const { os, architecture, variant } = await finder.config(image);
-    const own: Platform = { os, architecture, ...(variant !== undefined && { variant }) };
-    const descriptor = { mediaType: '', digest: '', size: 0, platform: own };
-    if (selectPlatform([descriptor], platform!)) continue;
-    throw new WherryError(
-      'notFound',
-      `image with reference ${image.id} was found but does not provide the specified platform (${formatPlatform(platform!)})`,
-    );
+    requirePlatform(await finder.config(image), image.id, platform);
   }
   return [...chosen.values()];
 }

@@ -1,6 +1,7 @@
-import type { Digest } from '@wherry/oci';
+import type { Digest, Platform } from '@wherry/oci';
 import { parseRawConfig } from '../content/image-config.ts';
 import { largestDocument } from '../content/json.ts';
+import { requirePlatform } from '../image-finder.ts';
 import type { ImageDetails, ImageSummary } from '../image-library.ts';
 import { hasDigest } from '../image-names.ts';
 import type { ImageRecord, MetadataState } from '../metadata.ts';
@@ -17,11 +18,12 @@ export async function imageSummaries(parts: StoreParts): Promise<ImageSummary[]>
   return summaries.sort((one, other) => (other.createdAt ?? 0) - (one.createdAt ?? 0) || (one.id < other.id ? -1 : 1));
 }
 
-export async function imageDetails(parts: StoreParts, reference: string): Promise<ImageDetails> {
+export async function imageDetails(parts: StoreParts, reference: string, platform?: Platform): Promise<ImageDetails> {
   const { content, finder, layers, metadata } = parts;
   const { image } = await finder.require(reference);
   const state = await metadata.state();
   const [config, raw] = await Promise.all([finder.config(image), content.read(image.id, largestDocument)]);
+  requirePlatform(config, reference, platform);
   return {
     ...(await summaryOf(parts, state, image)),
     config,

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { messageOf, WherryError } from '@wherry/base';
-import { type Digest, digestOf, type ImageConfig, type Platform } from '@wherry/oci';
+import { type Digest, digestOf, formatPlatform, type ImageConfig, type Platform } from '@wherry/oci';
 import { ArchiveFiles } from '../archive/archive-files.ts';
 import type { ArchivedImage } from '../archive/archived-image.ts';
 import { layerType, readDockerArchive } from '../archive/docker-archive.ts';
@@ -52,6 +52,10 @@ export async function loadArchive(
     if (image.parent !== undefined) parents.set(one.id, image.parent);
     options.onLoaded?.(one);
   }
+  if (loaded.length === 0 && options.platform !== undefined) {
+    const words = `requested platform (${formatPlatform(options.platform)}) not found`;
+    throw new WherryError('notFound', `${words}: image might be filtered out`);
+  }
   for (const [child, parent] of parents) {
     // Only a parent that came with it counts.
     if (loaded.some(({ id }) => id === parent)) await setParent(parts, child, parent);
@@ -66,6 +70,7 @@ function imagesOf(
   options: LoadOptions,
 ): { images: AsyncIterable<ArchivedImage>; isLegacy: boolean } {
   const context = {
+    platform: options.platform,
     largestLayer: largestTarOf(limits),
     stored: async (chainId: Digest) => {
       const layer = await stored.find(chainId);
@@ -76,7 +81,11 @@ function imagesOf(
   const list = files.find('manifest.json');
   if (list) return { images: readDockerArchive(files, list, context), isLegacy: false };
   const index = files.find('index.json');
-  if (index) return { images: readLayout(files, index, options.platform ?? platform), isLegacy: false };
+  if (index)
+    return {
+      images: readLayout(files, index, options.platform ?? platform, options.platform !== undefined),
+      isLegacy: false,
+    };
   return { images: readLegacyArchive(files, context), isLegacy: true };
 }
 
