@@ -3,6 +3,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { dockerChecks } from './docker-checks.mjs';
 
 const root = '/wherry';
 const cgroups = '/sys/fs/cgroup';
@@ -173,6 +174,8 @@ async function checks({ quick }) {
     equal('memory.oom.group', control(group, 'memory.oom.group'), '1');
   });
   if (!quick) await detailedChecks();
+  if (!quick)
+    await dockerChecks(image, { run, wherry, must, equal, check, say, groups, control, kill: aliveAfterKill });
   await check('down --purge leaves nothing', async () => {
     await must(wherry('down', '--purge'));
     const left = [...(await facts())].filter((fact) => !before.has(fact));

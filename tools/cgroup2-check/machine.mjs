@@ -1,6 +1,6 @@
 // The virtual machine's parts: a Debian root disk with a kernel, kept in a cache folder, and the checkout as a second
 // disk. Built from the distribution's packages; nothing of it is installed on this machine.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -210,7 +210,17 @@ export function packCheckout(repository, target) {
     '-C',
     kubectl,
     'kubectl',
+    ...dockerClient(kubectl),
   );
+}
+
+/** The host's docker client, where it is one that needs no libraries; copied to `folder`. */
+function dockerClient(folder) {
+  const folders = (process.env.PATH ?? '').split(':');
+  const found = folders.map((place) => join(place, 'docker')).find((path) => existsSync(path));
+  if (found === undefined || spawnSync('ldd', [found]).status === 0) return [];
+  copyFileSync(found, join(folder, 'docker'));
+  return ['docker'];
 }
 
 /** Installed packages that these need, themselves included; optional ones where they are there. */
