@@ -12,7 +12,8 @@ const pathOnly = 0o10000000; // O_PATH
 /**
  * Runs `work` on this thread inside a mount namespace and comes back. `work` must be synchronous; other threads stay
  * where they are. setns(2) refuses a thread that shares its root and working directory with others, so this thread has
- * its own from the first call on; setns sets both to the root of the namespace, and they are put back afterwards.
+ * its own from the first call on (a later `process.chdir` does not reach the pool threads, which work on files); setns
+ * sets both to the root of the namespace, and they are put back afterwards.
  */
 export function insideMountNamespace<T>(path: string, work: () => T): T {
   const target = openSync(path, 'r');
