@@ -286,7 +286,10 @@ function session(request: ExecRequest, files: Files, child: Child, streams: Stre
     [Symbol.asyncDispose]: async () => {
       if (options.outlivesSession === true) {
         streams.stdin?.destroy();
-        for (const output of outputs) output.resume();
+        // Whoever has seen the whole output is told the exit code next.
+        const seen = [options.stdout && streams.stdout, options.stderr && streams.stderr].filter((one) => !!one);
+        if (seen.length > 0 && seen.every(({ readableEnded }) => readableEnded)) await exit.catch(() => undefined);
+        else for (const output of outputs) output.resume();
         return;
       }
       kill();
