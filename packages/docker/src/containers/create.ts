@@ -96,10 +96,10 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
   parseSecurityOptions(host, context.host);
   if (!isUserDefined(host.NetworkMode)) linksOf(context, host.Links);
   checkStorageOptions(host);
-  nameById(context, host);
   if (config.Hostname === '')
     config.Hostname = host.NetworkMode === 'host' || host.UTSMode === 'host' ? context.host.hostname : id.slice(0, 12);
   const endpoints = plannedEndpoints(config, host, planned.endpoints, (network) => context.networks.find(network));
+  nameById(context, host);
   const points = plannedMounts(context, config, host);
   try {
     await context.store.make(id);

@@ -162,29 +162,26 @@ function addPorts(context: DockerContext, filters: Filters, tests: Test[]): void
     });
 }
 
-/** What Go says of the first part of a range that is no port. */
-function wrongPort(value: string): string {
-  const parts = value.replace(/\/.*$/, '').split('-', 2);
-  for (const part of parts) {
-    const said = `strconv.ParseUint: parsing ${JSON.stringify(part)}`;
-    if (!/^[0-9]+$/.test(part)) return `${said}: invalid syntax`;
-    if (Number(part) > 65_535) return `${said}: value out of range`;
-  }
-  return `invalid range specified for port: ${value}`;
-}
-
-/** `80`, `80/udp`, `8000-8010/tcp`. */
+/** `80`, `80/udp`, `8000-8010/tcp`. Refused in dockerd's words, which are Go's. */
 function portSet(filters: Filters, name: string): Set<string> | undefined {
   const values = filters.get(name);
   if (values === undefined) return undefined;
   const set = new Set<string>();
   for (const value of values) {
-    const found = /^([0-9]{1,5})(?:-([0-9]{1,5}))?(?:\/([a-z]+))?$/.exec(value);
-    const first = Number(found?.[1] ?? -1);
-    const last = Number(found?.[2] ?? first);
-    if (!found || first > 65_535 || last > 65_535 || last < first)
-      throw new WherryError('invalid', `error while looking up for ${name} ${value}: ${wrongPort(value)}`);
-    for (let port = first; port <= last; port++) set.add(`${port}/${found[3] ?? 'tcp'}`);
+    const refuse = (why: string): never => {
+      throw new WherryError('invalid', `error while looking up for ${name} ${value}: ${why}`);
+    };
+    const [range = '', protocol = ''] = value.split('/');
+    if (range === '') refuse('Empty string specified for ports.');
+    const [first, last = first] = range.split(/-(.*)/, 2).map((text) => portNumber(text, refuse)) as [number, number?];
+    if (last < first) refuse(`Invalid range specified for the Port: ${range}`);
+    for (let port = first; port <= last; port++) set.add(`${port}/${protocol.toLowerCase() || 'tcp'}`);
   }
   return set;
+}
+
+function portNumber(text: string, refuse: (why: string) => never): number {
+  if (/^[0-9]+$/.test(text) && Number(text) <= 65_535) return Number(text);
+  const why = /^[0-9]+$/.test(text) ? 'value out of range' : 'invalid syntax';
+  return refuse(`strconv.ParseUint: parsing ${JSON.stringify(text)}: ${why}`);
 }
