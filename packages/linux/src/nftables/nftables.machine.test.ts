@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { codeOf, systemRandom } from '@wherry/base';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Nftables } from './nftables.ts';
@@ -42,4 +43,18 @@ test('a disposed context is refused', () => {
   nft[Symbol.dispose]();
   nft[Symbol.dispose]();
   expect(() => nft.run('list tables')).toThrow();
+});
+
+test('works in a process that has more open files than select(2) takes', () => {
+  using before = Nftables.open({ netns });
+  const files = Array.from({ length: 1100 }, () => openSync('/dev/null', 'r'));
+  try {
+    for (let count = 0; count < 20; count++) {
+      using nft = Nftables.open({ netns });
+      nft.run(`add table ip many${count}\ndelete table ip many${count}`);
+    }
+    expect(before.list('list tables')).toEqual([expect.objectContaining({ table: expect.anything() })]);
+  } finally {
+    for (const file of files) closeSync(file);
+  }
 });

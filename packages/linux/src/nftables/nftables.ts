@@ -1,6 +1,7 @@
 import { type ErrorCode, messageOf, WherryError } from '@wherry/base';
 import koffi from 'koffi';
 import { inNetworkNamespace } from '../sockets/network-namespace.ts';
+import { LowDescriptors } from './low-descriptors.ts';
 
 function load() {
   const library = koffi.load('libnftables.so.1');
@@ -17,6 +18,10 @@ function load() {
 }
 
 let library: ReturnType<typeof load> | undefined;
+
+let kept: LowDescriptors | undefined;
+/** The library waits for its socket by select(2). */
+const lowDescriptors = (): LowDescriptors => (kept ??= new LowDescriptors());
 
 const mostAttempts = 10;
 const outputFlag = { json: 1 << 4 } as const;
@@ -56,7 +61,8 @@ export class Nftables implements Disposable {
         cause,
       });
     }
-    const context: unknown = inNetworkNamespace(netns, () => nft.create(0));
+    const { create } = nft;
+    const context: unknown = inNetworkNamespace(netns, () => lowDescriptors().lend(() => create(0)));
     if (context === null) throw new WherryError('internal', 'nft_ctx_new failed');
     nft.bufferOutput(context);
     nft.bufferError(context);
@@ -102,8 +108,10 @@ export class Nftables implements Disposable {
     const nft = library;
     const context = this.#context;
     nft.setOutput(context, flags);
-    // Entered for every call: later versions of the library open their netlink socket when they need it.
-    const result = inNetworkNamespace(this.#netns, () => nft.run(context, commands) as number);
+    // Entered for every call: later versions of the library open their netlink socket when they need it, all of them open
+    // another one when a reading was disturbed.
+    const run = (): number => nft.run(context, commands) as number;
+    const result = inNetworkNamespace(this.#netns, () => lowDescriptors().lend(run));
     // Reading a buffer empties it.
     const output = (nft.output(context) as string | null) ?? '';
     const error = (nft.error(context) as string | null) ?? '';
