@@ -8,6 +8,7 @@ import {
   type CgroupFeatures,
   dialInNetns,
   findProgram,
+  keepLowDescriptors,
   openCgroups,
   unmountAll,
   warmThreadPool,
@@ -55,6 +56,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const { rootDirectory, runDirectory, log = silentLogger } = options;
   await warmThreadPool();
   adoptOrphans();
+  // Each container that is taken over has some descriptors.
+  keepLowDescriptors();
   mkdirSync(rootDirectory, { recursive: true, mode: 0o700 });
   mkdirSync(runDirectory, { recursive: true, mode: 0o711 });
   const paths = enginePaths(rootDirectory, runDirectory);

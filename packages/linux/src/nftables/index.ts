@@ -1,2 +1,3 @@
+export { keepLowDescriptors } from './low-descriptors.ts';
 export * from './nftables.ts';
 export * from './watched-table.ts';

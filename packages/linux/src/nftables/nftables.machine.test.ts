@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { codeOf, systemRandom } from '@wherry/base';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Nftables } from './nftables.ts';
@@ -45,13 +46,17 @@ test('a disposed context is refused', () => {
   expect(() => nft.run('list tables')).toThrow();
 });
 
-test('works in a process that has more open files than select(2) takes', () => {
+test('works in a process that has more open files than select(2) takes, while other threads open some', async () => {
   using before = Nftables.open({ netns });
   const files = Array.from({ length: 1100 }, () => openSync('/dev/null', 'r'));
+  const others: Promise<unknown>[] = [];
   try {
-    for (let count = 0; count < 20; count++) {
+    for (let count = 0; count < 200; count++) {
       using nft = Nftables.open({ netns });
       nft.run(`add table ip many${count}\ndelete table ip many${count}`);
+      // Behind this call, on their threads.
+      others.push(...Array.from({ length: 8 }, () => readFile('/proc/self/limits')));
+      if (count % 10 === 0) await Promise.all(others.splice(0));
     }
     expect(before.list('list tables')).toEqual([expect.objectContaining({ table: expect.anything() })]);
   } finally {

@@ -1,7 +1,7 @@
 import { type ErrorCode, messageOf, WherryError } from '@wherry/base';
 import koffi from 'koffi';
 import { inNetworkNamespace } from '../sockets/network-namespace.ts';
-import { LowDescriptors } from './low-descriptors.ts';
+import { lowDescriptors } from './low-descriptors.ts';
 
 function load() {
   const library = koffi.load('libnftables.so.1');
@@ -18,10 +18,6 @@ function load() {
 }
 
 let library: ReturnType<typeof load> | undefined;
-
-let kept: LowDescriptors | undefined;
-/** The library waits for its socket by select(2). */
-const lowDescriptors = (): LowDescriptors => (kept ??= new LowDescriptors());
 
 const mostAttempts = 10;
 const outputFlag = { json: 1 << 4 } as const;
@@ -89,6 +85,7 @@ export class Nftables implements Disposable {
   [Symbol.dispose](): void {
     if (this.#context === undefined) return;
     library?.free(this.#context);
+    lowDescriptors().keep();
     this.#context = undefined;
   }
 
