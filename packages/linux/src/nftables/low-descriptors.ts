@@ -37,8 +37,11 @@ class LowDescriptors {
   keep(): void {
     while (this.#kept.length < wanted) {
       const descriptor = openSync('/dev/null', constants.O_RDONLY);
-      if (descriptor < selectable) this.#kept.push(descriptor);
-      else return closeSync(descriptor);
+      if (descriptor >= selectable) {
+        closeSync(descriptor);
+        return;
+      }
+      this.#kept.push(descriptor);
     }
   }
 }
