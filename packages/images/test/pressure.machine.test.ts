@@ -21,6 +21,29 @@ const nobody = { inUse: () => undefined };
 const file = (name: string, content: Buffer): TarInput => ({ name, type: 'file', mode: 0o644, content });
 const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
 
+async function tarOf(entries: TarInput[]): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of writeTar(entries)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+async function* stream(content: Buffer): AsyncGenerator<Buffer> {
+  for (let at = 0; at < content.length; at += 50_000) yield content.subarray(at, at + 50_000);
+}
+
+/** What `docker save` writes of an image of one file. */
+async function archiveOf(content: Buffer, name: string): Promise<Buffer> {
+  await using store = await openImageStore({ directory: fresh(), log: silentLogger });
+  await store.createImage({
+    config: { author: name },
+    layers: [{ entries: [file('f', content)] }],
+    references: [name],
+  });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of store.save([name])) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
 async function commit(store: ImageStore, content: Buffer, adopt: boolean): ReturnType<ImageStore['commitLayer']> {
   const upper = fresh();
   mkdirSync(upper);
@@ -44,9 +67,15 @@ describe('on a full disk', () => {
     const middle = [{ entries: [file('m', randomBytes(6_000_000))] }];
     await expect(store.createImage({ config: {}, layers: middle, references: ['m:1'] })).rejects.toMatchObject(full);
     await expect(commit(store, randomBytes(20_000_000), true)).rejects.toMatchObject(full);
+    // An archive that does not fit, and one that fits while its layer does not once it is unpacked beside it.
+    for (const size of [20_000_000, 5_000_000]) {
+      const loading = store.load(stream(await archiveOf(randomBytes(size), `loaded:${size}`)));
+      await expect(loading).rejects.toMatchObject({ ...full, message: 'the disk of the image store is full' });
+    }
     await store.collectGarbage();
     expect(namesIn(join(directory, 'ingest'))).toEqual([]);
     expect(namesIn(join(directory, 'layers')).filter((name) => name.startsWith('.unpack'))).toEqual([]);
+    expect(namesIn(join(directory, 'blobs/sha256'))).toHaveLength(3);
     expect((await store.summaries()).flatMap(({ names }) => names)).toEqual(['docker.io/library/small:1']);
     // Names are kept and given up even when not a byte is free.
     writeFileSync(join(directory, 'small'), Buffer.alloc(1));
@@ -65,14 +94,9 @@ describe('what is larger than it says', () => {
     const directory = fresh();
     const largestLayer = { bytes: 1_000_000, entries: 1000 };
     await using store = await openImageStore({ directory, log: silentLogger, largestLayer });
-    const chunks: Buffer[] = [];
-    for await (const chunk of writeTar([file('bomb', Buffer.alloc(50_000_000))])) chunks.push(chunk);
-    const bomb = gzipSync(Buffer.concat(chunks));
-    const stream = async function* (): AsyncGenerator<Buffer> {
-      yield bomb;
-    };
-    await expect(store.load(stream())).rejects.toMatchObject({ code: 'tooLarge' });
-    await expect(store.importImage(stream())).rejects.toMatchObject({ code: 'tooLarge' });
+    const bomb = gzipSync(await tarOf([file('bomb', Buffer.alloc(50_000_000))]));
+    await expect(store.load(stream(bomb))).rejects.toMatchObject({ code: 'tooLarge' });
+    await expect(store.importImage(stream(bomb))).rejects.toMatchObject({ code: 'tooLarge' });
     expect(namesIn(join(directory, 'ingest'))).toEqual([]);
   });
 });
@@ -109,7 +133,29 @@ describe('collections', () => {
         expect(readFileSync(join(kept.lowerDirectories[0]!, 'f')).equals(own)).toBe(true);
       }
     });
-    await Promise.all(work);
+    // And others load, save, import and drop one image with a layer that all of them share.
+    const archive = await archiveOf(shared, 'shared:1');
+    const moving = Array.from({ length: 3 }, async (_, mover) => {
+      for (let n = 0; n < 6; n++) {
+        await store.load(stream(archive));
+        const saved: Uint8Array[] = [];
+        try {
+          for await (const chunk of store.save(['shared:1'])) saved.push(chunk);
+          expect(Buffer.concat(saved).includes(shared)).toBe(true);
+          const { lowerDirectories } = await store.rootfs('shared:1', `mover${mover}`);
+          expect(readFileSync(join(lowerDirectories[0]!, 'f')).equals(shared)).toBe(true);
+          await store.release(`mover${mover}`);
+          await store.remove('shared:1', { ...nobody, force: true });
+        } catch (error) {
+          // Another one dropped it: whole, and nothing but that.
+          expect(error).toMatchObject({ code: 'notFound' });
+        }
+        const name = `imported:${mover}`;
+        await store.importImage(stream(await tarOf([file('f', shared)])), { message: `${n}`, references: [name] });
+        await store.remove(name, nobody);
+      }
+    });
+    await Promise.all([...work, ...moving]);
     busy = false;
     await collecting;
     expect(await store.summaries()).toHaveLength(32);

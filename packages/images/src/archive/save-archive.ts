@@ -17,7 +17,7 @@ import {
 } from '@wherry/oci';
 import { decompressed, detectCompression } from '../content/compression.ts';
 import { largestDocument } from '../content/json.ts';
-import { requirePlatform } from '../image-finder.ts';
+import { noSuchImage, requirePlatform } from '../image-finder.ts';
 import { hasDigest } from '../image-names.ts';
 import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
@@ -47,6 +47,10 @@ export async function* saveArchive(
     ...image.layers.map(({ digest }) => digest),
   ]);
   using _ = await parts.pins.pin(contents);
+  for (const { image } of images) {
+    // What was found may have been removed while the pin waited for a collection.
+    if ((await parts.metadata.image(image.manifest)) === undefined) throw noSuchImage(image.id);
+  }
   const blobs = new Map<Digest, Blob>();
   const list: object[] = [];
   const index: Descriptor[] = [];
