@@ -151,7 +151,8 @@ test('a command goes on without its client, and ends with the container', async 
   const asked = { AttachStdin: true, AttachStdout: true, AttachStderr: true };
   const exits: Promise<number>[] = [];
   for (const Tty of [false, true]) {
-    const words = ['sh', '-c', 'echo on; exec sleep 601'];
+    // A shell that waits by itself, without another process.
+    const words = ['sh', '-c', 'mkfifo /f$$; echo on; read line < /f$$'];
     const { Id } = await containers.createExec('host', { ...asked, Tty, Cmd: words });
     const streams = (await containers.startExec(Id, { detach: false, tty: Tty }))!;
     expect(String((await once(streams.session.stdout!, 'data'))[0]).trim()).toBe('on');
@@ -161,7 +162,7 @@ test('a command goes on without its client, and ends with the container', async 
     expect(await containers.inspectExec(Id)).toMatchObject({ Running: true, ExitCode: null });
   }
   const { Processes } = await containers.top('host', '-o pid,args');
-  expect(Processes.filter(([, words = '']) => words.endsWith('sleep 601'))).toHaveLength(2);
+  expect(Processes.filter(([, words = '']) => words.includes('read line'))).toHaveLength(2);
   await expect(containers.createExec('host', { Cmd: ['true'], DetachKeys: 'x,,' })).rejects.toThrow(
     'Invalid escape keys (x,,) provided',
   );
@@ -195,6 +196,34 @@ test('a command knows its home, and says why it cannot run', async () => {
   await expect(output({ Cmd: [''] })).rejects.toThrow(`${failed}unable to start container process: exec: "": `);
   await expect(output({ Cmd: ['true'], User: '-1' })).rejects.toThrow('uids and gids must be in range 0-2147483647');
   await remove('home');
+});
+
+test('links name containers, follow their names, and go alone', async () => {
+  const { containers } = machine;
+  await started('target', ['sleep', '600'], { NetworkMode: 'bridge' });
+  await started('parent', ['sleep', '600'], { NetworkMode: 'bridge', Links: ['target:db', '/target:other'] });
+  const names = async (): Promise<unknown> =>
+    (await containers.list({ all: true, size: false, filters: new Map([['name', ['target']]]) })).map(
+      ({ Names }) => Names,
+    );
+  const links = async (): Promise<unknown> =>
+    ((await containers.inspect('parent', { size: false })).HostConfig as JsonObject).Links;
+  expect(await names()).toEqual([['/target', '/parent/db', '/parent/other']]);
+  expect((await containers.inspect('parent/db', { size: false })).Name).toBe('/target');
+  await containers.rename('target', 'target2');
+  expect(await links()).toEqual(['/target2:/parent/db', '/target2:/parent/other']);
+  await containers.restart('parent', { timeout: 0 });
+  const link = (reference: string): Promise<void> =>
+    containers.remove(reference, { force: false, volumes: false, link: true });
+  await link('/parent/db');
+  expect(await links()).toEqual(['/target2:/parent/other']);
+  await expect(link('parent/db')).rejects.toThrow('No such container: parent/db');
+  await expect(link('parent')).rejects.toThrow('Conflict, cannot remove the default link name of the container');
+  await remove('target2');
+  await expect(containers.restart('parent', { timeout: 0 })).rejects.toThrow(
+    'Cannot restart container parent: Cannot link to a non running container: /target2 AS /parent/other',
+  );
+  await remove('parent');
 });
 
 test('tells of volumes behind networks, of memory that ran out, and of a commit within its pause', async () => {
@@ -296,9 +325,9 @@ test('logs, top, stats and the list tell of it', async () => {
   const { containers } = machine;
   await started(
     'told',
-    ['sh', '-c', 'echo one; echo two >&2; exec sleep 600'],
+    ['sh', '-c', 'echo one; echo two >&2; read line'],
     { LogConfig: { Type: '', Config: { labels: 'a' } } },
-    { Labels: { a: 'b' } },
+    { Labels: { a: 'b' }, OpenStdin: true },
   );
   const read = async (options: Partial<Parameters<typeof containers.logs>[1]>): Promise<string> => {
     const { output } = await containers.logs('told', {
@@ -318,8 +347,7 @@ test('logs, top, stats and the list tell of it', async () => {
   expect(await read({ details: true, stderr: false })).toBe('\x01\0\0\0\0\0\0\x08a=b one\n');
   const { Titles, Processes } = await containers.top('told', '');
   expect(Titles.slice(0, 3)).toEqual(['UID', 'PID', 'PPID']);
-  // The shell may not have become it yet.
-  expect(Processes.map((row) => row.at(-1))).toEqual([expect.stringMatching(/sleep 600$/)]);
+  expect(Processes.map((row) => row.at(-1))).toEqual(['sh -c echo one; echo two >&2; read line']);
   for await (const sample of await containers.stats('told', { stream: false, oneShot: false }, never))
     expect(sample).toMatchObject({ name: '/told', pids_stats: { current: 1 } });
   const list = await containers.list({ all: false, size: true, filters: new Map([['name', ['^/told$']]]) });
@@ -327,7 +355,7 @@ test('logs, top, stats and the list tell of it', async () => {
     {
       Names: ['/told'],
       State: 'running',
-      Command: "sh -c 'echo one; echo two >&2; exec sleep 600'",
+      Command: "sh -c 'echo one; echo two >&2; read line'",
       SizeRootFs: expect.any(Number),
     },
   ]);

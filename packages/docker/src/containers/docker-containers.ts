@@ -27,6 +27,7 @@ import type { AttachRequest, CommitRequest, DockerContainers, Filters, JsonObjec
 import { type DockerContext, save, saveSoon, tell } from './context.ts';
 import { createContainer } from './create.ts';
 import { hostView } from './host-view.ts';
+import { withLinksLed, withoutLink } from './link-names.ts';
 import { checkedName } from './names.ts';
 import { NetworkChanges } from './network-changes.ts';
 import type { DockerContainersOptions } from './options.ts';
@@ -295,8 +296,19 @@ class EngineContainers implements OpenDockerContainers {
       await save(this.#context, container, true);
       await this.#context.networks.rename(container.id, name);
       registry.release(old, container.id);
+      await this.#leadLinks(old, name);
       tell(this.#context, container, 'rename', { oldName: `/${old}` });
     });
+  }
+
+  /** Others' links go on leading to a container that has another name now. */
+  async #leadLinks(old: string, name: string): Promise<void> {
+    for (const other of this.#context.registry.all()) {
+      const record = withLinksLed(other.record, old, name);
+      if (record === undefined) continue;
+      other.change(record);
+      await save(this.#context, other, true);
+    }
   }
 
   async update(reference: string, body: JsonObject): Promise<{ readonly Warnings: readonly string[] | null }> {
@@ -309,8 +321,7 @@ class EngineContainers implements OpenDockerContainers {
     options: { readonly force: boolean; readonly volumes: boolean; readonly link: boolean },
   ): Promise<void> {
     const container = this.#find(reference);
-    if (options.link)
-      throw new WherryError('conflict', 'Conflict, cannot remove the default link name of the container');
+    if (options.link) return await this.#removeLink(reference);
     if (container.phase === 'removing')
       throw new WherryError('conflict', `removal of container ${reference} is already in progress`);
     if (options.force) await this.#endForRemoval(container);
@@ -318,6 +329,21 @@ class EngineContainers implements OpenDockerContainers {
       if (this.#context.registry.get(container.id) !== container) return;
       refuseRemoval(container);
       await this.#remover.remove(container, options);
+    });
+  }
+
+  /** `docker rm --link PARENT/ALIAS`: the link goes, both containers stay. */
+  async #removeLink(reference: string): Promise<void> {
+    const [parentName = '', alias] = reference.replace(/^\//, '').split('/', 2);
+    if (alias === undefined)
+      throw new WherryError('internal', 'Conflict, cannot remove the default link name of the container');
+    const parent = this.#find(parentName);
+    await parent.lock.run(async () => {
+      const record = withoutLink(parent.record, alias);
+      if (record === undefined) return;
+      parent.change(record);
+      await save(this.#context, parent, true);
+      if (parent.alive) await this.#connections.writeFiles(parent);
     });
   }
 

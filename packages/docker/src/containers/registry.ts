@@ -1,5 +1,6 @@
 import { WherryError } from '@wherry/base';
 import type { Container } from './container.ts';
+import { linkNames } from './link-names.ts';
 
 /** All containers, by id and by name. A name is taken before its container is made. */
 export class ContainerRegistry {
@@ -26,7 +27,7 @@ export class ContainerRegistry {
 
   /** By id, name (with a slash or without) or unique prefix of an id. Throws dockerd's words. */
   find(reference: string): Container {
-    const exact = this.#byId.get(reference) ?? this.byName(reference.replace(/^\//, ''));
+    const exact = this.#byId.get(reference) ?? this.byName(reference.replace(/^\//, '')) ?? this.#byLink(reference);
     if (exact !== undefined) return exact;
     const matches = /^[0-9a-f]{1,64}$/.test(reference)
       ? this.all().filter((container) => container.id.startsWith(reference))
@@ -44,6 +45,14 @@ export class ContainerRegistry {
     } catch {
       return undefined;
     }
+  }
+
+  /** `PARENT/ALIAS`: what a link of another leads to. */
+  #byLink(reference: string): Container | undefined {
+    const [, parent, alias] = /^\/?([^/]+)\/([^/]+)$/.exec(reference) ?? [];
+    const record = parent === undefined ? undefined : this.byName(parent)?.record;
+    const link = record && linkNames(record).find((known) => known.alias === alias);
+    return link && (this.#byId.get(link.target) ?? this.byName(link.target));
   }
 
   byName(name: string): Container | undefined {

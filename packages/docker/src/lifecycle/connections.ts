@@ -9,7 +9,7 @@ import type { DockerContext } from '../containers/context.ts';
 import { namingNetwork } from '../containers/create-networks.ts';
 import { type NetworkFacts, parseResolvConf, writeNetworkFiles } from '../mapping/network-files.ts';
 import { isOfInterface } from '../mapping/sandbox-config.ts';
-import { addressOn, checkDefaultLinks, linksOf, linksThere } from './links.ts';
+import { addressOn, checkDefaultLinks, linksOfStart, linksThere } from './links.ts';
 
 /** Connects containers that run with their networks: interfaces, names, ports, and the files that tell of them. */
 export class Connections {
@@ -133,7 +133,7 @@ export class Connections {
     const { networks, host } = this.#context;
     const { record } = container;
     const onBridge = record.host.NetworkMode === 'bridge';
-    const links = onBridge ? linksOf(this.#context, record.host.Links) : [];
+    const links = onBridge ? linksOfStart(this.#context, container) : [];
     checkDefaultLinks(this.#context, container, links);
     const endpoints = networks.endpoints(container.id);
     return {

@@ -2,6 +2,7 @@ import { codeOf, messageOf, WherryError } from '@wherry/base';
 import { byPort } from '../config/ports.ts';
 import type { Container } from '../containers/container.ts';
 import type { DockerContext } from '../containers/context.ts';
+import { linkNames } from '../containers/link-names.ts';
 
 export interface Link {
   readonly alias: string;
@@ -33,14 +34,23 @@ export function linksThere(context: DockerContext, links: readonly string[] | nu
   });
 }
 
+/** The links of a container on the default bridge that starts. Throws in dockerd's words for one that is gone. */
+export function linksOfStart(context: DockerContext, container: Container): Link[] {
+  return linkNames(container.record).map(({ target: name, alias }) => {
+    const target = context.registry.lookUp(name);
+    if (target === undefined) throw notRunning(name, container, alias);
+    return { target, alias };
+  });
+}
+
+function notRunning(name: string, container: Container, alias: string): WherryError {
+  return new WherryError('conflict', `Cannot link to a non running container: /${name} AS /${container.name}/${alias}`);
+}
+
 /** Links on the default bridge need running containers of it. */
 export function checkDefaultLinks(context: DockerContext, container: Container, links: readonly Link[]): void {
   for (const { alias, target } of links) {
-    if (!target.alive)
-      throw new WherryError(
-        'conflict',
-        `Cannot link to a non running container: /${target.name} AS /${container.name}/${alias}`,
-      );
+    if (!target.alive) throw notRunning(target.name, container, alias);
     if (addressOn(context, target, 'bridge') === undefined)
       throw new WherryError('internal', `Cannot link to /${target.name}, as it does not belong to the default network`);
   }

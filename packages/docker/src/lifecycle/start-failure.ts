@@ -6,8 +6,9 @@ export interface StartFailure {
   readonly exitCode: number;
 }
 
-const missing = /executable file not found|no such file or directory|system cannot find the file specified/;
-const denied = /permission denied|not a directory|is a directory|exec format error/i;
+const missing =
+  /executable file not found|no such file or directory|system cannot find the file specified|not a directory/;
+const denied = /permission denied|is a directory|exec format error/i;
 
 /** Translates what the engine threw. What the OCI runtime said stands in `details.reason`. */
 export function startFailure(thrown: unknown): StartFailure {
@@ -43,7 +44,7 @@ export function execFailure(thrown: unknown): StartFailure {
     const error = thrown instanceof WherryError ? thrown : new WherryError('internal', messageOf(thrown));
     return { error, exitCode: execFailed };
   }
-  const message = `OCI runtime exec failed: exec failed: unable to start container process: ${reason}: unknown`;
+  const message = `OCI runtime exec failed: exec failed: unable to start container process: ${reason}: unknown${/not a directory/.test(reason) ? wrongKind : ''}`;
   return { error: new WherryError('invalid', message, { cause: thrown }), exitCode: execFailed };
 }
 

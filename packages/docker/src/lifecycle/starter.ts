@@ -9,7 +9,7 @@ import { groupNumbers, needsGroups } from '../mapping/groups.ts';
 import { hostnameOf, sandboxConfig } from '../mapping/sandbox-config.ts';
 import { formatNano, never } from '../times.ts';
 import type { Connections } from './connections.ts';
-import { linksOf, linkVariables } from './links.ts';
+import { linksOfStart, linkVariables } from './links.ts';
 import { checkSpecification, checkTask } from './start-checks.ts';
 import { startFailure } from './start-failure.ts';
 import { closeMounts, openMounts, tellMounted, tellUnmounted } from './volume-mounts.ts';
@@ -82,7 +82,7 @@ export class Starter {
     tellMounted(this.#context, record);
     const env =
       record.host.NetworkMode === 'bridge' && (record.host.Links ?? []).length > 0
-        ? linkVariables(this.#context, container, linksOf(this.#context, record.host.Links))
+        ? linkVariables(this.#context, container, linksOfStart(this.#context, container))
         : [];
     const config = engineConfig(this.#context, record, { mounts, env, ...(await this.#groups(container)) });
     if (equalJson(this.#configs.get(container), config)) return;

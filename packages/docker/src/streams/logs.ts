@@ -51,7 +51,7 @@ export function containerLogs(
   if (tag) attributes.tag = tag;
   const details = Object.entries(attributes)
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
+    .map(([key, value]) => `${queryEscaped(key)}=${queryEscaped(value)}`)
     .join(',');
   const style = {
     timestamps: request.timestamps,
@@ -59,4 +59,11 @@ export function containerLogs(
     ...(request.details ? { details: `${details} ` } : {}),
   };
   return { tty: config.Tty, output: config.Tty ? plainLog(batches, style) : framedLog(batches, style) };
+}
+
+/** As Go's `url.QueryEscape`. */
+function queryEscaped(text: string): string {
+  return encodeURIComponent(text)
+    .replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll('%20', '+');
 }

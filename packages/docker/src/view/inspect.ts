@@ -4,6 +4,7 @@ import type { MountPoint } from '../config/types.ts';
 import type { Container } from '../containers/container.ts';
 import type { JsonObject } from '../containers/containers.ts';
 import type { DockerContext } from '../containers/context.ts';
+import { shownLinks } from '../containers/link-names.ts';
 import { logName } from '../mapping/engine-config.ts';
 import { never } from '../times.ts';
 import { bridgeFields, networksView, portsView } from './network-settings.ts';
@@ -42,7 +43,7 @@ export async function inspectContainer(
     ProcessLabel: '',
     AppArmorProfile: '',
     ExecIDs: container.execs.size === 0 ? null : [...container.execs],
-    HostConfig: host,
+    HostConfig: { ...host, Links: shownLinks(record, (target) => context.registry.lookUp(target)?.name ?? target) },
     GraphDriver: await graphDriver(context, container),
     ...sizes,
     Mounts: record.mounts.map(mountView),

@@ -2,6 +2,7 @@ import { formatReference, tryParseReference } from '@wherry/oci';
 import type { Container } from '../containers/container.ts';
 import type { Filters, JsonObject } from '../containers/containers.ts';
 import type { DockerContext } from '../containers/context.ts';
+import { namesThroughLinks } from '../containers/link-names.ts';
 import { millisecondsOf, parseNano } from '../times.ts';
 import { commandLine } from './command-line.ts';
 import { containerFilter, type ListScope } from './filters.ts';
@@ -56,7 +57,7 @@ async function summaryOf(
   const image = means(names.get(record.imageId), record.config.Image) ? record.config.Image : record.imageId;
   return {
     Id: record.id,
-    Names: [`/${record.name}`],
+    Names: [record.name, ...namesThroughLinks(context.registry.all(), container)].map((name) => `/${name}`),
     Image: image,
     ImageID: record.imageId,
     Command: commandLine(record.path, record.args),

@@ -20,6 +20,8 @@ export function startFailure(message: string, args: readonly string[], spec?: Ru
       ? `exec: ${JSON.stringify(name)}: stat ${name}: no such file or directory`
       : `exec: ${JSON.stringify(name)}: executable file not found in $PATH`;
   }
+  if (/^open executable: Not a directory/.test(text))
+    return `exec: ${JSON.stringify(program)}: stat ${program}: not a directory`;
   if (program === '' && /^open executable: /.test(text)) return 'exec: "": executable file not found in $PATH';
   if (/^open executable: (Operation not permitted|Permission denied)/.test(text))
     return program === ''
