@@ -194,8 +194,8 @@ function checkBlockIo(resources: CheckedResources, features: CgroupFeatures, war
 /** `0-2,5` as numbers (cpuset(7), "List format"); `undefined` for anything else. */
 export function numberSet(text: string): Set<number> | undefined {
   const set = new Set<number>();
-  if (text.trim() === '') return set;
-  for (const part of text.trim().split(',')) {
+  if (text === '') return set;
+  for (const part of text.split(',')) {
     const range = /^([0-9]{1,4})(?:-([0-9]{1,4}))?$/.exec(part);
     if (!range) return undefined;
     const first = Number(range[1]);

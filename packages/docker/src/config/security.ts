@@ -70,6 +70,10 @@ function seccompOf(value: string): SecurityOptions['seccomp'] {
     if (Array.isArray(profile)) throw new Error('json: cannot unmarshal array into Go value of type seccomp.Seccomp');
     if (typeof profile !== 'object' || profile === null) throw new Error('not an object');
     const { defaultAction, syscalls } = profile as { defaultAction?: unknown; syscalls?: unknown };
+    if (syscalls !== undefined && syscalls !== null && !Array.isArray(syscalls))
+      throw new Error(
+        `json: cannot unmarshal ${typeof syscalls} into Go struct field Seccomp.syscalls of type []*seccomp.Syscall`,
+      );
     // One that says nothing keeps from nothing (moby's `setupSeccomp`).
     if (!defaultAction && !(Array.isArray(syscalls) && syscalls.length > 0)) return 'unconfined';
   } catch (error) {

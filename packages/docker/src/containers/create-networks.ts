@@ -1,5 +1,5 @@
 import { WherryError } from '@wherry/base';
-import { addressProblems, type NetworkRecord, problemLines } from '@wherry/network';
+import { addressProblems, formatProblems, type NetworkRecord, problemLines } from '@wherry/network';
 import { isUserDefined } from '../config/modes.ts';
 import type { ContainerConfig, EndpointSettings, HostConfig } from '../config/types.ts';
 
@@ -60,10 +60,10 @@ export function checkEndpoint(network: string, settings: EndpointSettings, recor
     wrong.push('user specified IP address is supported on user defined networks only');
   if (predefined && (settings.Aliases ?? []).length > 0)
     wrong.push('network-scoped alias is supported only for containers in user defined networks');
+  const wanted = { ipv4: v4 || undefined, ipv6: v6 || undefined, linkLocal: local };
+  wrong.push(...(predefined || record === undefined ? formatProblems(wanted) : addressProblems(record, wanted)));
   if (predefined)
     for (const address of [v4, v6]) if (address !== '') wrong.push(`user specified IP address ${refusal}`);
-  if (!predefined && record !== undefined)
-    wrong.push(...addressProblems(record, { ipv4: v4 || undefined, ipv6: v6 || undefined, linkLocal: local }));
   if (settings.MacAddress !== '' && !/^[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}$/i.test(settings.MacAddress))
     throw new WherryError('invalid', `invalid MAC address ${settings.MacAddress}`);
   if (wrong.length > 0) throw new WherryError('invalid', `invalid endpoint settings:\n${problemLines(wrong)}`);

@@ -141,7 +141,8 @@ function nameById({ registry }: DockerContext, host: HostConfig): void {
   if (network !== undefined) host.NetworkMode = `container:${network.id}`;
   for (const kind of ['IpcMode', 'PidMode'] as const) {
     const reference = containerOfMode(host[kind]);
-    if (reference === undefined) continue;
+    // Without a name it is the start's to refuse.
+    if (reference === undefined || reference === '') continue;
     const other = registry.lookUp(reference);
     // Not `notFound`, for which clients would pull the image.
     if (other === undefined) throw new WherryError('invalid', `No such container: ${reference}`);

@@ -15,10 +15,9 @@ export function startFailure(thrown: unknown): StartFailure {
   const reason = reasonOf(thrown);
   if (reason === undefined) {
     // Looking up users, volumes and networks: said as it is. dockerd counts unknown users and devices as its own failures.
-    const message = messageOf(thrown);
-    const own = /^(?:unable to find (?:user|group) |uids and gids |error gathering device |stat \/|path \/)/.test(
-      message,
-    );
+    const message = messageOf(thrown).replace(/^cannot load seccomp profile: (?=both ')/, '');
+    const own =
+      /^(?:unable to find (?:user|group) |uids and gids |error gathering device |stat \/|path \/|both ')/.test(message);
     const error =
       thrown instanceof WherryError && !own ? thrown : new WherryError('internal', message, { cause: thrown });
     return { error, exitCode: 128 };

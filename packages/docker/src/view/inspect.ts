@@ -16,7 +16,7 @@ export async function inspectContainer(
   { size }: { readonly size: boolean },
 ): Promise<JsonObject> {
   const { record } = container;
-  const { config, host } = record;
+  const { host } = record;
   const folder = context.store.folder(record.id);
   // With another's network, its files, from the first start on.
   const owner = containerOfMode(record.host.NetworkMode);
@@ -47,9 +47,15 @@ export async function inspectContainer(
     GraphDriver: await graphDriver(context, container),
     ...sizes,
     Mounts: record.mounts.map(mountView),
-    Config: config,
+    Config: configView(container),
     NetworkSettings: networkSettings(context, container),
   };
+}
+
+/** With the address that was asked for in the main network: it has stood here before there were several. */
+function configView({ record: { config, host, endpoints } }: Container): JsonObject {
+  const mac = config.MacAddress || endpoints[host.NetworkMode]?.MacAddress;
+  return { ...config, ...(mac ? { MacAddress: mac } : {}) };
 }
 
 function stateView(container: Container): JsonObject {

@@ -40,6 +40,7 @@ test.each([
     'mount `/run/relay/10` to `etc/passwd`: Not a directory',
     'error during container init: error mounting "/tmp" to rootfs at "/etc/passwd": mount /tmp:/etc/passwd (via /proc/self/fd/6), flags: 0x5000: not a directory',
   ],
+  ['sethostname: Invalid argument', 'error during container init: sethostname: invalid argument'],
   // Settings and mounts that were not asked for stay as crun says it.
   ['writing file `cpu.shares`: Invalid argument', 'writing file `cpu.shares`: Invalid argument'],
   ['mount `proc` to `proc`: Invalid argument', 'mount `proc` to `proc`: Invalid argument'],

@@ -39,6 +39,8 @@ export function startFailure(message: string, args: readonly string[], spec?: Ru
   const folder = /^chdir `(.*)`: (.*)$/.exec(text);
   if (folder)
     return `chdir to cwd (${JSON.stringify(folder[1])}) set in config.json failed: ${(folder[2] ?? '').toLowerCase()}`;
+  const name = /^sethostname: (.*)$/.exec(text);
+  if (name) return `error during container init: sethostname: ${(name[1] ?? '').toLowerCase()}`;
   return (spec && (controlFailure(text, spec.linux) ?? mountFailure(text, spec.mounts))) ?? text;
 }
 

@@ -46,7 +46,10 @@ export function seccompTarget(capabilities: readonly string[]): SeccompTarget {
 export function readSeccompProfile(text: string, target: SeccompTarget): SeccompSpec {
   const profile = parse(text);
   if (profile.architectures?.length && profile.archMap?.length)
-    throw new WherryError('invalid', "both 'architectures' and 'archMap' are specified in the seccomp profile");
+    throw new WherryError(
+      'invalid',
+      "both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'",
+    );
   const mapped = profile.archMap?.find(({ architecture }) => architecture === seccompNames[target.architecture]);
   const architectures =
     mapped === undefined ? profile.architectures : [mapped.architecture, ...(mapped.subArchitectures ?? [])];
@@ -90,7 +93,10 @@ function isOlder(kernel: string, wanted: string): boolean {
 
 function specRule({ name, names, action, errnoRet, args }: ProfileRule): Rule {
   if (name !== undefined && name !== '' && names?.length)
-    throw new WherryError('invalid', "both 'name' and 'names' are specified in a rule of the seccomp profile");
+    throw new WherryError(
+      'invalid',
+      "both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'",
+    );
   return {
     names: names?.length ? names : [name ?? ''],
     action,

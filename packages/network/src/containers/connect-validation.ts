@@ -34,15 +34,22 @@ export function checkConnect(record: NetworkRecord, request: ConnectRequest): vo
 }
 
 /** What is wrong with the addresses that a container wants to have in a network, in docker's words and order. */
-export function addressProblems(record: NetworkRecord, { ipv4, ipv6, linkLocal = [] }: WantedAddresses): string[] {
+export function addressProblems(record: NetworkRecord, wanted: WantedAddresses): string[] {
+  return [
+    ...formatProblems(wanted),
+    ...rangeProblems(record, 4, wanted.ipv4),
+    ...rangeProblems(record, 6, wanted.ipv6),
+  ];
+}
+
+/** The same of what can be said without a network. */
+export function formatProblems({ ipv4, ipv6, linkLocal = [] }: WantedAddresses): string[] {
   return [
     ...(ipv4 === undefined || isAddress(ipv4, 4) ? [] : [`invalid IPv4 address: ${ipv4}`]),
     ...(ipv6 === undefined || isAddress(ipv6, 16) ? [] : [`invalid IPv6 address: ${ipv6}`]),
     ...linkLocal.flatMap((address) =>
       parseIp(address) === undefined ? [`invalid link-local IP address: ${address}`] : [],
     ),
-    ...rangeProblems(record, 4, ipv4),
-    ...rangeProblems(record, 6, ipv6),
   ];
 }
 
