@@ -11,7 +11,9 @@ import { dockerdPeer, type EnginePeer, wherryPeer } from '../bench/engine-peers.
 import { type BuildCase, buildCases } from './docker-build-cases.ts';
 
 const wanted = process.argv.slice(2);
-const cases = buildCases.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+const cases = buildCases
+  .slice(Number(process.env.FIRST ?? 0))
+  .filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
 
 /** A shell on a peer's machine, with docker pointed at its engine. */
 function shell(peer: EnginePeer, script: string, cwd: string): Promise<Ran> {

@@ -145,7 +145,7 @@ export class Build {
       const image = await this.#stage(earlier);
       const triggers = image.config.OnBuild ?? [];
       const config = { ...image.config, OnBuild: null };
-      return { image: { ...image, config, baseLayers: image.layers.length }, triggers };
+      return { image: { ...image, config, author: undefined, baseLayers: image.layers.length }, triggers };
     }
     if (name === 'scratch') return { image: scratchImage(platform ?? this.#services.platform), triggers: [] };
     const details = await resolveImage(this.#services, { ...this.#request, signal }, name, platform, emit);

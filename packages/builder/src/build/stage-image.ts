@@ -32,12 +32,13 @@ export function scratchImage(platform: Platform): StageImage {
   return { id: '', layers: [], config: withPath({}), author: undefined, platform, baseLayers: 0 };
 }
 
-/** The image that a stage is begun with. Its triggers are taken out: they are done once. */
+/** The image that a stage is begun with. Its triggers are taken out: they are done once. Its author is not the stage's. */
 export function baseImage(details: ImageDetails): StageImage {
-  const { architecture, os, variant, author, config = {} } = details.config;
+  const { architecture, os, variant, config = {} } = details.config;
   const platform = { os, architecture, ...(variant && { variant }) };
   const own: Config = withPath({ ...config, OnBuild: null });
-  return { id: details.id, layers: details.layers, config: own, author, platform, baseLayers: details.layers.length };
+  const { id, layers } = details;
+  return { id, layers, config: own, author: undefined, platform, baseLayers: layers.length };
 }
 
 function withPath(config: Config): Config {

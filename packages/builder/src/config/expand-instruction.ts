@@ -40,7 +40,7 @@ function expanded(instruction: StageInstruction, options: ExpandOptions): StageI
         ...instruction,
         sources: instruction.sources.map(word),
         destination: word(instruction.destination),
-        owner: maybe(instruction.owner),
+        owner: maybe(instruction.owner) || undefined,
         mode: maybe(instruction.mode),
         checksum: maybe(instruction.checksum),
         exclude: instruction.exclude.map(word),

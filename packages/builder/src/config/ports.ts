@@ -3,7 +3,8 @@ import { WherryError } from '@wherry/base';
 /** Ports of an `EXPOSE`: `80`, `53/udp`, `8000-8010`; a host part is taken and means nothing. Throws `invalid`. */
 export function exposedPorts(written: readonly string[]): readonly string[] {
   return written.flatMap((spec) => {
-    const [ports = '', protocol = 'tcp'] = (spec.split(':').at(-1) ?? '').split('/');
+    const [ports = '', written = ''] = (spec.split(':').at(-1) ?? '').split('/');
+    const protocol = written || 'tcp';
     if (ports === '') throw new WherryError('invalid', `No port specified: ${spec}<empty>`);
     const lower = protocol.toLowerCase();
     if (lower !== 'tcp' && lower !== 'udp' && lower !== 'sctp') {

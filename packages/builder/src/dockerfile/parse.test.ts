@@ -16,6 +16,16 @@ describe('a Dockerfile', () => {
     expect(parse('FROM a\nRUN b \\\n').warnings).toEqual([]);
   });
 
+  it('reads the first JSON array of a command and no further', () => {
+    const { stages } = parse('FROM a\nCMD ["x]", "\\"]"] && y\nRUN ["a"\nRUN [a] b\nVOLUME ["/v"] /w\n');
+    expect(stages[0]!.instructions).toMatchObject([
+      { command: { form: 'exec', words: ['x]', '"]'] } },
+      { command: { form: 'shell', words: ['["a"'] } },
+      { command: { form: 'shell', words: ['[a] b'] } },
+      { paths: ['/v'] },
+    ]);
+  });
+
   it('takes CRLF, a byte order mark and no newline at the end', () => {
     const { stages } = parse('\ufeffFROM a\r\nRUN b \\\r\n c\r\nCMD d');
     expect(stages[0]!.instructions.map(({ code }) => code)).toEqual(['RUN b  c', 'CMD d']);

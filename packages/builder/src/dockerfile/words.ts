@@ -55,12 +55,15 @@ export function takeFlags(
   return { flags, rest: characters.slice(at).join('').trim() };
 }
 
-/** Strings of a JSON array; `undefined` when the text is none. Throws `invalid` when it holds other things. */
+/**
+ * Strings of a JSON array; `undefined` when the text is none. What follows the array does not count: docker reads no
+ * further. Throws `invalid` when it holds other things.
+ */
 export function jsonStrings(text: string): readonly string[] | undefined {
   if (!text.trimStart().startsWith('[')) return undefined;
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(firstArray(text));
   } catch {
     return undefined;
   }
@@ -68,6 +71,16 @@ export function jsonStrings(text: string): readonly string[] | undefined {
     throw new WherryError('invalid', 'when using JSON array syntax, arrays must be comprised of strings only');
   }
   return value as string[];
+}
+
+/** Up to the bracket that closes the first one. */
+function firstArray(text: string): string {
+  let depth = 0;
+  for (const { 0: token, index } of text.matchAll(/"(?:\\.|[^"\\])*"|[[\]]/g)) {
+    if (token === '[') depth++;
+    else if (token === ']' && --depth === 0) return text.slice(0, index + 1);
+  }
+  return text;
 }
 
 /** Splits at spaces, whatever is quoted. */

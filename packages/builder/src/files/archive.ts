@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { codeOf, WherryError } from '@wherry/base';
+import { codeOf } from '@wherry/base';
 import { decompressed, readTar, type TarEntry, type TarHeader } from '@wherry/images';
 import { makeNode, setExtendedAttribute } from '@wherry/linux';
 import { Breather } from './breathe.ts';
@@ -94,12 +94,9 @@ async function place(
   lutimesSync(target, header.mtime, header.mtime);
 }
 
+/** Below the destination: `..` at the top is the top, as for dockerd, which unpacks within a root of its own. */
 function safePath(name: string): string {
-  const clean = posix.normalize(`./${name}`).replace(/^\.?\/+|\/+$/g, '');
-  if (clean === '..' || clean.startsWith('../')) {
-    throw new WherryError('invalid', `${JSON.stringify(name)} is outside of the destination`);
-  }
-  return clean === '.' ? '' : clean;
+  return posix.normalize(`/${name}`).replace(/^\/+|\/+$/g, '');
 }
 
 function formatOf(tree: SourceTree, { path, type }: SourceEntry): 'tar' | 'compressed' | undefined {

@@ -37,7 +37,7 @@ export async function findSources(
 ): Promise<readonly CopySource[]> {
   const path = written.replace(/^\/+/, '').replace(/^(?:\.\/)+/, '');
   const clean = posix.normalize(path);
-  if (options.isContext && (clean === '..' || clean.startsWith('../'))) {
+  if (clean === '..' || clean.startsWith('../')) {
     throw new WherryError('invalid', `forbidden path outside the build context: ${written} ()`);
   }
   if (!hasWildcards(path)) return [await findOne(tree, path, options)];

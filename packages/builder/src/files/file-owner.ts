@@ -15,7 +15,7 @@ export function parseOwner(text: string, folders: readonly string[]): Owner {
   const parts = text.split(':');
   const [user = '', group = user] = parts;
   const fault = 'unable to convert uid/gid chown string to host mapping';
-  if (parts.length > 2 || user === '') {
+  if (parts.length > 2) {
     throw new WherryError('invalid', `${fault}: invalid chown string format: ${text}`);
   }
   const uid = idOf(user) ?? lookUp(folders, 'etc/passwd', user);
