@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { messageOf } from '@wherry/base';
+import { busyboxImage } from '@wherry/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { JsonObject } from '../src/index.ts';
 import { type DockerMachine, dockerMachine } from './docker-machine.ts';
@@ -435,6 +436,40 @@ test('mounts nothing over /proc, nor a file on a folder', async () => {
     `${place('/etc/passwd')}mount /tmp:/etc/passwd (via /proc/self/fd/6), flags: 0x5000: not a directory: unknown: Are you`,
   );
   expect((await run(['true'], { AutoRemove: true, Binds: ['/proc:/proc', '/proc/uptime:/proc/uptime'] })).out).toBe('');
+});
+
+test('runs images whose configs are odd, as dockerd does', async () => {
+  const { config, layers } = await busyboxImage();
+  const settings = {
+    ...config.config,
+    Volumes: { '/etc:/x': {}, '/a/../b': {} },
+    ExposedPorts: { bad: {}, '80/foo': {}, '99999/tcp': {}, '81/tcp': {} },
+    StopSignal: 'SIGFOO',
+    Env: [...(config.config?.Env ?? []), 'A', 'B=1', 'B=2'],
+    OnBuild: ['FROM x'],
+    Labels: { '': 'blank' },
+    Healthcheck: { Test: ['BOGUS'], Interval: -1 },
+  };
+  await machine.images.createImage({ layers, config: { ...config, config: settings }, references: ['odd:1'] });
+  await started(
+    'odd',
+    ['sh', '-c', 'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done'],
+    {},
+    { Image: 'odd:1' },
+  );
+  await saying('odd', 'ready');
+  const { Config, Mounts, NetworkSettings } = await machine.containers.inspect('odd', { size: false });
+  expect((Mounts as { Destination: string }[]).map(({ Destination }) => Destination).sort()).toEqual(['/b', '/etc:/x']);
+  expect(Config).toMatchObject({ StopSignal: 'SIGFOO', OnBuild: null, Labels: { '': 'blank' } });
+  expect(NetworkSettings).toMatchObject({ Ports: {} });
+  expect(
+    await machine.containers.list({ all: true, size: false, filters: new Map([['expose', ['81']]]) }),
+  ).toHaveLength(1);
+  // What is no signal stands for SIGTERM.
+  await machine.containers.stop('odd', {});
+  expect(await state('odd')).toMatchObject({ ExitCode: 7 });
+  await remove('odd', true);
+  await machine.images.remove('odd:1', { inUse: () => undefined });
 });
 
 test('a terminal has its first size from the start', async () => {

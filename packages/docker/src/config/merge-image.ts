@@ -20,7 +20,6 @@ export function mergeImage(config: ContainerConfig, image: NonNullable<ImageConf
   } else config.Volumes = { ...image.Volumes, ...config.Volumes };
   if ((image.StopSignal ?? '') !== '') config.StopSignal ??= image.StopSignal as string;
   if ((image.Shell ?? []).length > 0) config.Shell ??= [...(image.Shell ?? [])];
-  if (image.OnBuild != null && config.OnBuild === null && image.OnBuild.length > 0) config.OnBuild = [...image.OnBuild];
 }
 
 /** The image's variables that the container does not set come after its own. */

@@ -59,10 +59,7 @@ export function portRequests(config: ContainerConfig, host: HostConfig): PortReq
   const ports = new Map<string, readonly PortBinding[]>();
   for (const [port, list] of Object.entries(host.PortBindings)) ports.set(portKey(parsePort(port)), list);
   if (host.PublishAllPorts)
-    for (const port of Object.keys(config.ExposedPorts ?? {})) {
-      const key = portKey(parsePort(port));
-      if (!ports.has(key)) ports.set(key, [{ HostIp: '', HostPort: '' }]);
-    }
+    for (const key of exposedPorts(config)) if (!ports.has(key)) ports.set(key, [{ HostIp: '', HostPort: '' }]);
   for (const key of [...ports.keys()].sort(byPort)) {
     const { port, protocol } = parsePort(key);
     for (const binding of ports.get(key) ?? [])
@@ -74,6 +71,17 @@ export function portRequests(config: ContainerConfig, host: HostConfig): PortReq
       });
   }
   return requests;
+}
+
+/** The exposed ports by their keys. An image may expose what is no port, which then is none. */
+export function exposedPorts({ ExposedPorts }: Pick<ContainerConfig, 'ExposedPorts'>): string[] {
+  return Object.keys(ExposedPorts ?? {}).flatMap((text) => {
+    try {
+      return [portKey(parsePort(text))];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** By number, then protocol. */

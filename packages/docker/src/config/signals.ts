@@ -29,6 +29,15 @@ export function parseSignal(text: string): number {
   return found;
 }
 
+/** The signal that ends a container: what its image says may be none, and SIGTERM stands for it. */
+export function stopSignal(text: string | undefined): number {
+  try {
+    return text === undefined || text === '' ? constants.signals.SIGTERM : parseSignal(text);
+  } catch {
+    return constants.signals.SIGTERM;
+  }
+}
+
 /** Whether a signal has this number: 32 and 33 are the C library's own. */
 export function isSignal(number: number): boolean {
   return (number >= 1 && number <= 31) || (number >= realTimeFirst && number <= realTimeLast);

@@ -4,8 +4,9 @@ import { decodeCreate } from './decode.ts';
 import { checkLogConfig } from './log-config.ts';
 import { checkNetworkMode } from './modes.ts';
 import { parseBind } from './mount-specs.ts';
+import { exposedPorts, portRequests } from './ports.ts';
 import { parseSecurityOptions } from './security.ts';
-import { killSignal, parseSignal } from './signals.ts';
+import { killSignal, parseSignal, stopSignal } from './signals.ts';
 import { checkContainer } from './validate.ts';
 
 const allFeatures = {
@@ -176,6 +177,15 @@ test('takes what is right', () => {
 
 test('needs a config', () => {
   expect(() => decodeCreate({ HostConfig: {} })).toThrow('config cannot be empty in order to create a container');
+});
+
+test('takes no harm from what images say', () => {
+  expect(['', undefined, 'SIGFOO', '0', 'QUIT', '99'].map(stopSignal)).toEqual([15, 15, 15, 15, 3, 99]);
+  const ExposedPorts = { bad: {}, '': {}, '80/foo': {}, '99999/tcp': {}, '80-82/tcp': {}, '53/udp': {}, '80': {} };
+  expect(exposedPorts({ ExposedPorts }).sort()).toEqual(['53/udp', '80/tcp']);
+  const host = { PublishAllPorts: true, PortBindings: {} } as unknown as Parameters<typeof portRequests>[1];
+  const config = { ExposedPorts } as unknown as Parameters<typeof portRequests>[0];
+  expect(portRequests(config, host).map(({ containerPort }) => containerPort)).toEqual([53, 80]);
 });
 
 test('knows signals by name and number', () => {

@@ -1,6 +1,6 @@
 import { sleep, WherryError } from '@wherry/base';
 import { isRestarting } from '../config/restart-policy.ts';
-import { engineSignal, isSignal, parseSignal } from '../config/signals.ts';
+import { engineSignal, isSignal, parseSignal, stopSignal } from '../config/signals.ts';
 import type { Container } from '../containers/container.ts';
 import { type DockerContext, saveIfPossible, tell } from '../containers/context.ts';
 
@@ -23,7 +23,7 @@ export class Ender {
     const { config } = container.record;
     await this.#behindStart(container);
     if (!container.alive && container.phase !== 'restarting') return false;
-    const signal = parseSignal(options.signal || config.StopSignal || 'SIGTERM');
+    const signal = options.signal ? parseSignal(options.signal) : stopSignal(config.StopSignal);
     if (container.phase === 'restarting') return await this.#stayDown(container, options.manual);
     container.stopping = true;
     const end = container.nextEnd();
@@ -94,7 +94,7 @@ export class Ender {
     const { StopSignal = '' } = container.record.config;
     if (container.phase === 'restarting') return void (await this.#stayDown(container, true));
     if (!container.alive) throw new WherryError('conflict', `container ${container.id} is not running`);
-    if (StopSignal === '' || signal === sigkill || parseSignal(StopSignal) === signal) container.stopping = true;
+    if (StopSignal === '' || signal === sigkill || stopSignal(StopSignal) === signal) container.stopping = true;
     const end = container.nextEnd();
     await this.#note(container, true);
     if (!(await this.#signal(container, signal)) || signal === sigkill) await end;

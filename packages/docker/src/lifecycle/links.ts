@@ -1,5 +1,5 @@
 import { codeOf, messageOf, WherryError } from '@wherry/base';
-import { byPort } from '../config/ports.ts';
+import { byPort, exposedPorts } from '../config/ports.ts';
 import type { Container } from '../containers/container.ts';
 import type { DockerContext } from '../containers/context.ts';
 import { linkNames } from '../containers/link-names.ts';
@@ -66,7 +66,7 @@ export function linkVariables(context: DockerContext, container: Container, link
     const address = addressOn(context, target, 'bridge');
     if (address === undefined) return [];
     const prefix = alias.toUpperCase().replaceAll('-', '_');
-    const ports = Object.keys(target.record.config.ExposedPorts ?? {}).sort(byPort);
+    const ports = exposedPorts(target.record.config).sort(byPort);
     const url = (port: string): string => `${port.split('/')[1]}://${address}:${port.split('/')[0]}`;
     const variables = ports[0] === undefined ? [] : [`${prefix}_PORT=${url(ports[0])}`];
     variables.push(`${prefix}_NAME=/${container.name}/${alias}`);

@@ -9,7 +9,7 @@ import { normaliseCapabilities } from '../config/capabilities.ts';
 import { logSettings } from '../config/log-config.ts';
 import { tmpfsPoints } from '../config/mount-specs.ts';
 import { parseSecurityOptions } from '../config/security.ts';
-import { isSignal, parseSignal } from '../config/signals.ts';
+import { engineSignal, isSignal, stopSignal } from '../config/signals.ts';
 import type { DeviceMapping, HostConfig, MountPoint, Resources } from '../config/types.ts';
 import type { DockerContext } from '../containers/context.ts';
 import type { HostView } from '../containers/options.ts';
@@ -104,7 +104,8 @@ function devicesOf({ Devices, Privileged }: HostConfig): DeviceMapping[] {
 
 /** One that the kernel does not have is not the engine's. */
 function stopSignalOf(text: string | undefined): string | undefined {
-  return text && isSignal(parseSignal(text)) ? text : undefined;
+  const number = stopSignal(text);
+  return text && isSignal(number) ? String(engineSignal(number)) : undefined;
 }
 
 function securityOf(

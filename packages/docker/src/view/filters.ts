@@ -1,5 +1,5 @@
 import { WherryError } from '@wherry/base';
-import { parsePort, portKey } from '../config/ports.ts';
+import { exposedPorts } from '../config/ports.ts';
 import type { Container } from '../containers/container.ts';
 import type { Filters } from '../containers/containers.ts';
 import type { DockerContext } from '../containers/context.ts';
@@ -154,11 +154,8 @@ function addPorts(context: DockerContext, filters: Filters, tests: Test[]): void
   const expose = portSet(filters, 'expose');
   if (expose !== undefined)
     tests.push((container) => {
-      const ports = [
-        ...Object.keys(container.record.config.ExposedPorts ?? {}),
-        ...Object.keys(portsView(context, container)),
-      ];
-      return ports.some((port) => expose.has(portKey(parsePort(port))));
+      const ports = [...exposedPorts(container.record.config), ...Object.keys(portsView(context, container))];
+      return ports.some((port) => expose.has(port));
     });
 }
 

@@ -1,5 +1,5 @@
 import type { EndpointRecord, NetworkRecord } from '@wherry/network';
-import { byPort, parsePort, portKey } from '../config/ports.ts';
+import { byPort, exposedPorts, parsePort } from '../config/ports.ts';
 import type { EndpointSettings } from '../config/types.ts';
 import type { Container } from '../containers/container.ts';
 import type { JsonObject } from '../containers/containers.ts';
@@ -51,7 +51,7 @@ export function portsView(context: DockerContext, container: Container): JsonObj
   const ports: Record<string, { HostIp: string; HostPort: string }[] | null> = {};
   // Only a network that leads out has ports to speak of.
   if (!container.alive || !context.networks.leadsOut(container.id)) return ports;
-  for (const port of Object.keys(container.record.config.ExposedPorts ?? {})) ports[portKey(parsePort(port))] = null;
+  for (const port of exposedPorts(container.record.config)) ports[port] = null;
   for (const { protocol, containerPort, hostIp, hostPort } of context.networks.published(container.id)) {
     const key = `${containerPort}/${protocol.toLowerCase()}`;
     const list = ports[key] ?? [];
