@@ -74,7 +74,7 @@ it('shows them as dockerd does, and keeps them over a restart', async () => {
   expect(info).toContain(' Registry Mirrors:\n  http://127.0.0.1:1/\n  http://127.0.0.1:5001/\n');
   const changed = await engine.wherry(['up', '--quiet', '--insecure-registry=']);
   expect(changed).toMatchObject({ code: 1 });
-  expect(changed.stderr).toContain('runs with other settings of registries; stop it first with "wherry down"');
+  expect(changed.stderr).toContain('runs with other settings; stop it first with "wherry down"');
 });
 
 it('speaks without TLS where it was told so, by name or by range, and nowhere else', async () => {

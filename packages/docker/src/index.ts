@@ -1,4 +1,5 @@
 export { checkLimits, type Limits } from './config/check-limits.ts';
+export { parseUserRemap, type UserFiles } from './config/user-remap.ts';
 export * from './containers/containers.ts';
 export { createDockerContainers, type OpenDockerContainers } from './containers/docker-containers.ts';
 export type { DockerContainersOptions, HostView, ImageSettings } from './containers/options.ts';

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DisposalStack, jsonLogger, systemClock, systemRandom } from '@wherry/base';
@@ -7,6 +7,7 @@ import { createEngine, type Engine } from '@wherry/engine';
 import { type ImageStore, openImageStore } from '@wherry/images';
 import { mountsBelow, openCgroups } from '@wherry/linux';
 import type { ContainerNetworks, PodNetwork } from '@wherry/network';
+import { rootOf, type UserMappings } from '@wherry/runtime';
 import { makeBusyboxImage } from '@wherry/testkit';
 import { type NamedVolumes, openNamedVolumes } from '@wherry/volumes';
 import {
@@ -41,8 +42,10 @@ const noPods = {
   reconcile: async () => undefined,
 } as unknown as PodNetwork;
 
-export async function dockerMachine(): Promise<DockerMachine> {
+/** `users`: those of containers that do not ask for the machine's. */
+export async function dockerMachine({ users }: { readonly users?: UserMappings } = {}): Promise<DockerMachine> {
   const folder = mkdtempSync(join(tmpdir(), 'wherry-docker-'));
+  if (users !== undefined) chmodSync(folder, 0o711);
   const cgroupParent = `/wt-${systemRandom.hex(8)}`;
   const log = jsonLogger((line) => process.stderr.write(`${line}\n`), 'warn');
   const stack = new DisposalStack(log);
@@ -51,7 +54,10 @@ export async function dockerMachine(): Promise<DockerMachine> {
   const directories = { rootDirectory: join(folder, 'engine'), runDirectory: join(folder, 'run') };
   const engine = stack.use(await createEngine({ ...directories, cgroupParent, images, network: noPods, log }));
   const volumes = stack.use(
-    await openNamedVolumes({ root: join(folder, 'docker'), clock: systemClock, random: systemRandom, log }),
+    await openNamedVolumes({
+      ...{ root: join(folder, 'docker'), clock: systemClock, random: systemRandom, log },
+      owner: users && rootOf(users),
+    }),
   );
   const networks = new MemoryNetworks();
   const now = systemNanoClock();
@@ -59,7 +65,7 @@ export async function dockerMachine(): Promise<DockerMachine> {
   const rootDirectory = join(folder, 'docker', 'containers');
   const open = (): Promise<OpenDockerContainers> =>
     createDockerContainers({
-      ...{ rootDirectory, engine, networks, volumes, images, events, now, log },
+      ...{ rootDirectory, engine, networks, volumes, images, events, now, log, users },
       files: createContainerFiles,
       applyChanges,
       runtimes: ['runc'],

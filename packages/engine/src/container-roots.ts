@@ -1,12 +1,14 @@
 import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isMountPoint, mountOverlay, unmountInBackground } from '@wherry/linux';
-import type { OpenRootfs } from '@wherry/runtime';
+import { KeyedMutex } from '@wherry/base';
+import { isMountPoint, mountOverlay, removePinnedNamespace, unmountInBackground } from '@wherry/linux';
+import type { OpenRootfs, UserMappings } from '@wherry/runtime';
 import type { EngineContext } from './context.ts';
 import { unmountImages } from './image-mounts.ts';
 import { mountMappedOverlay } from './mapped-overlay.ts';
 import type { ContainerRecord } from './state/records.ts';
+import { startUserNamespace } from './user-namespace.ts';
 
 /** Holder of a container's root from its start to its end. */
 export const lifeHold = 'life';
@@ -18,7 +20,7 @@ export const lifeHold = 'life';
 export class ContainerRoots {
   readonly #context: EngineContext;
   readonly #holders = new Map<string, Set<unknown>>();
-  readonly #users = new Map<string, string | undefined>();
+  readonly #locks = new KeyedMutex();
   readonly #unmounting = new Map<string, Promise<void>>();
 
   constructor(context: EngineContext) {
@@ -36,40 +38,49 @@ export class ContainerRoots {
   }
 
   /**
-   * Mounts the root unless it is, until each holder has released it. Gives its path. Idempotent for one holder.
-   * `users` is the user namespace to whose users the files belong; who only looks at them sees the owners of the disk
-   * where nothing runs.
+   * Mounts the root unless it is, until each holder has released it. Gives its path. Idempotent for one holder. With
+   * users of its own (`namespace` where there is one already) its files belong to them, whoever looks.
    */
-  async hold(record: ContainerRecord, holder: unknown, users?: string): Promise<string> {
+  async hold(record: ContainerRecord, holder: unknown, namespace?: string): Promise<string> {
     const { id } = record;
-    for (;;) {
-      const unmounting = this.#unmounting.get(id);
-      const held = this.#holders.has(id);
-      if (unmounting !== undefined) await unmounting;
-      else if (held && users !== undefined && this.#users.get(id) !== users) await this.#remount(id);
-      else {
-        // Nothing is awaited from the look at the unmounting on: the last holder may let go in between.
-        if (!held) this.#mount(record, users);
-        this.#holders.set(id, (this.#holders.get(id) ?? new Set()).add(holder));
-        return this.#context.paths.rootfs(id);
-      }
-    }
+    return await this.#locks.run(id, async () => {
+      // Nothing is awaited from the look at the unmounting on: the last holder may let go in between.
+      for (let under = this.#unmounting.get(id); under !== undefined; under = this.#unmounting.get(id)) await under;
+      if (!this.#holders.has(id)) await this.#mount(record, namespace);
+      this.#holders.set(id, (this.#holders.get(id) ?? new Set()).add(holder));
+      return this.#context.paths.rootfs(id);
+    });
   }
 
-  /** Takes it from whoever looks at it: what runs goes first. */
-  async #remount(id: string): Promise<void> {
-    this.#holders.delete(id);
-    await this.#unmount(id);
+  #usersOf({ sandboxId }: ContainerRecord): UserMappings | undefined {
+    return this.#context.sandboxes.get(sandboxId)?.config.namespaces.user;
   }
 
-  #mount({ id, lowerDirectories }: ContainerRecord, users: string | undefined): void {
+  async #mount(record: ContainerRecord, namespace: string | undefined): Promise<void> {
+    const { id, lowerDirectories } = record;
     const { paths } = this.#context;
     this.make(id);
     const target = paths.rootfs(id);
     mkdirSync(target, { recursive: true, mode: 0o755 });
-    if (users === undefined) mountOverlay({ lowerDirectories, ...this.layer(id), target });
-    else mountMappedOverlay({ layer: paths.layer(id), lowerDirectories, users, target, folder: paths.container(id) });
-    this.#users.set(id, users);
+    const users = this.#usersOf(record);
+    if (users === undefined) {
+      mountOverlay({ lowerDirectories, ...this.layer(id), target });
+      return;
+    }
+    const request = { layer: paths.layer(id), lowerDirectories, target, folder: paths.container(id) };
+    if (namespace !== undefined) mountMappedOverlay({ ...request, users: namespace });
+    else await this.#withUsers(id, users, (path) => mountMappedOverlay({ ...request, users: path }));
+  }
+
+  /** Mounts are mapped by a user namespace, which they hold themselves once they are made. */
+  async #withUsers(id: string, users: UserMappings, work: (path: string) => void): Promise<void> {
+    const folder = join(this.#context.paths.container(id), 'users');
+    await startUserNamespace(folder, [], users, '');
+    try {
+      work(join(folder, 'user'));
+    } finally {
+      removePinnedNamespace(join(folder, 'user'));
+    }
   }
 
   /** Resolves when the root is unmounted, if this was its last holder. Idempotent. */
@@ -89,6 +100,7 @@ export class ContainerRoots {
       processRoot: record.process === undefined ? undefined : `/proc/${record.process.pid}/root`,
       upperDirectory: this.layer(record.id).upperDirectory,
       lowerDirectories: record.lowerDirectories,
+      users: this.#usersOf(record),
       [Symbol.dispose]: () => {
         this.release(record.id, holder).catch((error: unknown) =>
           this.#context.log.error('a root was not unmounted', { container: record.id, error }),
@@ -110,7 +122,6 @@ export class ContainerRoots {
   }
 
   async #unmount(id: string): Promise<void> {
-    this.#users.delete(id);
     unmountImages(this.#context, id);
     const before = this.#unmounting.get(id);
     if (before !== undefined) return await before;

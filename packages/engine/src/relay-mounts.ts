@@ -9,8 +9,8 @@ const relayFolder = 'relay';
 
 /**
  * Where the runtime has a mount namespace of its own, a volume mounted after that was made is not
- * visible in it. So for the time of the creation each source that is not seen there is bound into the run
- * folder, whose mounts travel. Gives the specification with the sources exchanged, and what takes the binds back.
+ * visible in it; where the container has users of its own, few folders of the machine let them through. So for
+ * the time of the creation each source that is not seen there is bound into the run folder, whose mounts travel. Gives the specification with the sources exchanged, and what takes the binds back.
  */
 export function relayMounts(
   context: EngineContext,
@@ -18,14 +18,15 @@ export function relayMounts(
   spec: RuntimeSpec,
 ): { readonly spec: RuntimeSpec } & Disposable {
   const namespace = context.runtimeNamespace.path;
-  if (namespace === undefined) return { spec, [Symbol.dispose]: () => undefined };
+  const hasUsers = spec.linux.namespaces.some(({ type }) => type === 'user');
+  if (namespace === undefined && !hasUsers) return { spec, [Symbol.dispose]: () => undefined };
   const folder = join(context.paths.container(id), relayFolder);
   const made: string[] = [];
   const undo = (): void => {
     for (const path of made.splice(0)) unmountAll(path);
   };
   try {
-    const seen = sameFilesInside(namespace, spec);
+    const seen = namespace === undefined || hasUsers ? new Set() : sameFilesInside(namespace, spec);
     const mounts = spec.mounts.map((mount, index) => {
       if (mount.type !== 'bind' || mount.source === undefined || mount.source.startsWith(context.paths.sandboxes))
         return mount;
@@ -67,6 +68,6 @@ function sameFilesInside(namespace: string, { mounts }: RuntimeSpec): ReadonlySe
 export function releaseRelays({ paths }: EngineContext): void {
   for (const { mountPoint } of mountsBelow(paths.containers)) {
     const [, folder = ''] = relative(paths.containers, mountPoint).split('/');
-    if ([relayFolder, mappedFolder].includes(folder)) unmountAll(mountPoint);
+    if ([relayFolder, mappedFolder, 'users'].includes(folder)) unmountAll(mountPoint);
   }
 }

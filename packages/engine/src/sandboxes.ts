@@ -251,6 +251,16 @@ export class Sandboxes {
     return has ? join(this.#context.paths.namespaces(record.id), kind) : undefined;
   }
 
+  /** Who shares a namespace of another must be of the users that it belongs to. */
+  #usersOf(record: SandboxRecord): string | undefined {
+    const { network, pid, ipc } = record.config.namespaces;
+    const own = this.#own(record, 'user');
+    const other = [network, pid, ipc].find((mode) => typeof mode === 'object');
+    return own === undefined || other === undefined
+      ? own
+      : `/proc/${this.#containers.index.processOf(other.container)}/ns/user`;
+  }
+
   /** What its containers join. Throws `conflict` when one whose namespaces it shares does not run. */
   namespaces(record: SandboxRecord): SandboxNamespaces {
     const { network, pid, ipc, uts } = record.config.namespaces;
@@ -262,7 +272,7 @@ export class Sandboxes {
       uts: uts === 'container' ? 'own' : this.#own(record, 'uts'),
       ipc: ipc === 'container' ? 'own' : (of(ipc, 'ipc') ?? this.#own(record, 'ipc')),
       pid: of(pid, 'pid') ?? (pid === 'node' ? 'node' : init),
-      user: this.#own(record, 'user'),
+      user: this.#usersOf(record),
       cgroup: record.config.namespaces.cgroup,
     };
   }

@@ -1,5 +1,5 @@
 import type { Descriptor, Digest, ImageConfig, Platform } from '@wherry/oci';
-import type { PullOptions, RegistryAuth } from '@wherry/runtime';
+import type { PullOptions, RegistryAuth, UserMappings } from '@wherry/runtime';
 import type { ImageRecord, LayerRecord } from './metadata.ts';
 
 /**
@@ -154,6 +154,8 @@ export interface CommitLayer {
   /** The layers below, bottom first. */
   readonly base: readonly LayerRecord[];
   readonly adopt?: boolean | undefined;
+  /** Users that the files belong to, whose own numbers for them go into the layer; not with `adopt`. */
+  readonly users?: UserMappings | undefined;
   readonly timestamp?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -7,6 +7,7 @@ import type {
   RuntimeService,
   StreamSession,
 } from './runtime.ts';
+import type { UserMappings } from './user-mappings.ts';
 
 /**
  * The engine as the docker object model and the builder see it: CRI's calls, and those for containers that run
@@ -69,6 +70,8 @@ export interface OpenRootfs extends Disposable {
   readonly upperDirectory: string;
   /** The image's unpacked layers, topmost first, with that of `initLayer` above them. */
   readonly lowerDirectories: readonly string[];
+  /** Files in `path` and `upperDirectory` belong to users as these map them; those below do not. */
+  readonly users?: UserMappings | undefined;
 }
 
 export interface ExecStreamSession extends StreamSession {

@@ -1,5 +1,6 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { ExtendedResources, LinuxResources } from './resources.ts';
+import type { UserMappings } from './user-mappings.ts';
 
 /**
  * The container runtime as its users see it, shaped like CRI v1 (k8s.io/cri-api): a sandbox is a
@@ -109,9 +110,7 @@ export interface SandboxNamespaceModes {
   /** Default: `private` on cgroup version 2, `host` on version 1. */
   readonly cgroup?: 'private' | 'host' | undefined;
   /** Default: the machine's users. */
-  readonly user?:
-    | { readonly uidMappings: readonly IdMapping[]; readonly gidMappings: readonly IdMapping[] }
-    | undefined;
+  readonly user?: UserMappings | undefined;
 }
 
 export interface IdMapping {

@@ -56,6 +56,12 @@ export const upCommand: Command = {
       type: 'strings',
       usage: 'NAME=PATH of another OCI runtime, for docker run --runtime and RuntimeClasses; as --registry-mirror',
     },
+    {
+      name: 'userns-remap',
+      type: 'string',
+      usage:
+        "USER[:GROUP] or default: whose ranges of /etc/subuid and /etc/subgid docker's containers have; empty for none",
+    },
     { name: 'merge-kubeconfig', type: 'boolean', usage: 'put the context into ~/.kube/config and make it current' },
     { name: 'quiet', short: 'q', type: 'boolean', usage: 'print nothing but errors' },
     { name: 'debug', type: 'boolean', usage: 'let the daemon log every step' },
@@ -76,6 +82,7 @@ export const upCommand: Command = {
       engineOnly: flags.boolean('engine-only') || undefined,
       registry: flags.string('registry'),
       runtimes: listOf(flags, 'add-runtime'),
+      usersRemap: flags.string('userns-remap'),
       registryMirrors: listOf(flags, 'registry-mirror'),
       insecureRegistries: listOf(flags, 'insecure-registry'),
     };

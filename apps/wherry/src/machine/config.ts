@@ -18,6 +18,7 @@ import type { RegisteredRuntime } from '@wherry/engine';
 import { parseInsecureRegistry, parseRegistryMirror } from '@wherry/oci';
 import { parseRegistryAddress, type RegistryAddress } from './registry.ts';
 import { parseRuntime } from './runtimes.ts';
+import { hostUserMappings } from './user-mappings.ts';
 
 /**
  * One cluster on one machine, as `wherry up` fixed it at the first start: a root directory, a cgroup parent
@@ -51,12 +52,17 @@ export interface ClusterConfig {
   readonly insecureRegistries?: readonly string[] | undefined;
   /** OCI runtimes besides the built-in one, by name. May be others at each start. */
   readonly runtimes?: readonly RegisteredRuntime[] | undefined;
+  /** Users of docker's containers: dockerd's `--userns-remap`. May be others at each start, for new containers. */
+  readonly usersRemap?: string | undefined;
   /** Where the machine's own registry answers; without it there is none. May be another at each start, too. */
   readonly registry?: RegistryAddress | undefined;
 }
 
 /** What may be another at each start. */
-type Changeable = Pick<ClusterConfig, 'registryMirrors' | 'insecureRegistries' | 'registry' | 'runtimes'>;
+type Changeable = Pick<
+  ClusterConfig,
+  'registryMirrors' | 'insecureRegistries' | 'registry' | 'runtimes' | 'usersRemap'
+>;
 
 /** Where clusters are remembered, and where their files go by default. */
 export interface Home {
@@ -82,6 +88,8 @@ export interface ClusterWishes {
   readonly insecureRegistries?: readonly string[] | undefined;
   /** `off` for none from now on. */
   readonly registry?: string | undefined;
+  /** Empty for the machine's from now on. */
+  readonly usersRemap?: string | undefined;
 }
 
 const namePattern = /^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
@@ -199,7 +207,7 @@ async function changed(
     const named = present.name === 'wherry' ? '' : ` --name ${present.name}`;
     throw new WherryError(
       'conflict',
-      `${JSON.stringify(present.name)} runs with other settings of registries or runtimes; stop it first with "wherry down${named}"`,
+      `${JSON.stringify(present.name)} runs with other settings; stop it first with "wherry down${named}"`,
     );
   }
   await remember(home, config);
@@ -207,9 +215,23 @@ async function changed(
 }
 
 /** Throws `invalid`, as dockerd refuses the flags. */
-function changeableOf({ registryMirrors, insecureRegistries, registry, runtimes }: ClusterWishes): Changeable {
+function changeableOf({
+  registryMirrors,
+  insecureRegistries,
+  registry,
+  runtimes,
+  usersRemap,
+}: ClusterWishes): Changeable {
   return {
     ...(runtimes && { runtimes: runtimes.map((text) => inFlag('--add-runtime', text, parseRuntime)) }),
+    ...(usersRemap === '' && { usersRemap: undefined }),
+    ...(usersRemap !== undefined &&
+      usersRemap !== '' && {
+        usersRemap: inFlag('--userns-remap', usersRemap, (text) => {
+          hostUserMappings(text);
+          return text;
+        }),
+      }),
     ...(registry === 'off' && { registry: undefined }),
     ...(registry !== undefined &&
       registry !== 'off' && { registry: inFlag('--registry', registry, parseRegistryAddress) }),

@@ -81,6 +81,7 @@ async function lookUp(config: ClusterConfig): Promise<Unchanging> {
       ...(existsSync('/sys/kernel/security/apparmor') ? ['name=apparmor'] : []),
       'name=seccomp,profile=builtin',
       ...(openCgroups().version === 2 ? ['name=cgroupns'] : []),
+      ...(config.usersRemap === undefined ? [] : ['name=userns']),
     ],
     insecureRegistries: [...(config.insecureRegistries ?? []), '127.0.0.0/8'],
     registryMirrors: config.registryMirrors ?? [],

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, chown, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { DisposalStack, WherryError } from '@wherry/base';
 import { applyChanges, createBuilder, createEngineRunner, type StepNetwork, type StepResources } from '@wherry/builder';
 import { createDnsServer } from '@wherry/dns';
@@ -16,13 +16,14 @@ import type { Engine } from '@wherry/engine';
 import { createEngineApi } from '@wherry/engine-api';
 import type { ImageStore } from '@wherry/images';
 import { type ContainerNetworks, openContainerNetworks, type PortHolder } from '@wherry/network';
-import type { DnsConfig } from '@wherry/runtime';
+import { type DnsConfig, rootOf } from '@wherry/runtime';
 import { openNamedVolumes } from '@wherry/volumes';
 import { type ClusterConfig, dockerBridgeOf, slotOf } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
 import { createSystemFacts } from './docker-facts.ts';
 import { dockerSocketPath, machinePaths } from './paths.ts';
 import { runtimesOf } from './runtimes.ts';
+import { hostUserMappings } from './user-mappings.ts';
 
 /** Docker's networks of this machine, made or taken over. */
 export function openDockerNetworks(
@@ -72,12 +73,14 @@ export async function startDocker(
   const log = surroundings.log.with({ part: 'docker' });
   const stack = new DisposalStack(log);
   const paths = machinePaths(config);
+  const users = config.usersRemap === undefined ? undefined : hostUserMappings(config.usersRemap);
+  if (users !== undefined) await letThrough(config.runDirectory, rootOf(users)[1]);
   try {
     const temporaryDirectory = join(paths.docker, 'tmp');
     await mkdir(temporaryDirectory, { recursive: true, mode: 0o700 });
     const [networks, volumes] = await Promise.all([
       openDockerNetworks(config, surroundings, podPorts),
-      openNamedVolumes({ root: config.rootDirectory, clock, random, log }),
+      openNamedVolumes({ root: config.rootDirectory, owner: users && rootOf(users), clock, random, log }),
     ]);
     stack.use(networks, 'docker networks');
     stack.use(volumes, 'volumes');
@@ -94,6 +97,7 @@ export async function startDocker(
         files: createContainerFiles,
         applyChanges,
         runtimes: runtimesOf(config).map(({ name }) => name),
+        users,
         host: { cgroupFeatures: engine.cgroupFeatures() },
         clock,
         now,
@@ -144,6 +148,13 @@ export async function startDocker(
     await stack[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Users of containers go through the run folder to their roots, and nobody else does: others could run what is set-uid there. */
+async function letThrough(runDirectory: string, group: number): Promise<void> {
+  await chown(runDirectory, 0, group);
+  await chmod(runDirectory, 0o710);
+  await chmod(dirname(runDirectory), 0o711);
 }
 
 function readIfThere(path: string): string {

@@ -94,9 +94,9 @@ async function assemble(
   { request, config, base, reference }: Parts,
 ): Promise<string> {
   using root = await engine.openRootfs(container.id);
-  const { upperDirectory: upper, lowerDirectories } = root;
-  const isChanged = (await layerChanges(upper, lowerDirectories)).length > 0;
-  using layer = isChanged ? await images.commitLayer({ upper, base: base.layers }) : undefined;
+  const { upperDirectory: upper, lowerDirectories, users } = root;
+  const isChanged = (await layerChanges(upper, lowerDirectories, users)).length > 0;
+  using layer = isChanged ? await images.commitLayer({ upper, base: base.layers, users }) : undefined;
   const created = formatNano(now());
   const { record } = container;
   const image = await images.assemble({

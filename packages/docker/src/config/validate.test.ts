@@ -30,6 +30,7 @@ const abilities = {
   cpus: new Set([0, 1]),
   memoryNodes: new Set([0]),
   runtimes: new Set(['runc']),
+  ownUsers: false,
   exists: (path: string) => path === '/there',
 };
 

@@ -13,6 +13,8 @@ import type { ContainerConfig, HealthConfig, HostConfig } from './types.ts';
 /** What the daemon can do, for the checks of a new container. */
 export interface Abilities extends HostFacts {
   readonly runtimes: ReadonlySet<string>;
+  /** Containers have users of their own unless they ask for the machine's. */
+  readonly ownUsers: boolean;
   /** Whether a path is there on the host: `--mount type=bind` refuses others. */
   readonly exists: (path: string) => boolean;
 }
@@ -66,6 +68,15 @@ function checkExtraHost(entry: string): void {
     refuse(`invalid IP address in add-host: ${JSON.stringify(address)}`);
 }
 
+function checkOwnUsers(host: HostConfig): void {
+  if (host.Privileged)
+    refuse(
+      'privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode',
+    );
+  if (host.NetworkMode === 'host') refuse("cannot share the host's network namespace when user namespaces are enabled");
+  if (host.PidMode === 'host') refuse('cannot share the host PID namespace when user namespaces are enabled');
+}
+
 function checkPlatform(host: HostConfig, abilities: Abilities): string[] {
   const warnings = checkResources(host, abilities, false);
   const { CpuRealtimePeriod: period, CpuRealtimeRuntime: runtime } = host;
@@ -74,6 +85,7 @@ function checkPlatform(host: HostConfig, abilities: Abilities): string[] {
   if (host.ShmSize < 0) refuse('SHM size can not be less than 0');
   if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000)
     refuse(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
+  if (abilities.ownUsers && host.UsernsMode !== 'host') checkOwnUsers(host);
   if (host.Runtime !== '' && !abilities.runtimes.has(host.Runtime))
     refuse(`unknown or invalid runtime name: ${host.Runtime}`);
   for (const destination of Object.keys(host.Tmpfs ?? {})) {

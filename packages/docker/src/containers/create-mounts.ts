@@ -1,6 +1,7 @@
-import { mkdir, stat } from 'node:fs/promises';
-import { posix } from 'node:path';
+import { chown, mkdir, stat } from 'node:fs/promises';
+import { dirname, posix } from 'node:path';
 import { errnoOf, messageOf, WherryError } from '@wherry/base';
+import { rootOf, type UserMappings } from '@wherry/runtime';
 import { mountPointOf, parseBind, parseVolumesFrom, tmpfsPoints } from '../config/mount-specs.ts';
 import type { ContainerConfig, HostConfig, MountPoint } from '../config/types.ts';
 import type { Container } from './container.ts';
@@ -125,8 +126,12 @@ export async function copyUpVolumes(context: DockerContext, id: string, points: 
     if (Name !== undefined) await context.volumes.copyUp(Name, root.path, Destination);
 }
 
-/** `-v /path` makes the host's folder where it is not there, at each start. */
-export async function makeBindSources(points: readonly MountPoint[], made: ReadonlySet<string>): Promise<void> {
+/** `-v /path` makes the host's folder where it is not there, at each start; it is its root's. */
+export async function makeBindSources(
+  points: readonly MountPoint[],
+  made: ReadonlySet<string>,
+  users: UserMappings | undefined,
+): Promise<void> {
   for (const { Type, Source } of points) {
     if (Type !== 'bind' || !made.has(Source)) continue;
     const there = await stat(Source).then(
@@ -135,7 +140,8 @@ export async function makeBindSources(points: readonly MountPoint[], made: Reado
     );
     if (there) continue;
     try {
-      await mkdir(Source, { recursive: true, mode: 0o755 });
+      const first = await mkdir(Source, { recursive: true, mode: 0o755 });
+      if (users !== undefined && first !== undefined) await giveTo(users, first, Source);
     } catch (error) {
       // Below a file: the start tells.
       if (errnoOf(error) === 'ENOTDIR') continue;
@@ -143,6 +149,11 @@ export async function makeBindSources(points: readonly MountPoint[], made: Reado
       throw new WherryError('internal', why, { cause: error });
     }
   }
+}
+
+/** Folders from one to another below it. */
+async function giveTo(users: UserMappings, first: string, last: string): Promise<void> {
+  for (let path = last; path.length >= first.length; path = dirname(path)) await chown(path, ...rootOf(users));
 }
 
 /** Host paths that are made when they are missing: those of `-v`, and `bind-create-src`. */

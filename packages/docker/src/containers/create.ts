@@ -32,7 +32,11 @@ export async function createContainer(
   const { config, host, endpoints } = decodeCreate(body);
   checkNetworkMode(config, host);
   const { host: view, runtimes } = context;
-  const warnings = checkContainer(config, host, { ...view, runtimes: new Set(runtimes) });
+  const warnings = checkContainer(config, host, {
+    ...view,
+    runtimes: new Set(runtimes),
+    ownUsers: context.users !== undefined,
+  });
   completeHostConfig(host, { cgroupVersion: view.cgroupVersion, runtime: runtimes[0] ?? 'runc', shmSize });
   const image = await imageOf(context, config, options.platform);
   mergeImage(config, image.config);
@@ -150,6 +154,9 @@ function nameById({ registry }: DockerContext, host: HostConfig): void {
   }
 }
 
+const usersOf = (context: DockerContext, host: HostConfig): DockerContext['users'] =>
+  host.UsernsMode === 'host' ? undefined : context.users;
+
 function newRecord(
   context: DockerContext,
   { id, name, config, host, imageId }: Planned,
@@ -163,6 +170,7 @@ function newRecord(
     name,
     created: formatNano(context.now()),
     imageId,
+    ...(usersOf(context, host) === undefined ? {} : { users: context.users }),
     path: command[0] ?? '',
     args: command.slice(1),
     config,

@@ -2,7 +2,7 @@ import type { Clock, Logger, Random } from '@wherry/base';
 import type { ImageLibrary } from '@wherry/images';
 import type { ContainerNetworks } from '@wherry/network';
 import type { ImageConfig } from '@wherry/oci';
-import type { ContainerEngine } from '@wherry/runtime';
+import type { ContainerEngine, UserMappings } from '@wherry/runtime';
 import type { NamedVolumes } from '@wherry/volumes';
 import type { HostFacts } from '../config/resources.ts';
 import type { EventLog } from '../events.ts';
@@ -26,6 +26,8 @@ export interface DockerContainersOptions {
   readonly applyChanges: (config: ImageSettings, changes: readonly string[]) => ImageSettings;
   /** Names of the OCI runtimes that `HostConfig.Runtime` may have; the first one is the default. */
   readonly runtimes: readonly string[];
+  /** Users that new containers have for theirs, unless they ask for the machine's (`--userns host`). */
+  readonly users?: UserMappings | undefined;
   /** Default: this machine. */
   readonly host?: Partial<HostView> | undefined;
   readonly clock?: Clock | undefined;

@@ -1,3 +1,4 @@
+import type { UserMappings } from '@wherry/runtime';
 import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint } from '../config/types.ts';
 
 export type ContainerPhase = 'created' | 'running' | 'paused' | 'restarting' | 'removing' | 'exited' | 'dead';
@@ -32,6 +33,8 @@ export interface ContainerRecord {
   readonly created: string;
   /** Digest of the image's config. */
   readonly imageId: string;
+  /** Its users, where they are not the machine's; it keeps them. */
+  readonly users?: UserMappings | undefined;
   readonly path: string;
   readonly args: readonly string[];
   readonly config: ContainerConfig;

@@ -26,11 +26,11 @@ export function createContainerFiles(open: OpenContainerFiles): ContainerFiles {
   return {
     changes: async ({ id }) => {
       await using view = await open(id);
-      return await layerChanges(view.root.upperDirectory, view.root.lowerDirectories);
+      return await layerChanges(view.root.upperDirectory, view.root.lowerDirectories, view.root.users);
     },
     export: async ({ id }) => {
       const view = await open(id);
-      return archiveStream(rootEntries(view.root.path), view);
+      return archiveStream(rootEntries(view.root.path, new TreeArchive(view.root.users)), view);
     },
     statPath: (target, path) => opened(target, path, (tree) => statPath(tree, absolutePath(path))),
     getArchive: async (target, path) => {
@@ -41,7 +41,10 @@ export function createContainerFiles(open: OpenContainerFiles): ContainerFiles {
         tree = files;
         return await inWords(target, path, async () => {
           const stat = statPath(files, absolutePath(path));
-          return { stat, archive: archiveStream(entriesAt(files, absolutePath(path)), view, files) };
+          return {
+            stat,
+            archive: archiveStream(entriesAt(files, absolutePath(path), new TreeArchive(view.root.users)), view, files),
+          };
         });
       } catch (error) {
         tree?.[Symbol.dispose]();
@@ -54,7 +57,11 @@ export function createContainerFiles(open: OpenContainerFiles): ContainerFiles {
         const folder = folderAt(tree, absolutePath(path));
         tree.checkWritable(folder);
         const owner = copyUidGid ? await ownerOf(tree, view.user) : undefined;
-        await extractArchive(tree, folder, decompressed(archive), { noOverwriteDirNonDir, owner });
+        await extractArchive(tree, folder, decompressed(archive), {
+          noOverwriteDirNonDir,
+          owner,
+          users: view.root.users,
+        });
       }),
   };
 }
@@ -86,10 +93,10 @@ function archiveStream(entries: AsyncIterable<TarInput>, view: ContainerView, tr
 }
 
 /** The root file system without what is mounted in it. */
-async function* rootEntries(root: string): AsyncGenerator<TarInput, void, undefined> {
+async function* rootEntries(root: string, archive: TreeArchive): AsyncGenerator<TarInput, void, undefined> {
   const folder = await open(root, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    yield* new TreeArchive().folder(plainFolder(folder.fd), `/proc/self/fd/${folder.fd}`, '');
+    yield* archive.folder(plainFolder(folder.fd), `/proc/self/fd/${folder.fd}`, '');
   } finally {
     await folder.close();
   }
@@ -100,10 +107,13 @@ function plainFolder(descriptor: number): ArchiveFolder {
 }
 
 /** A file, or a folder with what is in it, under the last name of the path (as docker's archives have it). */
-async function* entriesAt(tree: ContainerTree, path: string): AsyncGenerator<TarInput, void, undefined> {
+async function* entriesAt(
+  tree: ContainerTree,
+  path: string,
+  archive: TreeArchive,
+): AsyncGenerator<TarInput, void, undefined> {
   using found = tree.locate(path, { follow: false });
   const name = baseName(path);
-  const archive = new TreeArchive();
   if (!found.status.isDirectory()) {
     using parent = tree.locate(posix.dirname(path), { follow: true });
     const file = tree.entry(parent, name);

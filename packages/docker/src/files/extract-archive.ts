@@ -1,9 +1,10 @@
-import { constants, lstatSync, mkdirSync, type Stats, statSync } from 'node:fs';
+import { constants, lchownSync, lstatSync, mkdirSync, type Stats, statSync } from 'node:fs';
 import { chmod, lchown, link, lutimes, mkdir, open, symlink } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { codeOf, errnoOf, WherryError } from '@wherry/base';
 import { readTar, type TarEntry, type TarHeader } from '@wherry/images';
 import { makeNode, setExtendedAttribute } from '@wherry/linux';
+import { idOnHost, type UserMappings } from '@wherry/runtime';
 import type { ContainerTree, Located } from './container-tree.ts';
 import { removeEntry } from './remove-entry.ts';
 
@@ -12,6 +13,8 @@ export interface ExtractOptions {
   readonly noOverwriteDirNonDir: boolean;
   /** Whose everything becomes; `undefined`: as the archive says. */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** Whose numbers of owners the archive and `owner` have; `undefined`: the machine's. */
+  readonly users: UserMappings | undefined;
 }
 
 const pathOnly = 0o10000000; // O_PATH
@@ -111,7 +114,10 @@ class Extraction {
       const name = posix.basename(path);
       this.#tree.checkWritable(posix.join(parent.path, name));
       try {
-        mkdirSync(`/proc/self/fd/${parent.descriptor}/${name}`, 0o755);
+        const made = `/proc/self/fd/${parent.descriptor}/${name}`;
+        mkdirSync(made, 0o755);
+        const { users } = this.#options;
+        if (users !== undefined) lchownSync(made, idOf(0, users.uidMappings), idOf(0, users.gidMappings));
       } catch (error) {
         // A link that leads nowhere is there, too.
         if (errnoOf(error) !== 'EEXIST') throw error;
@@ -164,7 +170,8 @@ class Extraction {
   /** Owner first: to change it clears set-id bits and capabilities. */
   async #settle(there: string, header: TarHeader): Promise<void> {
     const { uid, gid } = this.#options.owner ?? header;
-    await lchown(there, idOf(uid), idOf(gid));
+    const { users } = this.#options;
+    await lchown(there, idOf(uid, users?.uidMappings), idOf(gid, users?.gidMappings));
     if (header.type !== 'symlink') {
       const itself = await open(there, pathOnly | constants.O_NOFOLLOW);
       try {
@@ -210,9 +217,11 @@ async function setTimes(path: string, mtime: number): Promise<void> {
   await lutimes(path, time, time);
 }
 
-function idOf(id: number): number {
-  if (!Number.isInteger(id) || id < 0 || id > 0xfffffffe) throw new WherryError('corrupt', `invalid owner ${id}`);
-  return id;
+function idOf(id: number, mappings: UserMappings['uidMappings'] | undefined): number {
+  const known = Number.isInteger(id) && id >= 0 && id <= 0xfffffffe;
+  const mapped = !known || mappings === undefined ? id : idOnHost(mappings, id);
+  if (!known || mapped === undefined) throw new WherryError('corrupt', `invalid owner ${id}`);
+  return mapped;
 }
 
 function lstatOf(path: string): Stats | undefined {

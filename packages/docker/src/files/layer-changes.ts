@@ -2,6 +2,7 @@ import { type BigIntStats, constants } from 'node:fs';
 import { lstat, open, readdir } from 'node:fs/promises';
 import { WherryError } from '@wherry/base';
 import { isOpaque, isWhiteout } from '@wherry/linux';
+import { idInContainer, type UserMappings } from '@wherry/runtime';
 import { present } from './tree-archive.ts';
 
 export interface PathChange {
@@ -18,10 +19,14 @@ const deepest = 1000;
  * What a container changed, from its writable layer `upper` (overlayfs.rst: whiteouts, opaque folders) and the layers
  * below, topmost first. A folder has changed when its owner or mode or something in it has.
  */
-export async function layerChanges(upper: string, lower: readonly string[]): Promise<PathChange[]> {
+export async function layerChanges(
+  upper: string,
+  lower: readonly string[],
+  users?: UserMappings,
+): Promise<PathChange[]> {
   const folder = await open(upper, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    return await folderChanges(folder.fd, lower, '', 0);
+    return await folderChanges(folder.fd, lower, users, '', 0);
   } finally {
     await folder.close();
   }
@@ -31,6 +36,7 @@ export async function layerChanges(upper: string, lower: readonly string[]): Pro
 async function folderChanges(
   folder: number,
   lower: readonly string[],
+  users: UserMappings | undefined,
   prefix: string,
   depth: number,
 ): Promise<PathChange[]> {
@@ -48,9 +54,9 @@ async function folderChanges(
       if (old !== undefined) changes.push({ Path: path, Kind: deleted });
       continue;
     }
-    const inner = status.isDirectory() ? await subfolderChanges(`${here}/${name}`, old, path, depth) : [];
+    const inner = status.isDirectory() ? await subfolderChanges(`${here}/${name}`, old, users, path, depth) : [];
     if (old === undefined) changes.push({ Path: path, Kind: added });
-    else if (inner.length > 0 || differs(old.status, status)) changes.push({ Path: path, Kind: changed });
+    else if (inner.length > 0 || differs(old.status, status, users)) changes.push({ Path: path, Kind: changed });
     // One by one: a layer may have more files than a call takes arguments.
     for (const change of inner) changes.push(change);
   }
@@ -62,13 +68,14 @@ async function folderChanges(
 async function subfolderChanges(
   path: string,
   old: Below | undefined,
+  users: UserMappings | undefined,
   name: string,
   depth: number,
 ): Promise<PathChange[]> {
   const folder = await present(open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW));
   if (folder === undefined) return [];
   try {
-    return await folderChanges(folder.fd, old?.folders ?? [], name, depth + 1);
+    return await folderChanges(folder.fd, old?.folders ?? [], users, name, depth + 1);
   } finally {
     await folder.close();
   }
@@ -108,7 +115,12 @@ async function hidden(lower: readonly string[], names: readonly string[]): Promi
   return gone;
 }
 
-function differs(old: BigIntStats, now: BigIntStats): boolean {
-  if (old.mode !== now.mode || old.uid !== now.uid || old.gid !== now.gid || old.rdev !== now.rdev) return true;
+function differs(old: BigIntStats, now: BigIntStats, users: UserMappings | undefined): boolean {
+  if (old.mode !== now.mode || old.rdev !== now.rdev) return true;
+  const { uidMappings, gidMappings } = users ?? {};
+  if (Number(old.uid) !== idOf(uidMappings, now.uid) || Number(old.gid) !== idOf(gidMappings, now.gid)) return true;
   return !now.isDirectory() && (old.size !== now.size || old.mtimeNs !== now.mtimeNs);
 }
+
+const idOf = (mappings: UserMappings['uidMappings'] | undefined, id: bigint): number =>
+  mappings === undefined ? Number(id) : idInContainer(mappings, Number(id));

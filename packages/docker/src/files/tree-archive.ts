@@ -3,6 +3,7 @@ import { type FileHandle, lstat, open, readdir, readlink } from 'node:fs/promise
 import { errnoOf, WherryError } from '@wherry/base';
 import type { TarInput } from '@wherry/images';
 import { getExtendedAttribute, listExtendedAttributes, numbersOfDevice } from '@wherry/linux';
+import { idInContainer, type UserMappings } from '@wherry/runtime';
 
 /** Folders within each other are held open on the way down. */
 const deepest = 1000;
@@ -19,6 +20,12 @@ export interface ArchiveFolder {
 /** Reads a tree into the entries of an archive, in the order of names, a file with several names once. */
 export class TreeArchive {
   readonly #links = new Map<string, string>();
+  readonly #users: UserMappings | undefined;
+
+  /** `users`: whose numbers of owners the archive has; default: the machine's. */
+  constructor(users?: UserMappings) {
+    this.#users = users;
+  }
 
   /** What a folder holds; `prefix` stands before the names. `list` is a path at which it is read. */
   async *folder(
@@ -53,8 +60,8 @@ export class TreeArchive {
     const facts = {
       name,
       mode: Number(status.mode) & 0o7777,
-      uid: Number(status.uid),
-      gid: Number(status.gid),
+      uid: ownerIn(this.#users?.uidMappings, status.uid),
+      gid: ownerIn(this.#users?.gidMappings, status.gid),
       mtime: Number(status.mtimeMs / 1000n),
     };
     if (!status.isDirectory() && status.nlink > 1n) {
@@ -72,6 +79,10 @@ export class TreeArchive {
     if (type !== 'character' && type !== 'block') return { ...facts, type, xattrs };
     return { ...facts, type, xattrs, ...numbersOfDevice(Number(status.rdev)) };
   }
+}
+
+function ownerIn(mappings: UserMappings['uidMappings'] | undefined, id: bigint): number {
+  return mappings === undefined ? Number(id) : idInContainer(mappings, Number(id));
 }
 
 /** An entry, with the content of a file as long as it is open. */

@@ -11,7 +11,7 @@ import { networkFiles } from '../mapping/network-files.ts';
 
 /** Mounts the volumes of a container that starts and gives what the engine is to mount. */
 export async function openMounts(context: DockerContext, record: ContainerRecord): Promise<Mount[]> {
-  await makeBindSources(record.mounts, creatableSources(record.host));
+  await makeBindSources(record.mounts, creatableSources(record.host), record.users);
   const mounts = await Promise.all(record.mounts.map((point) => openMount(context, record, point)));
   return [...fileMounts(context, record), ...mounts.flat()];
 }

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { chown, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { rootOf } from '@wherry/runtime';
 import type { HostConfig } from '../config/types.ts';
 import type { ContainerRecord } from '../containers/record.ts';
 
@@ -25,11 +26,20 @@ export const networkFiles = ['hosts', 'hostname', 'resolv.conf'] as const;
 /** Writes the three files of a container's network in place: they are mounted where they are. */
 export async function writeNetworkFiles(folder: string, record: ContainerRecord, facts: NetworkFacts): Promise<void> {
   const { config, host } = record;
-  await Promise.all([
-    writeFile(join(folder, 'hostname'), `${config.Hostname}\n`, { mode: 0o644 }),
-    writeFile(join(folder, 'hosts'), hostsFile(record, facts), { mode: 0o644 }),
-    writeFile(join(folder, 'resolv.conf'), resolvConf(host, facts), { mode: 0o644 }),
-  ]);
+  const contents = {
+    hostname: `${config.Hostname}
+`,
+    hosts: hostsFile(record, facts),
+    'resolv.conf': resolvConf(host, facts),
+  };
+  await Promise.all(
+    networkFiles.map(async (name) => {
+      const path = join(folder, name);
+      await writeFile(path, contents[name], { mode: 0o644 });
+      const [uid, gid] = rootOf(record.users);
+      if (record.users !== undefined) await chown(path, uid, gid);
+    }),
+  );
 }
 
 /** `/etc/hosts` as docker writes it: its own names last. */

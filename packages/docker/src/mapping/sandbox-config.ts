@@ -19,7 +19,7 @@ export function sandboxConfig(
   record: ContainerRecord,
   { starting }: { readonly starting: boolean },
 ): PodSandboxConfig {
-  const { id, name, host } = record;
+  const { id, name, host, users } = record;
   const sysctls = sysctlsOf(record);
   // Sysctls are set before the container is made, in namespaces of the sandbox; others may as well be the container's.
   const own = Object.keys(sysctls ?? {}).every((sysctl) => sysctl.startsWith('net.')) ? 'container' : 'pod';
@@ -31,7 +31,7 @@ export function sandboxConfig(
     dns: undefined as DnsConfig | undefined,
     labels: { [dockerLabel]: 'true' },
     annotations: {},
-    namespaces: namespaceModes(context, host, starting, own),
+    namespaces: { ...namespaceModes(context, host, starting, own), ...(users === undefined ? {} : { user: users }) },
     sharedMemoryBytes: host.ShmSize,
     sysctls,
     cgroupParent: host.CgroupParent === '' ? cgroup : host.CgroupParent.replace(/^\/+/, '') || cgroup,

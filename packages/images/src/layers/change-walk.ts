@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { fsPath, textOfName, WherryError } from '@wherry/base';
 import { getExtendedAttribute, isWhiteout, listExtendedAttributes, numbersOfDevice } from '@wherry/linux';
+import { idInContainer, type UserMappings } from '@wherry/runtime';
 import type { TarInput } from '../tar/tar-writer.ts';
 
 /** One entry of a layer, and from where its content is read. */
@@ -23,23 +24,22 @@ const noFollow = constants.O_NOFOLLOW | constants.O_NONBLOCK;
  * what they hold. Containers may still change the folder: it is walked by descriptors, so that no link put
  * in a folder's place leads out of it.
  */
-export function* walkChanges(upper: string, latest: number): Generator<Change, void, undefined> {
+export function* walkChanges(upper: string, latest: number, users?: UserMappings): Generator<Change, void, undefined> {
   const root = openSync(upper, constants.O_RDONLY | constants.O_DIRECTORY | noFollow);
-  const links = new Map<string, string>();
   try {
-    yield* walkFolder(root, '', latest, links, 0);
+    yield* walkFolder(root, '', { latest, users, links: new Map() }, 0);
   } finally {
     closeSync(root);
   }
 }
 
-function* walkFolder(
-  folder: number,
-  prefix: string,
-  latest: number,
-  links: Map<string, string>,
-  depth: number,
-): Generator<Change, void, undefined> {
+interface Walk {
+  readonly latest: number;
+  readonly users: UserMappings | undefined;
+  readonly links: Map<string, string>;
+}
+
+function* walkFolder(folder: number, prefix: string, walk: Walk, depth: number): Generator<Change, void, undefined> {
   if (depth > deepest) throw new WherryError('tooLarge', `the layer has folders more than ${deepest} deep`);
   const here = `/proc/self/fd/${folder}`;
   const names = readdirSync(here, { encoding: 'buffer' }).map(textOfName);
@@ -49,26 +49,26 @@ function* walkFolder(
     const path = `${here}/${name}`;
     const status = vanishing(() => lstatSync(fsPath(path)));
     if (status === undefined || status.isSocket()) continue;
-    const change = vanishing(() => changeOf(path, prefix + name, status, latest, links));
+    const change = vanishing(() => changeOf(path, prefix + name, status, walk));
     if (change === undefined) continue;
     yield change;
     if (!status.isDirectory()) continue;
     const inner = vanishing(() => openSync(fsPath(path), constants.O_RDONLY | constants.O_DIRECTORY | noFollow));
     if (inner === undefined) continue;
     try {
-      yield* walkFolder(inner, `${prefix}${name}/`, latest, links, depth + 1);
+      yield* walkFolder(inner, `${prefix}${name}/`, walk, depth + 1);
     } finally {
       closeSync(inner);
     }
   }
 }
 
-function changeOf(path: string, name: string, status: Stats, latest: number, links: Map<string, string>): Change {
+function changeOf(path: string, name: string, status: Stats, { latest, users, links }: Walk): Change {
   const facts = {
     name,
     mode: status.mode & 0o7777,
-    uid: status.uid,
-    gid: status.gid,
+    uid: users === undefined ? status.uid : idInContainer(users.uidMappings, status.uid),
+    gid: users === undefined ? status.gid : idInContainer(users.gidMappings, status.gid),
     mtime: Math.min(Math.floor(status.mtimeMs / 1000), latest),
   };
   if (isWhiteout(status)) {

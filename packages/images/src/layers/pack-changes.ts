@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { bytesOfName, errnoOf, fsPath, WherryError } from '@wherry/base';
 import { makeNode, nextData, setExtendedAttribute } from '@wherry/linux';
 import type { Digest } from '@wherry/oci';
+import type { UserMappings } from '@wherry/runtime';
 import { blockSize } from '../tar/tar-entry.ts';
 import { tarHeader } from '../tar/tar-writer.ts';
 import { type Change, walkChanges } from './change-walk.ts';
@@ -36,6 +37,8 @@ export interface PackRequest {
   /** Clamps the times of the folder itself: it becomes the layer. */
   readonly settle: boolean;
   readonly limits: UnpackLimits;
+  /** Whose numbers of owners go into the layer; default: the machine's. */
+  readonly users?: UserMappings | undefined;
 }
 
 export interface Packed {
@@ -59,7 +62,7 @@ export function packChanges(request: PackRequest, throwIfCancelled: () => void):
   let bytes = 0;
   let inodes = 0;
   try {
-    for (const change of walkChanges(request.upper, latest)) {
+    for (const change of walkChanges(request.upper, latest, request.users)) {
       throwIfCancelled();
       const file = change.open?.();
       if (change.open && file === undefined) continue;

@@ -8,7 +8,7 @@ import type { StoreParts } from '../store-parts.ts';
 /** Makes a layer of an overlay's upper folder; see `ImageLibrary.commitLayer`. */
 export async function commitLayer(parts: StoreParts, request: CommitLayer): Promise<CommittedLayer | undefined> {
   const { content, layers, threads, pins, limits } = parts;
-  const { upper, base, adopt = false, timestamp, signal } = request;
+  const { upper, base, adopt = false, users, timestamp, signal } = request;
   const latest = timestamp === undefined ? undefined : Math.floor(timestamp / 1000);
   const tar = await content.temporary();
   await using temporary = await layers.temporary();
@@ -23,6 +23,7 @@ export async function commitLayer(parts: StoreParts, request: CommitLayer): Prom
         copy: adopt ? undefined : copy,
         latest,
         settle: adopt,
+        users,
         limits,
       },
       signal,

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { chown, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Clock,
@@ -21,6 +21,8 @@ import { checkVolumeName, checkVolumeOptions, hasFileSystem, isInMemory, mountVo
 export interface NamedVolumesOptions {
   /** Volumes are `ROOT/volumes/NAME/_data`. */
   readonly root: string;
+  /** Whom new ones belong to: root of containers with users of their own. Default: root. */
+  readonly owner?: readonly [uid: number, gid: number] | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -126,6 +128,7 @@ class LocalVolumes implements NamedVolumes {
     try {
       await mkdir(folder, { mode: 0o701 });
       await mkdir(join(folder, '_data'), { mode: 0o755 });
+      if (this.#options.owner !== undefined) await chown(join(folder, '_data'), ...this.#options.owner);
       await writeVolumeFile(folder, file);
       await rename(folder, join(this.#folder, name));
       await syncFolder(this.#folder);
