@@ -1,4 +1,4 @@
-// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,build,networks] [--json FILE]; the last four only when they are named
+// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,transfers,build,networks] [--json FILE]; the last five only when they are named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
@@ -13,6 +13,7 @@ import { measureNetworks } from './networks.ts';
 import { measureRegistry } from './registry.ts';
 import { disposed, formatReport, type Measure } from './report.ts';
 import { measureStartUp } from './start-up.ts';
+import { measureTransfers } from './transfers.ts';
 
 const argument = (name: string): string | undefined => {
   const at = process.argv.indexOf(name);
@@ -25,6 +26,7 @@ const say = (section: string): boolean => process.stderr.write(`bench: ${section
 
 if (only?.includes('engine') && say('engine')) measures.push(...(await measureEngine()));
 if (only?.includes('images') && say('images')) measures.push(...(await measureImages()));
+if (only?.includes('transfers') && say('transfers')) measures.push(...(await measureTransfers()));
 if (only?.includes('build') && say('build')) measures.push(...(await measureBuild()));
 if (wanted('containers') && say('containers')) measures.push(...(await measureContainers()));
 if (only?.includes('networks') && say('networks')) measures.push(...(await measureNetworks()));

@@ -93,7 +93,10 @@ async function crun(machine: TestMachine): Promise<string> {
 }
 
 /** A real dockerd on a machine, without networks of its own, and the client that talks to it. */
-export async function startDockerd(machine: TestMachine, folders: string): Promise<ImageTool & AsyncDisposable> {
+export async function startDockerd(
+  machine: TestMachine,
+  folders: string,
+): Promise<ImageTool & AsyncDisposable & { readonly pid: number }> {
   const path = (name: string): string => join(machine.directory, 'dockerd', name);
   await mkdir(path(''), { recursive: true });
   const cgroup = `${machine.cgroupParent}-dockerd`;
@@ -117,6 +120,7 @@ export async function startDockerd(machine: TestMachine, folders: string): Promi
   const tool = toolOf('docker', (args, options) => machine.run('docker', args, { ...options, env }));
   return {
     ...tool,
+    pid: daemon.pid,
     async [Symbol.asyncDispose]() {
       daemon.kill('SIGTERM');
       await daemon.exited;
