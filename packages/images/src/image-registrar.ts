@@ -4,7 +4,7 @@ import type { ContentStore, Ingest } from './content/content-store.ts';
 import { parseConfig } from './content/image-config.ts';
 import { largestDocument, parseManifest } from './content/json.ts';
 import type { Pins } from './content/pins.ts';
-import { chainIds, type LayerStore } from './layers/layer-store.ts';
+import { chainIds, type LayerStore, type UnpackOptions } from './layers/layer-store.ts';
 import type { ImageRecord, LayerRecord, Metadata } from './metadata.ts';
 
 export interface RegisterOptions {
@@ -67,7 +67,7 @@ export class ImageRegistrar {
     using _ = await this.pins.pin(layers.map((layer) => layer.chainId));
     for (const layer of layers) {
       onLayer(layer, 'extracting');
-      await this.unpack(layers, layer, options.signal);
+      await this.unpack(layers, layer, { signal: options.signal });
       onLayer(layer, 'complete');
     }
     await this.layers.settle();
@@ -90,10 +90,10 @@ export class ImageRegistrar {
     return record;
   }
 
-  /** Unpacks one layer of a stack whose lower layers are unpacked. */
-  async unpack(layers: readonly LayerRecord[], layer: LayerRecord, signal?: AbortSignal): Promise<void> {
+  /** Unpacks one layer of a stack whose lower layers are unpacked, or will be. */
+  async unpack(layers: readonly LayerRecord[], layer: LayerRecord, options: UnpackOptions = {}): Promise<void> {
     const below = layers.slice(0, layers.indexOf(layer)).map(({ chainId }) => chainId);
-    await this.layers.unpack(layer, this.content.path(layer.digest), below.reverse(), signal);
+    await this.layers.unpack(layer, this.content.path(layer.digest), below.reverse(), options);
   }
 }
 

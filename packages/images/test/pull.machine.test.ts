@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { type Clock, silentLogger } from '@wherry/base';
 import { type Digest, digestOf, mediaTypes } from '@wherry/oci';
 import type { PullProgress, RegistryAuth } from '@wherry/runtime';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ImageStore, openImageStore, writeTar } from '../src/index.ts';
+import { type ImageStore, openImageStore, type TarInput, writeTar } from '../src/index.ts';
 import { TestRegistry } from './test-registry.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'wherry-pull-'));
@@ -98,6 +98,35 @@ describe('pull', () => {
     registry.requests.length = 0;
     expect(await pull('v1')).toBe(id);
     expect(registry.requests.map(({ method }) => method)).toEqual(['HEAD']);
+  });
+
+  it('unpacks layers side by side, also those that need the ones below', async () => {
+    const tar = async (...entries: TarInput[]): Promise<Buffer> => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of writeTar(entries)) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    };
+    const file = (name: string, content: Buffer): TarInput => ({ name, type: 'file', mode: 0o644, content });
+    const many = Array.from({ length: 300 }, (_, n) => file(`d/many/${n}`, randomBytes(2000)));
+    const base = await tar(
+      { name: 'd', type: 'directory', mode: 0o700, uid: 5 },
+      file('d/a', Buffer.from('a')),
+      ...many,
+    );
+    const linked = await tar(
+      { name: 'd/c', type: 'link', mode: 0o644, linkName: 'd/a' },
+      file('d/b', Buffer.from('b')),
+    );
+    const { id } = publish([base, linked, await layer('alone')], 'v1');
+    expect(await pull('v1')).toBe(id);
+    const [top, middle, bottom] = (await store.rootfs(named('v1'), 'o')).lowerDirectories as [string, string, string];
+    expect(readFileSync(join(middle, 'd/c'), 'utf8')).toBe('a');
+    expect(statSync(join(middle, 'd'))).toMatchObject({ mode: 0o40700, uid: 5 });
+    expect([readdirSync(top), readdirSync(join(middle, 'd')), readdirSync(join(bottom, 'd/many')).length]).toEqual([
+      ['alone'],
+      ['a', 'b', 'c'],
+      300,
+    ]);
   });
 
   it('chooses the platform of an index, and keeps the name of the index', async () => {

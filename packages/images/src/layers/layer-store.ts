@@ -19,6 +19,12 @@ export interface LayerFacts extends Unpacked {
 const nameLength = 24;
 const temporaryPrefix = '.unpack-';
 
+export interface UnpackOptions {
+  /** Resolves when the layers below are unpacked. */
+  readonly below?: Promise<unknown> | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Unpacked layers: `layers/<chain id, shortened>/fs`, each unpacked once into a temporary folder and
  * renamed whole. A layer is kept by chain ID and not by diff ID because folders that its archive
@@ -62,34 +68,41 @@ export class LayerStore {
   }
 
   /**
-   * Unpacks a layer unless it is there. `blob` is the path of its tar, compressed or not; `parents` the
-   * chain IDs of the layers below, topmost first, already unpacked. Throws `corrupt` when the plain
-   * content is not `diffId`; then nothing is left.
+   * Unpacks a layer unless it is there. `blob` is the path of its tar, compressed or not; `parents` the chain IDs of the
+   * layers below, topmost first, already unpacked, or those that `below` waits for: few layers need them, so that
+   * others are unpacked beside them. Throws `corrupt` when the plain content is not `diffId`; then nothing is left.
    */
   async unpack(
     layer: { readonly chainId: Digest; readonly diffId: Digest },
     blob: string,
     parents: readonly Digest[],
-    signal?: AbortSignal,
+    { below, signal }: UnpackOptions = {},
   ): Promise<void> {
     await this.#locks.run(layer.chainId, async () => {
       if (await this.has(layer.chainId)) return;
-      await using temporary = await this.temporary();
-      const folder = join(temporary.path, 'fs');
-      await mkdir(folder, { mode: 0o755 });
-      const unpacked = await this.#threads.run<'unpack'>(
-        {
-          kind: 'unpack',
-          blob,
-          diffId: layer.diffId,
-          folder,
-          lower: parents.map((parent) => this.folder(parent)),
-          limits: this.#limits,
-        },
-        signal,
-      );
-      await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
+      const lower = parents.map((parent) => this.folder(parent));
+      if (below && parents.length > 0) {
+        if (await this.#unpackOnto(undefined, layer, blob, signal)) return;
+        await below;
+      }
+      await this.#unpackOnto(lower, layer, blob, signal);
     });
+  }
+
+  /** Gives whether it could be done without the layers below, where they are not given. */
+  async #unpackOnto(
+    lower: readonly string[] | undefined,
+    { chainId, diffId }: { readonly chainId: Digest; readonly diffId: Digest },
+    blob: string,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    await using temporary = await this.temporary();
+    const folder = join(temporary.path, 'fs');
+    await mkdir(folder, { mode: 0o755 });
+    const task = { kind: 'unpack', blob, diffId, folder, lower, limits: this.#limits } as const;
+    const unpacked = await this.#threads.run<'unpack'>(task, signal);
+    if (unpacked) await this.#enter(temporary.path, { ...unpacked, chainId, diffId });
+    return unpacked !== undefined;
   }
 
   /**

@@ -10,13 +10,15 @@ import {
   utimesSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf, fsPath, textOfName, WherryError } from '@wherry/base';
+import { codeOf, errnoOf, fsPath, messageOf, textOfName, WherryError } from '@wherry/base';
 import { getExtendedAttribute, makeNode, setExtendedAttribute } from '@wherry/linux';
 import { copyUp } from './copy-up.ts';
 
 /** As the kernel's limit on nested links. */
 const mostLinks = 40;
 const longestPath = 4096;
+/** Says that a layer cannot be unpacked before those below it. */
+const belowMissing = 'the layers below are not there yet';
 /** Folders within each other. */
 const deepest = 1000;
 
@@ -28,14 +30,14 @@ const deepest = 1000;
  */
 export class LayerTree {
   readonly root: string;
-  readonly #lower: readonly string[];
+  readonly #lower: readonly string[] | undefined;
   /** Known real folders of this layer, relative to the root. */
   #folders = new Set<string>(['']);
   /** Files and folders that no entry of the archive stands for. */
   implied = 0;
 
-  /** `lower`: the layers below, topmost first. */
-  constructor(root: string, lower: readonly string[]) {
+  /** `lower`: the layers below, topmost first; `undefined` while they are not there: what needs them throws. */
+  constructor(root: string, lower: readonly string[] | undefined) {
     this.root = root;
     this.#lower = lower;
   }
@@ -179,6 +181,7 @@ export class LayerTree {
 
   /** What the topmost lower layer that says anything about a path has there. */
   #below(parts: readonly string[]): { path: string; status: Stats } | undefined {
+    if (this.#lower === undefined) throw new WherryError('unavailable', belowMissing);
     for (const layer of this.#lower) {
       let path = layer;
       let status: Stats | undefined;
@@ -219,4 +222,9 @@ function inherit(path: string, from: Stats): void {
   chownSync(folder, from.uid, from.gid);
   chmodSync(folder, from.mode & 0o7777);
   utimesSync(folder, from.mtimeMs / 1000, from.mtimeMs / 1000);
+}
+
+/** Whether a layer could not be unpacked because it needs those below it, which are not there yet. */
+export function needsLower(error: unknown): boolean {
+  return codeOf(error) === 'unavailable' && messageOf(error) === belowMissing;
 }

@@ -46,14 +46,14 @@ const whiteoutPrefix = '.wh.';
 
 /**
  * Unpacks a layer's tar stream into `folder`, an empty folder, for use as a lower directory of
- * overlayfs. Owners, modes, times, links, device nodes and attributes are those of the archive.
+ * overlayfs, above the `lower` ones (topmost first; `undefined` while they are not there). Owners, modes, times, links, device nodes and attributes are those of the archive.
  * Throws `corrupt` for hostile or broken archives, `tooLarge` beyond the limits, `exhausted` on a
  * full disk; what was written by then is the caller's to remove. Needs root.
  */
 export async function unpackLayer(
   tar: AsyncIterable<Uint8Array>,
   folder: string,
-  lower: readonly string[],
+  lower: readonly string[] | undefined,
   limits: UnpackLimits,
 ): Promise<Unpacked> {
   const tree = new LayerTree(folder, lower);
@@ -107,10 +107,12 @@ async function placeEntry(
     chmodSync(fsPath(path), header.mode);
     folderTimes.set(path, header);
   } else {
-    tree.makeRoom(path);
-    if (header.type === 'file') await writeFile(path, header, body);
-    else if (header.type === 'link') return makeLink(tree, path, header);
-    else makeSpecial(path, header);
+    if (header.type === 'file') await writeFile(openNew(tree, path), path, header, body);
+    else {
+      tree.makeRoom(path);
+      if (header.type === 'link') return makeLink(tree, path, header);
+      makeSpecial(path, header);
+    }
   }
   setAttributes(path, header);
   return 0;
@@ -128,13 +130,25 @@ function hide(tree: LayerTree, folder: readonly string[], base: string): void {
   tree.whiteout(tree.place([...folder, name]));
 }
 
-async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
+/** Makes a file, and room for it only where there is something: there hardly ever is. */
+function openNew(tree: LayerTree, path: string): number {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const file = openSync(fsPath(path), flags, 0o600);
+  try {
+    return openSync(fsPath(path), flags, 0o600);
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    tree.makeRoom(path);
+    return openSync(fsPath(path), flags, 0o600);
+  }
+}
+
+async function writeFile(file: number, path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
   try {
     let at = 0;
+    let endsInHole = false;
     for await (const piece of body) {
-      for (let done = isZero(piece) ? piece.length : 0; done < piece.length; ) {
+      endsInHole = isZero(piece);
+      for (let done = endsInHole ? piece.length : 0; done < piece.length; ) {
         done +=
           header.size < smallFile
             ? writeSync(file, piece, done, piece.length - done, at + done)
@@ -142,7 +156,7 @@ async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Bu
       }
       at += piece.length;
     }
-    ftruncateSync(file, at);
+    if (endsInHole) ftruncateSync(file, at);
     // The owner first: a change of owner clears setuid.
     fchownSync(file, idOf(header.uid), idOf(header.gid));
     fchmodSync(file, header.mode);

@@ -38,7 +38,7 @@ export async function commitLayer(parts: StoreParts, request: CommitLayer): Prom
       if (!adopt) await layers.adopt(copy, facts);
       else if (!(await adoptUpper(parts, upper, facts))) {
         const below = base.map((layer) => layer.chainId).reverse();
-        await layers.unpack(facts, content.path(digest), below, signal);
+        await layers.unpack(facts, content.path(digest), below, { signal });
         await rm(upper, { recursive: true, force: true });
       }
       return { digest, size, diffId: digest, chainId, [Symbol.dispose]: () => pin[Symbol.dispose]() };

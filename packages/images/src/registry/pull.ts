@@ -142,7 +142,7 @@ async function isPresent({ parts }: PullContext, image: ImageRecord): Promise<bo
   return (await parts.metadata.image(image.manifest)) !== undefined;
 }
 
-/** Downloads layers side by side, and unpacks each as soon as it and those below are there. */
+/** Downloads layers side by side, and unpacks each as soon as it is there. */
 async function fetchLayers(
   client: RegistryClient,
   descriptors: readonly Descriptor[],
@@ -169,17 +169,24 @@ async function fetchLayers(
     download.catch(() => undefined);
     downloads.set(layer.digest, download);
   }
-  const unpackAll = async (): Promise<void> => {
-    for (const record of records) {
-      await downloads.get(record.digest);
-      const isThere = await context.parts.layers.has(record.chainId);
-      if (!isThere) report({ digest: record.digest, phase: 'extracting', current: 0, total: record.size });
-      await context.parts.registrar.unpack(records, record, context.signal);
-      if (!isThere || downloads.has(record.digest)) report({ digest: record.digest, phase: 'complete' });
-    }
+  const { layers: store, registrar } = context.parts;
+  const unpack = async (record: ImageRecord['layers'][number], below: Promise<void>): Promise<void> => {
+    await downloads.get(record.digest);
+    const isThere = await store.has(record.chainId);
+    if (!isThere) report({ digest: record.digest, phase: 'extracting', current: 0, total: record.size });
+    await registrar.unpack(records, record, { below, signal: context.signal });
+    // Told in their order, as docker's users know it.
+    await below;
+    if (!isThere || downloads.has(record.digest)) report({ digest: record.digest, phase: 'complete' });
   };
+  const unpacked: Promise<void>[] = [];
+  for (const record of records) {
+    const done = unpack(record, unpacked.at(-1) ?? Promise.resolve());
+    done.catch(() => undefined);
+    unpacked.push(done);
+  }
   // All of them end before the caller lets go of what they write.
-  const results = await Promise.allSettled([...downloads.values(), unpackAll()]);
+  const results = await Promise.allSettled([...downloads.values(), ...unpacked]);
   const failed = results.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
 }

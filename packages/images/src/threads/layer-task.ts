@@ -13,15 +13,16 @@ export type LayerTask =
       readonly diffId: Digest;
       /** Empty. */
       readonly folder: string;
-      /** Topmost first. */
-      readonly lower: readonly string[];
+      /** Topmost first; `undefined` while they are not there. */
+      readonly lower: readonly string[] | undefined;
       readonly limits: UnpackLimits;
     }
   | { readonly kind: 'compress'; readonly blob: string; readonly target: string };
 
 export interface LayerResults {
   readonly pack: Packed;
-  readonly unpack: Unpacked & { readonly tarBytes: number };
+  /** `undefined`: the layers below must be there before. */
+  readonly unpack: (Unpacked & { readonly tarBytes: number }) | undefined;
   readonly compress: { readonly digest: Digest; readonly size: number };
 }
 

@@ -6,8 +6,9 @@ import { createGzip } from 'node:zlib';
 import { cancelled, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
 import { decompressed } from '../content/compression.ts';
+import { needsLower } from '../layers/layer-tree.ts';
 import { packChanges } from '../layers/pack-changes.ts';
-import { largestTarOf, unpackLayer } from '../layers/unpack.ts';
+import { largestTarOf, type Unpacked, unpackLayer } from '../layers/unpack.ts';
 import type { LayerResults, LayerTask } from './layer-task.ts';
 
 type Of<Kind extends LayerTask['kind']> = Extract<LayerTask, { readonly kind: Kind }>;
@@ -37,7 +38,13 @@ async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise
       yield chunk;
     }
   };
-  const unpacked = await unpackLayer(hashed(), task.folder, task.lower, task.limits);
+  let unpacked: Unpacked;
+  try {
+    unpacked = await unpackLayer(hashed(), task.folder, task.lower, task.limits);
+  } catch (error) {
+    if (needsLower(error)) return undefined;
+    throw error;
+  }
   const found = hash.digest('hex');
   if (found !== hexOf(diffId)) {
     throw new WherryError('corrupt', `wrong diff id calculated on extraction: sha256:${found}, expected ${diffId}`);
