@@ -118,6 +118,10 @@ test('binds: recursive or not, read-only all the way down; devices and who may u
     expect(await run('echo x > /v/inner/g && echo written', bind({ readOnly: true }))).toBe('written\n');
     const whole = bind({ readOnly: true, recursiveReadOnly: true });
     expect(await run('echo x > /v/inner/g && echo written', whole)).toContain('Read-only file system');
+    const file = { hostPath: join(volume, 'inner/f'), readOnly: true, recursiveReadOnly: true };
+    expect(await run('cat /v; echo x > /v', { mounts: [{ ...file, containerPath: '/v' }] })).toMatch(
+      /^deep\n.*Read-only file system/,
+    );
     // What is read-only on the host stays so.
     const { remount, bind: again, readOnly, noDevices } = mountFlags;
     mount({ source: 'none', target: join(volume, 'inner'), flags: remount | again | readOnly | noDevices });

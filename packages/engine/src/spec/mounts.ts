@@ -115,10 +115,15 @@ function checkedMount(mount: Mount): MountSpec {
       propagation,
       // crun clears the flags of what it binds, runc does not: `-v` must not open what is closed on the host.
       ...mountRestrictions(mount.hostPath),
-      ...(mount.readOnly === true ? [mount.recursiveReadOnly === true ? 'rro' : 'ro'] : []),
+      ...(mount.readOnly === true ? [readOnlyOption(mount)] : []),
       ...(mount.idmapped === true ? ['idmap'] : []),
     ],
   };
+}
+
+/** Nothing is mounted below a file, and crun 1.8 fails to open one as a folder for `rro`. */
+function readOnlyOption({ hostPath, recursiveReadOnly }: Mount): 'ro' | 'rro' {
+  return recursiveReadOnly === true && statSync(hostPath).isDirectory() ? 'rro' : 'ro';
 }
 
 /** Safe unless told otherwise: `exec` takes back `noexec`, and so on (docker's rule). */
