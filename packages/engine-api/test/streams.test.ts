@@ -147,6 +147,21 @@ describe('attach', () => {
     );
   });
 
+  it('stays for input alone until that is over', async () => {
+    const { streams, stdin } = fakeStreams(false);
+    const session = { ...streams.session, stdout: undefined, stderr: undefined };
+    const attach = async (): Promise<typeof streams> => ({ ...streams, session });
+    await using api = await serve(fakeOptions({ containers: fakeContainers({ attach }) }));
+    const socket = await api.connect();
+    socket.write(`POST /containers/web/attach?stream=1&stdin=1 HTTP/1.1\r\nHost: d\r\n${upgrade}\r\n`);
+    await until(socket, '\r\n\r\n');
+    socket.end('typed');
+    let typed = '';
+    for await (const chunk of stdin) typed += String(chunk);
+    expect(typed).toBe('typed');
+    expect(await rest(socket)).toBe('');
+  });
+
   it('serves a WebSocket', async () => {
     const { api, stdin, stdout, stderr } = await serveAttach(false);
     await using _ = api;

@@ -21,9 +21,11 @@ export async function runSession(socket: Duplex, streams: AttachedStreams, optio
   // The session's end is told by its output; a command that could not run says so on its own way.
   session.exit.catch(() => undefined);
   const closed = new Promise<void>((resolve) => socket.once('close', resolve));
-  if (session.stdin) feed(socket, session.stdin);
-  else socket.resume();
-  const copied = copyOutput(output, streams);
+  const fed = session.stdin && feed(socket, session.stdin);
+  if (fed === undefined) socket.resume();
+  // Who looks at no output stays until its input is over.
+  const silent = session.stdout === undefined && session.stderr === undefined;
+  const copied = Promise.all([copyOutput(output, streams), silent ? fed : undefined]);
   try {
     await Promise.race([copied, closed, ...(streams.detached === undefined ? [] : [streams.detached])]);
   } finally {
@@ -88,8 +90,8 @@ class Output {
   }
 }
 
-/** Passes on what the client sends. Input that nobody reads any more is thrown away, so that its end is still seen. */
-function feed(socket: Duplex, stdin: Writable): void {
+/** Passes on what the client sends; resolves at its end. Input that nobody reads any more is thrown away, so that its end is still seen. */
+async function feed(socket: Duplex, stdin: Writable): Promise<void> {
   stdin.on('error', () => socket.resume());
   stdin.once('close', () => socket.resume());
   socket.on('data', (chunk: Buffer) => {
@@ -99,6 +101,7 @@ function feed(socket: Duplex, stdin: Writable): void {
     stdin.once('drain', () => socket.resume());
   });
   socket.once('end', () => stdin.end());
+  await finished(stdin, { readable: false }).catch(() => undefined);
 }
 
 /** Ends the connection once all is written, however slowly the client reads. */
