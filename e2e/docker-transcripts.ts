@@ -11,6 +11,8 @@ const rules: readonly (readonly [RegExp, string])[] = [
   [/--since \d{10} --until \d{10}/g, '--since S --until U'],
   [/Less than a second ago|About a minute ago|\d+ (?:second|minute|hour|week|month|year)s? ago/g, 'AGO ago'],
   [/\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {1,2}\d{1,2} {1,2}(?:\d\d:\d\d|\d{4})\b/g, 'DATE'],
+  [/^(1> Date: ).*$/gm, '$1NOW'],
+  [/"time":\d{10},/g, '"time":N,'],
   [/"Pid": \d+/g, '"Pid": N'],
   [/(digest: sha256:[0-9a-f]{64} size: |"size": )\d+/g, '$1N'],
 ];

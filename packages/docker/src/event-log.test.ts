@@ -38,6 +38,8 @@ test('keeps 256, ends with the signal, and never gives a time twice', async () =
   expect([kept.length, kept[0]]).toEqual([256, '44']);
   const stop = new AbortController();
   const reading = actions(log.read({}, stop.signal));
+  expect(log.listeners).toBe(1);
   stop.abort();
   expect(await reading).toEqual([]);
+  expect(log.listeners).toBe(0);
 });

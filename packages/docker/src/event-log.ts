@@ -44,6 +44,10 @@ class MemoryEventLog implements EventLog {
     }
   }
 
+  get listeners(): number {
+    return this.#readers.size;
+  }
+
   async *read(
     range: { readonly since?: bigint; readonly until?: bigint },
     signal: AbortSignal,

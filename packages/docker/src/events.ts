@@ -11,6 +11,8 @@ export interface DockerEvent {
 /** Docker's events: the last 256 are kept for `since`. */
 export interface EventLog {
   emit(type: DockerEvent['Type'], action: string, id: string, attributes: Readonly<Record<string, string>>): void;
+  /** How many read new ones now. */
+  readonly listeners: number;
   /** Kept ones since `since`, then new ones until `until` or the signal. Times in ns. */
   read(range: { readonly since?: bigint; readonly until?: bigint }, signal: AbortSignal): AsyncIterable<DockerEvent>;
 }

@@ -124,6 +124,7 @@ export function fakeEvents(): FakeEvents {
       seen.push(event);
       for (const reader of readers) reader.push(event);
     },
+    listeners: 0,
     async *read({ since, until }, signal) {
       const queue = new AsyncQueue<DockerEvent>();
       readers.add(queue);

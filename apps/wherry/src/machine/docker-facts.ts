@@ -86,7 +86,8 @@ async function lookUp(config: ClusterConfig): Promise<Unchanging> {
     insecureRegistries: [...(config.insecureRegistries ?? []), '127.0.0.0/8'],
     registryMirrors: config.registryMirrors ?? [],
     labels: [],
-    logDrivers: ['json-file', 'local', 'none'],
+    // `none` is none, for dockerd's list, too.
+    logDrivers: ['json-file', 'local'],
     networkDrivers: ['bridge', 'host', 'ipvlan', 'macvlan', 'null'],
     warnings: [],
   };

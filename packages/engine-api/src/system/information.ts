@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { systemClock } from '@wherry/base';
 import type { EngineApiOptions } from '../options.ts';
 import type { RuntimeFacts, SystemFacts } from './facts.ts';
@@ -29,13 +30,13 @@ export async function informationOf(options: EngineApiOptions, speaks: (minor: n
     IPv4Forwarding: facts.ipv4Forwarding,
     ...(speaks(50) ? {} : { BridgeNfIptables: false, BridgeNfIp6tables: false }),
     Debug: false,
-    NFd: 0,
+    NFd: openFiles(),
     NGoroutines: 0,
     SystemTime: new Date(clock.now()).toISOString(),
     LoggingDriver: 'json-file',
     CgroupDriver: 'cgroupfs',
     CgroupVersion: String(facts.cgroupVersion),
-    NEventsListener: 0,
+    NEventsListener: options.events.listeners,
     KernelVersion: facts.kernelVersion,
     OperatingSystem: facts.operatingSystem,
     OSVersion: facts.operatingSystemVersion,
@@ -77,6 +78,11 @@ export async function informationOf(options: EngineApiOptions, speaks: (minor: n
     CDISpecDirs: speaks(44) ? [] : undefined,
     Warnings: facts.warnings.length === 0 ? null : facts.warnings,
   };
+}
+
+/** Descriptors of this process. */
+function openFiles(): number {
+  return readdirSync('/proc/self/fd').length;
 }
 
 function limitsOf({ limits, cgroupVersion }: SystemFacts): Members {
