@@ -77,6 +77,13 @@ it('takes other runtimes at each start', async () => {
   expect((wrong as Error).message).toBe('invalid argument "mine" for "--add-runtime" flag: it has to be NAME=PATH');
 });
 
+it('takes users of containers that the machine knows', async () => {
+  const wrong = await failure(ensureCluster(home, { name: 'x', usersRemap: 'a:b:c' }));
+  const reason = 'invalid userns remapping specification in "a:b:c"';
+  expect((wrong as Error).message).toBe(`invalid argument "a:b:c" for "--userns-remap" flag: ${reason}`);
+  expect((await ensureCluster(home, { name: 'x', usersRemap: '' })).usersRemap).toBeUndefined();
+});
+
 it.each([
   ['127.0.0.1:5000', { address: '127.0.0.1', port: 5000 }],
   ['[::1]:5001', { address: '::1', port: 5001 }],
