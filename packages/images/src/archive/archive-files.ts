@@ -27,7 +27,7 @@ export class ArchiveFiles implements AsyncDisposable {
 
   private constructor(content: ContentStore) {
     this.#content = content;
-    const number = Number.parseInt(systemRandom.hex(4), 16);
+    const number = Number.parseInt(systemRandom.hex(8), 16);
     this.#directory = join(content.directory, 'tmp', `docker-import-${number}`);
   }
 
