@@ -180,6 +180,26 @@ describe('attach', () => {
   });
 });
 
+describe('the server', () => {
+  it('outlives requests that are none', async () => {
+    await using api = await serve(fakeOptions());
+    for (const request of [
+      'GET /_ping HTTP/1.1\r\n\r\n',
+      'BOGUS\r\n\r\n',
+      'GET /_ping HTTP/1.1\r\nHost: d\r\nExpect: much\r\n\r\n',
+      'GET /_ping HTTP/9.9\r\n\r\n',
+      'GET /_ping\r\n\r\n',
+      `GET /${'a'.repeat(100_000)} HTTP/1.1\r\nHost: d\r\n\r\n`,
+    ]) {
+      const socket = await api.connect();
+      socket.on('error', () => undefined);
+      socket.end(request);
+      expect(await rest(socket)).toMatch(/^HTTP\/1\.1 (?:4\d\d|200|501) /);
+    }
+    expect((await api.call('GET', '/_ping')).text).toBe('OK');
+  });
+});
+
 describe('exec', () => {
   it('reads its body off the connection, and then the input', async () => {
     const { streams, stdin, stdout, stderr } = fakeStreams(false);

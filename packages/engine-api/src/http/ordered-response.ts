@@ -9,8 +9,7 @@ type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
 export class OrderedResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   override writeHead(status: number, reason?: string | Headers, more?: Headers): this {
     const given = typeof reason === 'object' ? reason : more;
-    if (Array.isArray(given)) throw new Error('headers by pairs are not ordered');
-    for (const [name, value] of Object.entries(given ?? {})) if (value !== undefined) this.setHeader(name, value);
+    for (const [name, value] of entriesOf(given)) if (value !== undefined) this.setHeader(name, value);
     const all = this.getHeaderNames()
       .sort()
       .map((name) => [canonicalName(name), this.getHeader(name)!] as const);
@@ -31,6 +30,12 @@ export class OrderedResponse<Request extends IncomingMessage = IncomingMessage> 
       ...find('Content-Type').filter(([, type]) => String(type).startsWith('text/plain')),
     ];
   }
+}
+
+/** Node's own answers, to requests without a host, have names and values one after the other. */
+function entriesOf(headers: Headers | undefined): (readonly [string, OutgoingHttpHeader | undefined])[] {
+  if (!Array.isArray(headers)) return Object.entries(headers ?? {});
+  return headers.flatMap((name, at) => (at % 2 === 0 ? [[String(name), headers[at + 1]] as const] : []));
 }
 
 /** `api-version` as Go writes it: `Api-Version`. */
