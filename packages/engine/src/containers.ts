@@ -11,6 +11,7 @@ import { recoverContainers, unknownCode } from './container-recovery.ts';
 import { ContainerRoots, lifeHold } from './container-roots.ts';
 import { containerStatus } from './container-status.ts';
 import type { EngineContext } from './context.ts';
+import { executed, programOf } from './executed.ts';
 import { checkedId } from './ids.ts';
 import { holdImages, releaseImages } from './image-mounts.ts';
 import { LiveContainer } from './live-container.ts';
@@ -147,7 +148,9 @@ export class Containers {
       const running = { ...starting, ...unended, phase: 'running', startedAt: clock.now(), process, monitor } as const;
       live = LiveContainer.open(running);
       this.#early.join(record.id, this.#attachable(running), live.exited.promise);
+      const runtime = programOf(monitored.pid);
       await this.index.runtimeOf(starting).start(record.id);
+      await executed(monitored.pid, runtime);
       await containers.put(running);
       this.#emit('containerStarted', running);
       this.#hold(running, live);

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { codeOf } from '@wherry/base';
@@ -173,6 +173,17 @@ test('signals by name and number; stop waits, then kills', async () => {
     await engine.killContainer(id, signal);
     expect(await session.exit).toBe(code);
     expect(await engine.killContainer(id, signal).catch(codeOf)).toBe('conflict');
+    await engine.stopPodSandbox(id);
+  }
+});
+
+test('a start is over when the command runs, which a signal then reaches', async () => {
+  const id = await defined('a', ['sleep', '1000']);
+  for (let turn = 0; turn < 10; turn++) {
+    await engine.startPodSandbox(id);
+    await engine.startContainer(id);
+    const { pid } = await engine.containerStatus(id);
+    expect(readlinkSync(`/proc/${pid}/exe`)).toBe('/bin/busybox');
     await engine.stopPodSandbox(id);
   }
 });
