@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { WherryError } from '@wherry/base';
 import {
@@ -69,8 +69,8 @@ export class RuntimeNamespace {
     unmountAll(stagedPin(paths));
     unmountAll(join(paths.runtimeNamespace, 'mnt'));
     unmountAll(paths.runtimeNamespace);
-    const runDirectory = dirname(paths.runtimeNamespace);
-    if (cgroupLayout().kind === 'hybrid') unmountAll(runDirectory);
+    // Only then is the run folder a mount of ours.
+    if (existsSync(paths.runtimeNamespace)) unmountAll(dirname(paths.runtimeNamespace));
   }
 }
 
