@@ -67,6 +67,18 @@ describe('the protocol', () => {
     expect([status, text, headers['api-version']]).toEqual([200, '', '1.50']);
   });
 
+  it('takes names in a body in any case', async () => {
+    const bodies: object[] = [];
+    const create = async (body: object): Promise<{ Id: string; Warnings: string[] }> => {
+      bodies.push(body);
+      return { Id: 'x', Warnings: [] };
+    };
+    await using api = await serve(fakeOptions({ containers: fakeContainers({ create }) }));
+    const body = JSON.stringify({ image: 'busybox', hostConfig: { memory: 7e6 } });
+    await api.call('POST', '/v1.40/containers/create', { body, headers: json });
+    expect(bodies).toEqual([{ image: 'busybox', hostConfig: { memory: 7e6, CgroupnsMode: 'host' } }]);
+  });
+
   it('has its headers in the order of Go', async () => {
     await using api = await serve(fakeOptions());
     const names = async (method: string, path: string): Promise<string[]> =>
@@ -75,7 +87,8 @@ describe('the protocol', () => {
     const others = ['docker-experimental', 'ostype', 'pragma', 'server', 'swarm', 'date'];
     expect(await names('GET', '/_ping')).toEqual([...always, ...others, 'content-length', 'content-type']);
     expect(await names('HEAD', '/_ping')).toEqual([...always, 'content-length', 'content-type', ...others]);
-    expect(await names('GET', '/nosuch')).toEqual(['content-type', 'date', 'content-length']);
+    for (const method of ['GET', 'HEAD'])
+      expect(await names(method, '/nosuch')).toEqual(['content-type', 'date', 'content-length']);
   });
 
   it.each([

@@ -17,8 +17,10 @@ function without(object: JsonObject, ...names: readonly string[]): JsonObject {
 export function bodyOfClient(exchange: Exchange, body: JsonObject): JsonObject {
   const before = (minor: number): boolean => !exchange.speaks(minor);
   let next = body;
-  const host = body.HostConfig ?? {};
-  if (isObject(host)) next = { ...next, HostConfig: hostConfig(before, host) };
+  // Names count in any case, and a second one would hide the first.
+  const name = Object.keys(body).find((key) => key.toLowerCase() === 'hostconfig') ?? 'HostConfig';
+  const host = body[name] ?? {};
+  if (isObject(host)) next = { ...next, [name]: hostConfig(before, host) };
   if (before(44)) {
     if (isObject(next.Healthcheck)) next = { ...next, Healthcheck: without(next.Healthcheck, 'StartInterval') };
     next = withOneNetwork(next);

@@ -23,8 +23,8 @@ export class OrderedResponse<Request extends IncomingMessage = IncomingMessage> 
 
   /** What describes a body; where there is none dockerd sets it itself. */
   #added<Header extends readonly [string, unknown]>(headers: readonly Header[]): readonly Header[] {
-    if (this.req.method === 'HEAD') return [];
     const find = (wanted: string): Header[] => headers.filter(([name]) => name === wanted);
+    if (this.req.method === 'HEAD' && find('Content-Length').every(([, length]) => Number(length) === 0)) return [];
     return [
       ...find('Content-Length'),
       ...find('Content-Type').filter(([, type]) => String(type).startsWith('text/plain')),
