@@ -147,9 +147,13 @@ describe('htpasswd', () => {
     await logged('users loaded');
     expect((await client.get('/v2/', basic('alice', 'one'))).status).toBe(401);
     expect((await client.get('/v2/', basic('alice', 'two'))).status).toBe(200);
+    // A new password holds at once.
+    await writeFile(file, `alice:${hashSync('three', 4)}\nbob:${hashSync('four', 4)}\n`);
+    expect((await client.get('/v2/', basic('alice', 'three'))).status).toBe(200);
+    expect((await client.get('/v2/', basic('bob', 'four'))).status).toBe(200);
     await writeFile(file, 'nonsense\n');
     await logged('users not loaded; the last ones stay');
-    expect((await client.get('/v2/', basic('alice', 'two'))).status).toBe(200);
+    expect((await client.get('/v2/', basic('alice', 'three'))).status).toBe(200);
   });
 });
 

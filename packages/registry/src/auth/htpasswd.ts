@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { type Logger, messageOf, WherryError } from '@wherry/base';
 import { watchFiles } from '../tls-files.ts';
 import type { PasswordCheck } from './authentication.ts';
@@ -22,6 +22,8 @@ export class Htpasswd implements PasswordCheck, AsyncDisposable {
   readonly #log: Logger;
   readonly #compare = new BcryptCompare();
   readonly #key = randomBytes(32);
+  /** Of the file as it was read last. */
+  #version: string | undefined;
   #hashes: ReadonlyMap<string, string> = new Map();
   #right = new Map<string, string>();
   #watching: Disposable | undefined;
@@ -41,6 +43,12 @@ export class Htpasswd implements PasswordCheck, AsyncDisposable {
   }
 
   async verify(user: string, password: string): Promise<boolean> {
+    if (await this.#isRight(user, password)) return true;
+    // Who was just given a password need not wait until the change is told of.
+    return (await this.#reloadIfChanged()) && (await this.#isRight(user, password));
+  }
+
+  async #isRight(user: string, password: string): Promise<boolean> {
     // bcrypt would take the first part of a longer one for the whole.
     if (Buffer.byteLength(password) > longestPassword) return false;
     const hash = this.#hashes.get(user);
@@ -62,6 +70,13 @@ export class Htpasswd implements PasswordCheck, AsyncDisposable {
     await this.#compare[Symbol.asyncDispose]();
   }
 
+  async #reloadIfChanged(): Promise<boolean> {
+    const before = this.#version;
+    if ((await versionOf(this.#file)) === before) return false;
+    await this.#reload();
+    return this.#version !== before;
+  }
+
   async #reload(): Promise<void> {
     try {
       this.#hashes = await this.#read();
@@ -73,11 +88,20 @@ export class Htpasswd implements PasswordCheck, AsyncDisposable {
   }
 
   async #read(): Promise<ReadonlyMap<string, string>> {
+    this.#version = await versionOf(this.#file);
     const text = await readFile(this.#file, 'utf8').catch((error: unknown) => {
       throw new WherryError('invalid', `htpasswd file ${this.#file}: ${messageOf(error)}`, { cause: error });
     });
     return parseHtpasswd(text, this.#file);
   }
+}
+
+/** Another one for another file, or other content. */
+async function versionOf(file: string): Promise<string | undefined> {
+  return await stat(file).then(
+    ({ ino, size, mtimeMs, ctimeMs }) => [ino, size, mtimeMs, ctimeMs].join(' '),
+    () => undefined,
+  );
 }
 
 /** Users and their hashes. Throws `invalid`, with the line. */
