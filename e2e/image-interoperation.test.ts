@@ -2,7 +2,14 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createTestCluster, dockerBusyboxImage, dockerdFolders, repository, type TestCluster } from '@wherry/testkit';
+import {
+  createTestCluster,
+  dockerBusyboxImage,
+  dockerdFolders,
+  npmPackage,
+  repository,
+  type TestCluster,
+} from '@wherry/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findTools, type ImageTool, prepareTools, startDockerd, type ToolName } from './image-peers.ts';
 
@@ -10,6 +17,7 @@ import { findTools, type ImageTool, prepareTools, startDockerd, type ToolName } 
 
 const tools = findTools();
 const dockerd = dockerdFolders(repository);
+const npmClient = npmPackage(repository, 'oci-registry-client', '0.2.0');
 const registry = '127.0.0.1:5000';
 let engine: TestCluster;
 let toolOf: (name: ToolName) => ImageTool;
@@ -218,5 +226,30 @@ describe.skipIf(tools.umoci === undefined)('umoci', () => {
     const here = await shownHere('packed:1', path('umoci.tar'));
     expect(here).toMatch(/^packed\n[\s\S]* packed\n/);
     expect(here).not.toMatch(/\d one$/m);
+  });
+});
+
+describe.skipIf(npmClient === undefined)('a registry client of npm', () => {
+  it('pulls and pushes with a token of ours, which allows no more', async () => {
+    const users = path('users');
+    const added = await engine.wherry(['registry', 'passwd', 'bob', '--htpasswd', users], { input: 'secret\n' });
+    expect(added).toMatchObject({ code: 0 });
+    await using server = engine.machine.start(process.execPath, [
+      join(repository, 'bin', 'wherry'),
+      ...['registry', 'serve', '--port', '5030', '--root', path('tokens'), '--htpasswd', users, '--token'],
+    ]);
+    await server.waitFor('registry serves');
+    const [from, to] = ['127.0.0.1:5030/team/ours:1', '127.0.0.1:5030/team/theirs:1'];
+    await engine.mustDocker(['login', '-u', 'bob', '--password-stdin', '127.0.0.1:5030'], { input: 'secret\n' });
+    await engine.mustDocker(['tag', 'made:here', from]);
+    await engine.mustDocker(['push', '-q', from]);
+    const script = join(repository, 'e2e', 'inside', 'registry-client.mjs');
+    const ran = await engine.machine.run(process.execPath, [script, npmClient!, from, to, 'bob', 'secret']);
+    expect(ran.stderr).toBe('');
+    const layers = Number(await engine.mustDocker(['inspect', '-f', '{{len .RootFS.Layers}}', from]));
+    const verified = Array.from({ length: layers + 1 }, () => true);
+    expect(JSON.parse(ran.stdout)).toEqual({ tags: ['1'], verified, same: true, deleted: 401 });
+    expect(await shownHere(to)).toBe(await shown(ours, 'made:here'));
+    await engine.mustDocker(['rmi', from]);
   });
 });

@@ -8,5 +8,6 @@ export * from './images.ts';
 export * from './kubectl.ts';
 export * from './machine.ts';
 export * from './memory-api.ts';
+export * from './npm-packages.ts';
 export * from './runc.ts';
 export * from './running.ts';
