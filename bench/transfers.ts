@@ -83,13 +83,18 @@ function engineOf(docker: Engine['docker'], pid: number): Engine {
   return { docker, pid, push: [], pull: [], pushWork: [], pullWork: [] };
 }
 
-/** Files of 5 to 20 kB as distributions have them, half of each compressible. */
+/** As distributions have them: half in files of 5 to 20 kB, half in large ones; half of each compressible. */
 function* layer(number: number, size: number) {
-  for (let file = 0, written = 0; written < size * megabyte; file++) {
-    const half = 2500 + ((file * 977) % 7500);
-    written += 2 * half;
+  const file = (name: string, half: number) => {
     const content = Buffer.concat([randomBytes(half), Buffer.alloc(half, 'some text ')]);
-    yield { name: `layer${number}/part${file % 40}/f${file}`, type: 'file', mode: 0o644, content } as const;
+    return { name: `layer${number}/${name}`, type: 'file', mode: 0o644, content } as const;
+  };
+  const large = (size * megabyte) / 10;
+  for (let n = 0; n < 5; n++) yield file(`lib${n}`, large / 2);
+  for (let n = 0, written = 0; written < (size * megabyte) / 2; n++) {
+    const half = 2500 + ((n * 977) % 7500);
+    written += 2 * half;
+    yield file(`part${n % 40}/f${n}`, half);
   }
 }
 

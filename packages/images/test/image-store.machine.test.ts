@@ -70,6 +70,29 @@ async function dockerArchive(
 }
 
 describe('unpacked layers', () => {
+  it('have files of the group and mode of the archive, whatever their folder hands on', async () => {
+    await using store = await open();
+    const modes = [0o644, 0o755, 0o600, 0o666, 0o777, 0o2755, 0];
+    const files = (parent: string) => modes.map((mode, n) => ({ ...file(`${parent}/f${n}`), mode, uid: 0, gid: 0 }));
+    const below = [{ ...folder('implied', 0o2775), gid: 8 }];
+    const [upper, , lower] = (await layersOf(
+      store,
+      [...files('plain'), { ...folder('team', 0o2775), gid: 7 }, ...files('team')],
+      below,
+      files('implied'),
+    )) as [string, string, string];
+    for (const [layer, parent] of [
+      [lower, 'plain'],
+      [lower, 'team'],
+      [upper, 'implied'],
+    ] as const) {
+      const found = modes.map((_, n) => lstatSync(join(layer, parent, `f${n}`)));
+      expect(found.map(({ mode }) => mode & 0o7777)).toEqual(modes);
+      expect(new Set(found.map(({ uid, gid }) => `${uid}:${gid}`))).toEqual(new Set(['0:0']));
+    }
+    expect(lstatSync(join(upper, 'implied'))).toMatchObject({ gid: 8, mode: 0o42775 });
+  });
+
   it('have owners, modes, times, links and devices of the archive', async () => {
     await using store = await open();
     const [layer] = await layersOf(store, [

@@ -16,6 +16,7 @@ import { copyUp } from './copy-up.ts';
 
 /** As the kernel's limit on nested links. */
 const mostLinks = 40;
+export const setgid = 0o2000;
 const longestPath = 4096;
 /** Says that a layer cannot be unpacked before those below it. */
 const belowMissing = 'the layers below are not there yet';
@@ -35,11 +36,15 @@ export class LayerTree {
   #folders = new Set<string>(['']);
   /** Files and folders that no entry of the archive stands for. */
   implied = 0;
+  /** Whether some folder gives what is made in it another group or mode: setgid, or a default ACL. */
+  bequeaths = false;
 
   /** `lower`: the layers below, topmost first; `undefined` while they are not there: what needs them throws. */
   constructor(root: string, lower: readonly string[] | undefined) {
     this.root = root;
     this.#lower = lower;
+    const { gid, mode } = lstatSync(fsPath(root));
+    this.bequeaths = gid !== 0 || (mode & setgid) !== 0;
   }
 
   /** Splits an archive's name. Throws `corrupt` for `..`, overlong names and the like. */
@@ -173,7 +178,10 @@ export class LayerTree {
       mkdirSync(fsPath(path));
       chmodSync(fsPath(path), 0o755);
       if (there) this.makeOpaque(path);
-      if (below?.status.isDirectory()) inherit(path, below.status);
+      if (below?.status.isDirectory()) {
+        inherit(path, below.status);
+        if (below.status.mode & setgid) this.bequeaths = true;
+      }
     }
     this.#folders.add(relative);
     return undefined;

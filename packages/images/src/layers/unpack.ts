@@ -19,7 +19,7 @@ import { bytesOfName, codeOf, errnoOf, fsPath, WherryError } from '@wherry/base'
 import { makeNode, setExtendedAttribute, setTimes } from '@wherry/linux';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarEntry } from '../tar/tar-reader.ts';
-import { LayerTree, lstatOf } from './layer-tree.ts';
+import { LayerTree, lstatOf, setgid } from './layer-tree.ts';
 
 export interface UnpackLimits {
   /** Bytes of content. */
@@ -105,15 +105,17 @@ async function placeEntry(
     tree.makeFolder(path);
     lchownSync(fsPath(path), idOf(header.uid), idOf(header.gid));
     chmodSync(fsPath(path), header.mode);
+    if (header.mode & setgid) tree.bequeaths = true;
     folderTimes.set(path, header);
   } else {
-    if (header.type === 'file') await writeFile(openNew(tree, path), path, header, body);
+    if (header.type === 'file') await writeFile(tree, path, header, body);
     else {
       tree.makeRoom(path);
       if (header.type === 'link') return makeLink(tree, path, header);
       makeSpecial(path, header);
     }
   }
+  if (header.xattrs.has('system.posix_acl_default')) tree.bequeaths = true;
   setAttributes(path, header);
   return 0;
 }
@@ -131,18 +133,27 @@ function hide(tree: LayerTree, folder: readonly string[], base: string): void {
 }
 
 /** Makes a file, and room for it only where there is something: there hardly ever is. */
-function openNew(tree: LayerTree, path: string): number {
+function openNew(tree: LayerTree, path: string, mode: number): number {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   try {
-    return openSync(fsPath(path), flags, 0o600);
+    return openSync(fsPath(path), flags, mode);
   } catch (error) {
     if (errnoOf(error) !== 'EEXIST') throw error;
     tree.makeRoom(path);
-    return openSync(fsPath(path), flags, 0o600);
+    return openSync(fsPath(path), flags, mode);
   }
 }
 
-async function writeFile(file: number, path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
+const umask = process.umask();
+
+/** Whether a file is made with the owner and the mode that it is to have: most are, and cost two calls less. */
+function isMadeRight(tree: LayerTree, { uid, gid, mode }: TarHeader): boolean {
+  return !tree.bequeaths && uid === 0 && gid === 0 && mode <= 0o777 && (mode & umask) === 0;
+}
+
+async function writeFile(tree: LayerTree, path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
+  const isRight = isMadeRight(tree, header);
+  const file = openNew(tree, path, isRight ? header.mode : 0o600);
   try {
     let at = 0;
     let endsInHole = false;
@@ -157,9 +168,11 @@ async function writeFile(file: number, path: string, header: TarHeader, body: As
       at += piece.length;
     }
     if (endsInHole) ftruncateSync(file, at);
-    // The owner first: a change of owner clears setuid.
-    fchownSync(file, idOf(header.uid), idOf(header.gid));
-    fchmodSync(file, header.mode);
+    if (!isRight) {
+      // The owner first: a change of owner clears setuid.
+      fchownSync(file, idOf(header.uid), idOf(header.gid));
+      fchmodSync(file, header.mode);
+    }
     const { seconds, nanoseconds } = timeOf(header);
     futimesSync(file, seconds, seconds);
     if (nanoseconds !== 0) setTimesOf(path, header);
