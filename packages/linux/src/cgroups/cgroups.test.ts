@@ -29,6 +29,8 @@ test('layouts are told apart', () => {
       ['name=systemd', '/c/systemd'],
     ]),
   });
+  const copies = [...v1, v2].map((text) => text.replace(' /c/', ' /somewhere/c/'));
+  expect(layout([...copies, ...v1, v2, ...copies])).toEqual(layout([...v1, v2]));
   expect(() => layout([])).toThrow();
 });
 
