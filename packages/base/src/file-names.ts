@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { readdir, readlink } from 'node:fs/promises';
 
 /**
  * A file's name as text. The kernel takes any bytes; those that are no UTF-8 stand as single surrogates (U+DC80 to U+DCFF,
@@ -28,6 +29,16 @@ export function bytesOfName(text: string): Buffer {
 /** A path as Node's fs takes it: as text, or as bytes where it is no text. */
 export function fsPath(path: string): string | Buffer {
   return escaped.test(path) ? bytesOfName(path) : path;
+}
+
+/** The names in a folder. */
+export async function readFolder(path: string): Promise<string[]> {
+  return (await readdir(fsPath(path), { encoding: 'buffer' })).map(textOfName);
+}
+
+/** What a link says. */
+export async function readLink(path: string): Promise<string> {
+  return textOfName(await readlink(fsPath(path), { encoding: 'buffer' }));
 }
 
 /** With `u`, halves of a pair do not match. */

@@ -19,8 +19,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
-import { messageOf } from '@wherry/base';
-import { type TarInput, writeTar } from '@wherry/images';
+import { fsPath, messageOf } from '@wherry/base';
+import { readTar, type TarInput, writeTar } from '@wherry/images';
 import {
   getExtendedAttribute,
   makeNode,
@@ -268,6 +268,33 @@ describe('copying in', () => {
     expect(
       await words(put('/opt', [{ name: 'l', type: 'symlink', mode: 0o777, linkName: '../etc' }, file('l/f')])),
     ).toBe('container rootfs is marked read-only');
+  });
+
+  it('has names and links of any bytes, both ways', async () => {
+    const odd: TarInput[] = [
+      { name: 'd\udcff', type: 'directory', mode: 0o755 },
+      file('d\udcff/caf\udce9', 'coffee'),
+      { name: 'l\udcff', type: 'symlink', mode: 0o777, linkName: 'd\udcff/caf\udce9' },
+      { name: 'h\udcff', type: 'link', mode: 0o644, linkName: 'd\udcff/caf\udce9' },
+    ];
+    await put('/home', odd);
+    expect(readFileSync(fsPath(root('home/d\udcff/caf\udce9')), 'utf8')).toBe('coffee');
+    const read: string[] = [];
+    for await (const { header } of readTar((await files.getArchive(target, '/home')).archive)) {
+      if (header.name.includes('\udcff')) read.push([header.name, header.type, header.linkName].join(' '));
+    }
+    expect(read).toEqual([
+      'home/d\udcff/ directory ',
+      'home/d\udcff/caf\udce9 file ',
+      'home/h\udcff link home/d\udcff/caf\udce9',
+      'home/l\udcff symlink d\udcff/caf\udce9',
+    ]);
+    const seen = (await files.changes(target)).map(({ Path }) => Path);
+    expect(seen).toEqual(expect.arrayContaining(['/home/d\udcff/caf\udce9', '/home/l\udcff', '/home/h\udcff']));
+    // A file takes the folder's place, and a folder that of a link.
+    await put('/home', [file('d\udcff', 'a file'), { name: 'l\udcff', type: 'directory', mode: 0o755 }]);
+    expect(readFileSync(fsPath(root('home/d\udcff')), 'utf8')).toBe('a file');
+    expect(lstatSync(fsPath(root('home/l\udcff'))).isDirectory()).toBe(true);
   });
 
   it('takes compressed archives, and says what is wrong with broken ones', async () => {

@@ -1,6 +1,6 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs';
 import { posix } from 'node:path';
-import { codeOf, errnoOf, WherryError } from '@wherry/base';
+import { codeOf, errnoOf, fsPath, textOfName, WherryError } from '@wherry/base';
 import type { ContainerView, ViewMount } from './container-files.ts';
 
 const pathOnly = 0o10000000; // O_PATH
@@ -161,7 +161,7 @@ export class ContainerTree implements Disposable {
     try {
       const descriptor =
         mount === undefined
-          ? openSync(`/proc/self/fd/${here.descriptor}/${name}`, pathOnly | constants.O_NOFOLLOW)
+          ? openSync(fsPath(`/proc/self/fd/${here.descriptor}/${name}`), pathOnly | constants.O_NOFOLLOW)
           : openSync(mount.hostPath, pathOnly);
       return { descriptor, status: fstatSync(descriptor, { bigint: true }), path };
     } catch (error) {
@@ -173,7 +173,8 @@ export class ContainerTree implements Disposable {
 
 function linkOf(folder: Step, name: string): string | undefined {
   try {
-    return readlinkSync(`/proc/self/fd/${folder.descriptor}/${name}`);
+    const path = fsPath(`/proc/self/fd/${folder.descriptor}/${name}`);
+    return textOfName(readlinkSync(path, { encoding: 'buffer' }));
   } catch (error) {
     // Replaced meanwhile.
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EINVAL') return undefined;

@@ -1,7 +1,7 @@
 import { constants, lchownSync, lstatSync, mkdirSync, type Stats, statSync } from 'node:fs';
 import { chmod, lchown, link, lutimes, mkdir, open, symlink } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { codeOf, errnoOf, WherryError } from '@wherry/base';
+import { bytesOfName, codeOf, errnoOf, fsPath, WherryError } from '@wherry/base';
 import { readTar, type TarEntry, type TarHeader } from '@wherry/images';
 import { makeNode, setExtendedAttribute } from '@wherry/linux';
 import { idOnHost, type UserMappings } from '@wherry/runtime';
@@ -115,9 +115,9 @@ class Extraction {
       this.#tree.checkWritable(posix.join(parent.path, name));
       try {
         const made = `/proc/self/fd/${parent.descriptor}/${name}`;
-        mkdirSync(made, 0o755);
+        mkdirSync(fsPath(made), 0o755);
         const { users } = this.#options;
-        if (users !== undefined) lchownSync(made, idOf(0, users.uidMappings), idOf(0, users.gidMappings));
+        if (users !== undefined) lchownSync(fsPath(made), idOf(0, users.uidMappings), idOf(0, users.gidMappings));
       } catch (error) {
         // A link that leads nowhere is there, too.
         if (errnoOf(error) !== 'EEXIST') throw error;
@@ -136,7 +136,8 @@ class Extraction {
 
   /** Something is mounted there: nothing takes its place. */
   #keepMount(hostPath: string, header: TarHeader, path: string): true {
-    if (this.#stays(statSync(hostPath, { throwIfNoEntry: false })?.isDirectory() === true, header, path)) return true;
+    if (this.#stays(statSync(fsPath(hostPath), { throwIfNoEntry: false })?.isDirectory() === true, header, path))
+      return true;
     throw new WherryError('internal', `unlinkat ${path}: device or resource busy`);
   }
 
@@ -152,10 +153,10 @@ class Extraction {
 
   async #make(there: string, header: TarHeader, body: AsyncIterable<Buffer>, path: string): Promise<void> {
     const { type } = header;
-    if (type === 'directory') await mkdir(there, 0o700);
+    if (type === 'directory') await mkdir(fsPath(there), 0o700);
     else if (type === 'file') await writeFile(there, body);
     else if (type === 'link') await this.#link(there, header, path);
-    else if (type === 'symlink') await symlink(header.linkName, there);
+    else if (type === 'symlink') await symlink(bytesOfName(header.linkName), fsPath(there));
     else makeNode(there, { type, mode: 0o600, major: header.major, minor: header.minor });
   }
 
@@ -164,16 +165,16 @@ class Extraction {
     const source = this.#pathOf(linkName, refusal);
     if (source === this.#target) throw new WherryError('internal', refusal);
     using folder = this.#tree.locate(posix.dirname(source), { follow: true });
-    await link(`/proc/self/fd/${folder.descriptor}/${posix.basename(source)}`, there);
+    await link(fsPath(`/proc/self/fd/${folder.descriptor}/${posix.basename(source)}`), fsPath(there));
   }
 
   /** Owner first: to change it clears set-id bits and capabilities. */
   async #settle(there: string, header: TarHeader): Promise<void> {
     const { uid, gid } = this.#options.owner ?? header;
     const { users } = this.#options;
-    await lchown(there, idOf(uid, users?.uidMappings), idOf(gid, users?.gidMappings));
+    await lchown(fsPath(there), idOf(uid, users?.uidMappings), idOf(gid, users?.gidMappings));
     if (header.type !== 'symlink') {
-      const itself = await open(there, pathOnly | constants.O_NOFOLLOW);
+      const itself = await open(fsPath(there), pathOnly | constants.O_NOFOLLOW);
       try {
         // What is a link by now would lead chmod on.
         if (!(await itself.stat()).isSymbolicLink()) await chmod(`/proc/self/fd/${itself.fd}`, header.mode);
@@ -188,7 +189,7 @@ class Extraction {
 
 async function writeFile(path: string, body: AsyncIterable<Buffer>): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const file = await open(path, flags, 0o600);
+  const file = await open(fsPath(path), flags, 0o600);
   try {
     for await (const piece of body) {
       for (let done = 0; done < piece.length; ) {
@@ -214,7 +215,7 @@ function setAttribute(path: string, name: string, value: Uint8Array): void {
 async function setTimes(path: string, mtime: number): Promise<void> {
   // What is beyond the kernel's times becomes the epoch.
   const time = Math.abs(mtime) < 2 ** 33 ? mtime : 0;
-  await lutimes(path, time, time);
+  await lutimes(fsPath(path), time, time);
 }
 
 function idOf(id: number, mappings: UserMappings['uidMappings'] | undefined): number {
@@ -226,7 +227,7 @@ function idOf(id: number, mappings: UserMappings['uidMappings'] | undefined): nu
 
 function lstatOf(path: string): Stats | undefined {
   try {
-    return lstatSync(path);
+    return lstatSync(fsPath(path));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;

@@ -1,6 +1,6 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { lstat, open, readdir } from 'node:fs/promises';
-import { WherryError } from '@wherry/base';
+import { lstat, open } from 'node:fs/promises';
+import { fsPath, readFolder, WherryError } from '@wherry/base';
 import { isOpaque, isWhiteout } from '@wherry/linux';
 import { idInContainer, type UserMappings } from '@wherry/runtime';
 import { present } from './tree-archive.ts';
@@ -44,9 +44,9 @@ async function folderChanges(
     throw new WherryError('tooLarge', `${prefix} has more than ${deepest} folders within each other`);
   const here = `/proc/self/fd/${folder}`;
   const changes: PathChange[] = [];
-  const names = (await readdir(here)).sort();
+  const names = (await readFolder(here)).sort();
   for (const name of names) {
-    const status = await present(lstat(`${here}/${name}`, { bigint: true }));
+    const status = await present(lstat(fsPath(`${here}/${name}`), { bigint: true }));
     if (status === undefined) continue;
     const path = `${prefix}/${name}`;
     const old = await below(lower, name);
@@ -72,7 +72,7 @@ async function subfolderChanges(
   name: string,
   depth: number,
 ): Promise<PathChange[]> {
-  const folder = await present(open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW));
+  const folder = await present(open(fsPath(path), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW));
   if (folder === undefined) return [];
   try {
     return await folderChanges(folder.fd, old?.folders ?? [], users, name, depth + 1);
@@ -93,7 +93,7 @@ async function below(lower: readonly string[], name: string): Promise<Below | un
   const folders: string[] = [];
   for (const folder of lower) {
     const path = `${folder}/${name}`;
-    const status = await present(lstat(path, { bigint: true }));
+    const status = await present(lstat(fsPath(path), { bigint: true }));
     if (status === undefined) continue;
     if (isWhiteout(status) || (top !== undefined && !status.isDirectory())) break;
     top ??= status;
@@ -109,7 +109,7 @@ async function hidden(lower: readonly string[], names: readonly string[]): Promi
   const kept = new Set(names);
   const found = new Set<string>();
   for (const folder of lower)
-    for (const name of (await present(readdir(folder))) ?? []) if (!kept.has(name)) found.add(name);
+    for (const name of (await present(readFolder(folder))) ?? []) if (!kept.has(name)) found.add(name);
   const gone: string[] = [];
   for (const name of [...found].sort()) if ((await below(lower, name)) !== undefined) gone.push(name);
   return gone;

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
-import { open, readdir, rmdir, unlink } from 'node:fs/promises';
-import { errnoOf, WherryError } from '@wherry/base';
+import { open, rmdir, unlink } from 'node:fs/promises';
+import { errnoOf, fsPath, readFolder, WherryError } from '@wherry/base';
 
 const deepest = 1000;
 
@@ -11,7 +11,7 @@ const deepest = 1000;
 export async function removeEntry(folder: number, name: string, depth = 0): Promise<void> {
   if (depth > deepest)
     throw new WherryError('tooLarge', `${name} is in more than ${deepest} folders within each other`);
-  const path = `/proc/self/fd/${folder}/${name}`;
+  const path = fsPath(`/proc/self/fd/${folder}/${name}`);
   try {
     await unlink(path);
     return;
@@ -21,7 +21,7 @@ export async function removeEntry(folder: number, name: string, depth = 0): Prom
   }
   const inner = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
-    for (const entry of await readdir(`/proc/self/fd/${inner.fd}`)) await removeEntry(inner.fd, entry, depth + 1);
+    for (const entry of await readFolder(`/proc/self/fd/${inner.fd}`)) await removeEntry(inner.fd, entry, depth + 1);
   } finally {
     await inner.close();
   }

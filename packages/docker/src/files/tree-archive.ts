@@ -1,6 +1,6 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, readlink } from 'node:fs/promises';
-import { errnoOf, WherryError } from '@wherry/base';
+import { type FileHandle, lstat, open } from 'node:fs/promises';
+import { errnoOf, fsPath, readFolder, readLink, WherryError } from '@wherry/base';
 import type { TarInput } from '@wherry/images';
 import { getExtendedAttribute, listExtendedAttributes, numbersOfDevice } from '@wherry/linux';
 import { idInContainer, type UserMappings } from '@wherry/runtime';
@@ -36,13 +36,15 @@ export class TreeArchive {
   ): AsyncGenerator<TarInput, void, undefined> {
     if (depth > deepest)
       throw new WherryError('tooLarge', `${prefix} has more than ${deepest} folders within each other`);
-    for (const name of (await readdir(list)).sort()) {
+    for (const name of (await readFolder(list)).sort()) {
       const path = folder.entry(name);
       const entry = await this.entry(path, prefix + name);
       if (entry === undefined) continue;
       yield* withContent(entry, path);
       if (entry.type !== 'directory') continue;
-      const inner = await present(open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW));
+      const inner = await present(
+        open(fsPath(path), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW),
+      );
       if (inner === undefined) continue;
       try {
         const below = folder.enter(name, inner.fd);
@@ -55,7 +57,7 @@ export class TreeArchive {
 
   /** The header of a file; `undefined` for what no archive holds (sockets) or is gone. */
   async entry(path: string, name: string): Promise<TarInput | undefined> {
-    const status = await present(lstat(path, { bigint: true }));
+    const status = await present(lstat(fsPath(path), { bigint: true }));
     if (status === undefined || status.isSocket()) return undefined;
     const facts = {
       name,
@@ -71,7 +73,7 @@ export class TreeArchive {
       this.#links.set(key, name);
     }
     if (status.isSymbolicLink()) {
-      const linkName = await present(readlink(path));
+      const linkName = await present(readLink(path));
       return linkName === undefined ? undefined : { ...facts, type: 'symlink', linkName };
     }
     const xattrs = attributesOf(path);
@@ -92,7 +94,7 @@ export async function* withContent(entry: TarInput, path: string): AsyncGenerato
     return;
   }
   // It may have been replaced by what waits for its other end, or does something when opened.
-  const file = await present(open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
+  const file = await present(open(fsPath(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
   if (file === undefined) return;
   try {
     const status = await file.stat();

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { WherryError } from '@wherry/base';
 import { checked, lastErrno, libc } from '../libc.ts';
+import { cPath } from './c-path.ts';
 
 const openat2Number = 437; // the same on every architecture
 const resolveNoMagicLinks = 0x02;
@@ -39,9 +40,10 @@ export function openBeneath(root: string | number, path: string, options: OpenBe
     how.writeBigUInt64LE(BigInt(confinement | resolveNoMagicLinks), 16);
     if (path.includes('\0')) throw new WherryError('invalid', 'a path holds a zero byte');
     const name = path === '' ? '.' : path;
+    const named = cPath(name);
     // Each rename or mount on the machine in the middle of a `..` fails it with EAGAIN, for another try (openat2(2)).
     for (let left = mostTries; ; left--) {
-      const opened = Number(openat2(openat2Number, folder, name, how, how.length));
+      const opened = Number(openat2(openat2Number, folder, named, how, how.length));
       if (opened < 0 && left > 0 && busy.has(lastErrno())) continue;
       return checked(opened, `open ${name} beneath ${String(root)}`);
     }

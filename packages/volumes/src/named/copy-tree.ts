@@ -1,19 +1,7 @@
 import { type BigIntStats, closeSync, constants, lstatSync, readlinkSync } from 'node:fs';
-import {
-  chmod,
-  type FileHandle,
-  lchown,
-  link,
-  lstat,
-  lutimes,
-  mkdir,
-  open,
-  readdir,
-  readlink,
-  symlink,
-} from 'node:fs/promises';
+import { chmod, type FileHandle, lchown, link, lstat, lutimes, mkdir, open, symlink } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { errnoOf, WherryError } from '@wherry/base';
+import { bytesOfName, errnoOf, fsPath, readFolder, readLink, WherryError } from '@wherry/base';
 import {
   getExtendedAttribute,
   listExtendedAttributes,
@@ -52,18 +40,18 @@ class TreeCopy {
   async folder(source: number, target: number, prefix: string, depth: number): Promise<void> {
     if (depth > deepest)
       throw new WherryError('tooLarge', `${prefix} has more than ${deepest} folders within each other`);
-    for (const name of await readdir(`/proc/self/fd/${source}`)) {
+    for (const name of await readFolder(`/proc/self/fd/${source}`)) {
       await this.#entry(`/proc/self/fd/${source}/${name}`, `/proc/self/fd/${target}/${name}`, prefix + name, depth);
     }
   }
 
   async #entry(from: string, to: string, name: string, depth: number): Promise<void> {
-    const status = await lstat(from, { bigint: true });
+    const status = await lstat(fsPath(from), { bigint: true });
     if (status.isSocket()) return;
     if (!status.isDirectory() && status.nlink > 1n && (await this.#linked(status, to, name))) return;
     if (status.isDirectory()) await this.#subfolder(from, to, name, depth);
     else if (status.isFile()) await copyFile(from, to);
-    else if (status.isSymbolicLink()) await symlink(await readlink(from), to);
+    else if (status.isSymbolicLink()) await symlink(bytesOfName(await readLink(from)), fsPath(to));
     else {
       const type = status.isFIFO() ? 'fifo' : status.isBlockDevice() ? 'block' : 'character';
       makeNode(to, { type, mode: 0o600, ...numbersOfDevice(Number(status.rdev)) });
@@ -81,7 +69,7 @@ class TreeCopy {
     }
     const folder = openBeneath(this.#root, posix.dirname(first), { flags: folderFlags, escape: 'refuse' });
     try {
-      await link(`/proc/self/fd/${folder}/${posix.basename(first)}`, to);
+      await link(fsPath(`/proc/self/fd/${folder}/${posix.basename(first)}`), fsPath(to));
     } finally {
       closeSync(folder);
     }
@@ -89,10 +77,10 @@ class TreeCopy {
   }
 
   async #subfolder(from: string, to: string, name: string, depth: number): Promise<void> {
-    await mkdir(to, 0o700);
-    const source = await open(from, folderFlags);
+    await mkdir(fsPath(to), 0o700);
+    const source = await open(fsPath(from), folderFlags);
     try {
-      const target = await open(to, folderFlags);
+      const target = await open(fsPath(to), folderFlags);
       try {
         await this.folder(source.fd, target.fd, `${name}/`, depth + 1);
       } finally {
@@ -105,13 +93,13 @@ class TreeCopy {
 }
 
 async function copyFile(from: string, to: string): Promise<void> {
-  const source = await open(from, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const source = await open(fsPath(from), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const status = await source.stat();
     if (!status.isFile())
       throw new WherryError('conflict', `${readlinkSync(`/proc/self/fd/${source.fd}`)} was replaced`);
     const target = await open(
-      to,
+      fsPath(to),
       constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
       0o600,
     );
@@ -143,9 +131,9 @@ async function copyData(source: FileHandle, target: FileHandle, size: number): P
 
 /** Owner first: to change it clears set-id bits and capabilities. */
 async function settle(from: string, to: string, status: BigIntStats): Promise<void> {
-  await lchown(to, Number(status.uid), Number(status.gid));
+  await lchown(fsPath(to), Number(status.uid), Number(status.gid));
   if (!status.isSymbolicLink()) {
-    const itself = await open(to, pathOnly | constants.O_NOFOLLOW);
+    const itself = await open(fsPath(to), pathOnly | constants.O_NOFOLLOW);
     try {
       await chmod(`/proc/self/fd/${itself.fd}`, Number(status.mode) & 0o7777);
     } finally {
@@ -153,7 +141,7 @@ async function settle(from: string, to: string, status: BigIntStats): Promise<vo
     }
   }
   copyAttributes(from, to);
-  await lutimes(to, Number(status.atimeNs) / 1e9, Number(status.mtimeNs) / 1e9);
+  await lutimes(fsPath(to), Number(status.atimeNs) / 1e9, Number(status.mtimeNs) / 1e9);
 }
 
 const pathOnly = 0o10000000; // O_PATH

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import {
   type Clock,
   codeOf,
+  fsPath,
   KeyedMutex,
   type Logger,
   messageOf,
   type Random,
+  readFolder,
   syncFolder,
   WherryError,
 } from '@wherry/base';
@@ -59,7 +61,7 @@ async function recovered(folder: string, file: VolumeFile): Promise<VolumeFile> 
   const isMounted = hasFileSystem(file.options) && isMountPoint(data);
   const { filling, mountedBy } = file;
   if (filling && (!hasFileSystem(file.options) || isMounted)) {
-    for (const name of await readdir(data)) await rm(join(data, name), { recursive: true, force: true });
+    for (const name of await readFolder(data)) await rm(fsPath(join(data, name)), { recursive: true, force: true });
   }
   if (isMounted && mountedBy.length === 0) unmountAll(data);
   if (!filling && (isMounted || mountedBy.length === 0)) return file;

@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { messageOf, silentLogger, systemClock, systemRandom } from '@wherry/base';
+import { bytesOfName, fsPath, messageOf, silentLogger, systemClock, systemRandom } from '@wherry/base';
 import {
   getExtendedAttribute,
   isMountPoint,
@@ -196,6 +196,11 @@ describe('filling a volume from an image', () => {
     linkSync(at('etc/f'), at('etc/sub/same'));
     symlinkSync('../../../secret', at('etc/l'));
     lchownSync(at('etc/l'), 5, 6);
+    // Names of any bytes.
+    mkdirSync(fsPath(at('etc/d\udcff')));
+    writeFileSync(fsPath(at('etc/d\udcff/caf\udce9')), 'x');
+    linkSync(fsPath(at('etc/d\udcff/caf\udce9')), fsPath(at('etc/h\udcff')));
+    symlinkSync(bytesOfName('to\udc80'), fsPath(at('etc/l\udcff')));
     makeNode(at('etc/c'), { type: 'character', mode: 0o640, major: 300, minor: 70_000 });
     makeNode(at('etc/p'), { type: 'fifo', mode: 0o600 });
     execFileSync('truncate', ['-s', '8M', at('etc/holes')]);
@@ -213,7 +218,7 @@ describe('filling a volume from an image', () => {
     const data = volumes.find('v1')!.mountpoint;
     const facts = (folder: string): string =>
       execFileSync('find', ['.', '-printf', '%p %y %m %U %G %s %Ts %l %n\n'], { cwd: folder })
-        .toString()
+        .toString('latin1')
         .split('\n')
         .sort()
         .join('\n');
