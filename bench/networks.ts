@@ -10,7 +10,7 @@ import { type Measure, median } from './report.ts';
 const many = 200;
 const times = 15;
 
-/** What it costs to open the networks, and to connect and publish a container with few and with many others there. */
+/** What it costs to open and create networks, and to connect and publish a container, with few and with many others there. */
 export async function measureNetworks(): Promise<Measure[]> {
   await warmThreadPool();
   const machine = await createTestMachine();
@@ -71,6 +71,13 @@ export async function measureNetworks(): Promise<Measure[]> {
     const few = await measure();
     while (namespaces.length < many) await start(makeNamespace());
     const crowd = await measure();
+    const created: number[] = [];
+    for (let at = 0; at < many; at++) {
+      const pools = [{ subnet: `10.201.${at}.0/24` }];
+      created.push(
+        (await timed(() => networks.create({ name: `of${at}`, ipam: { driver: 'default', pools } }))).milliseconds,
+      );
+    }
     await networks[Symbol.asyncDispose]();
     const reopened = await timed(open);
     const floor = vethFloor(machine.netns, makeNamespace);
@@ -89,6 +96,8 @@ export async function measureNetworks(): Promise<Measure[]> {
       line('connect', few.connect, { against }),
       line('connect + publish', few.both, { target: 3, note: few.note }),
       line('serve names', few.names),
+      line('create a network', median(created.slice(0, times))),
+      line(`create a network, ${many - times} networks`, median(created.slice(-times))),
       line(`connect, ${many} containers`, crowd.connect, { against }),
       line(`connect + publish, ${many} containers`, crowd.both, { target: 3, note: crowd.note }),
       line(`serve names, ${many} containers`, crowd.names),

@@ -73,6 +73,30 @@ export class NetlinkSocket implements Disposable {
     this.batch([request]);
   }
 
+  /**
+   * As `execute`, on a thread of the pool: when an interface goes, the kernel waits for all who look at it, tens of
+   * milliseconds. Nothing else may be asked of this socket meanwhile.
+   */
+  async executeAside(request: NetlinkRequest): Promise<void> {
+    const data = this.#encode(request, flag.ack);
+    const sequence = this.#sequence;
+    await new Promise<void>((resolve, reject) => {
+      send.async(this.#fd, data, data.length, 0, (error: unknown, sent: number | bigint) => {
+        if (error) reject(error);
+        else if (Number(sent) < 0) reject(systemError('netlink send', lastErrno()));
+        else resolve();
+      });
+    });
+    for (;;) {
+      for (const message of this.#receive()) {
+        if (message.type !== kind.error || message.sequence !== sequence) continue;
+        const failure = errorOf(request.what, message.body, message.flags);
+        if (failure !== undefined) throw failure;
+        return;
+      }
+    }
+  }
+
   /** Does several things in order with one system call; all are tried, then the first failure is thrown. */
   batch(requests: readonly NetlinkRequest[]): void {
     if (requests.length === 0) return;

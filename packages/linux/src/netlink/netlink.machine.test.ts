@@ -71,6 +71,19 @@ describe('netlink', () => {
     expect(listLinks(inside).map((link) => link.name)).toEqual(expect.arrayContaining(['lo', 'eth0']));
   });
 
+  test('deletes while the process goes on', async () => {
+    using socket = NetlinkSocket.open({ netns: path(machine) });
+    socket.execute(bridgeRequest('br9'));
+    const { index } = findLink(socket, 'br9')!;
+    using aside = NetlinkSocket.open({ netns: path(machine) });
+    const deleted = aside.executeAside(deleteLinkRequest(index));
+    expect(await Promise.race([deleted.then(() => 'deleted'), Promise.resolve('going on')])).toBe('going on');
+    await deleted;
+    expect(findLink(socket, 'br9')).toBeUndefined();
+    await expect(aside.executeAside(deleteLinkRequest(index))).rejects.toMatchObject({ code: 'notFound' });
+    expect(findLink(aside, 'br0')).toBeDefined();
+  });
+
   test('fails with codes', () => {
     using socket = NetlinkSocket.open({ netns: path(machine) });
     expect(codeFrom(() => socket.execute(bridgeRequest('br0')))).toBe('alreadyExists');

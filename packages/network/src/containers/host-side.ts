@@ -129,9 +129,9 @@ export class HostSide implements Disposable {
   }
 
   /** Puts a bridge, its rules and its fence away. */
-  lower(network: LiveNetwork): void {
+  async lower(network: LiveNetwork): Promise<void> {
     const link = network.record.bridge === undefined ? undefined : findLink(this.socket, network.record.bridge);
-    if (link !== undefined && this.#isOwn(link, network.record.id)) this.deleteLink(link.index);
+    if (link !== undefined && this.#isOwn(link, network.record.id)) await this.#deleteAside(link.index);
     network.device = undefined;
     if (this.#table !== undefined) this.#table.run(withoutNetwork(this.#options.table, network));
     this.lowerFence(network);
@@ -166,6 +166,16 @@ export class HostSide implements Disposable {
       this.socket.execute(deleteLinkRequest(index));
     } catch (error) {
       if (codeOf(error) !== 'notFound') throw error; // its namespace went meanwhile
+    }
+  }
+
+  /** While the process goes on. */
+  async #deleteAside(index: number): Promise<void> {
+    using socket = NetlinkSocket.open({ netns: this.#options.netns });
+    try {
+      await socket.executeAside(deleteLinkRequest(index));
+    } catch (error) {
+      if (codeOf(error) !== 'notFound') throw error;
     }
   }
 

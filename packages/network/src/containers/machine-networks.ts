@@ -264,7 +264,7 @@ export class MachineNetworks implements ContainerNetworks {
     const { host, live } = this.#parts;
     await this.reconcile(new Set());
     const networks = [...live.values()];
-    for (const [at, network] of networks.entries()) this.#lower(network, networks.slice(at + 1));
+    for (const [at, network] of networks.entries()) await this.#lower(network, networks.slice(at + 1));
     await host.destroy();
   }
 
@@ -303,16 +303,16 @@ export class MachineNetworks implements ContainerNetworks {
   }
 
   /** `others` stay. */
-  #lower(network: LiveNetwork, others: readonly LiveNetwork[]): void {
+  async #lower(network: LiveNetwork, others: readonly LiveNetwork[]): Promise<void> {
     const { driver } = network.record;
-    if (driver === 'bridge') this.#parts.host.lower(network);
+    if (driver === 'bridge') await this.#parts.host.lower(network);
     else if (driver === 'macvlan' || driver === 'ipvlan') lowerParent(this.#parts.host, network, others);
   }
 
   /** What is in the kernel goes first: a kill in between leaves a network that is whole again when it is used. */
   async #forget(network: LiveNetwork): Promise<void> {
     const { live } = this.#parts;
-    this.#lower(
+    await this.#lower(
       network,
       [...live.values()].filter((other) => other !== network),
     );
