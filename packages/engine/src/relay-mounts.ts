@@ -1,6 +1,7 @@
 import { mkdirSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { bindMount, insideMountNamespace, mountsBelow, unmountAll } from '@wherry/linux';
+import { codeOf } from '@wherry/base';
+import { bindMount, insideMountNamespace, mountsBelow, setPropagation, unmountAll } from '@wherry/linux';
 import type { RuntimeSpec } from '@wherry/oci';
 import type { EngineContext } from './context.ts';
 import { mappedFolder } from './mapped-overlay.ts';
@@ -10,7 +11,8 @@ const relayFolder = 'relay';
 /**
  * Where the runtime has a mount namespace of its own, a volume mounted after that was made is not
  * visible in it; where the container has users of its own, few folders of the machine let them through. So for
- * the time of the creation each source that is not seen there is bound into the run folder, whose mounts travel. Gives the specification with the sources exchanged, and what takes the binds back.
+ * the time of the creation each source that is not seen there is bound into the run folder, whose mounts travel.
+ * Gives the specification with the sources exchanged, and what takes the binds back.
  */
 export function relayMounts(
   context: EngineContext,
@@ -23,7 +25,7 @@ export function relayMounts(
   const folder = join(context.paths.container(id), relayFolder);
   const made: string[] = [];
   const undo = (): void => {
-    for (const path of made.splice(0)) unmountAll(path);
+    dropBinds(made.splice(0), namespace);
   };
   try {
     const seen = namespace === undefined || hasUsers ? new Set() : sameFilesInside(namespace, spec);
@@ -65,9 +67,37 @@ function sameFilesInside(namespace: string, { mounts }: RuntimeSpec): ReadonlySe
 }
 
 /** Takes back the binds that a crash left in the middle of creations, those of mapped layers too. */
-export function releaseRelays({ paths }: EngineContext): void {
+export function releaseRelays({ paths, runtimeNamespace }: EngineContext): void {
+  const left = new Set<string>();
   for (const { mountPoint } of mountsBelow(paths.containers)) {
-    const [, folder = ''] = relative(paths.containers, mountPoint).split('/');
-    if ([relayFolder, mappedFolder, 'users'].includes(folder)) unmountAll(mountPoint);
+    const [id = '', folder = '', name = ''] = relative(paths.containers, mountPoint).split('/');
+    if ([relayFolder, mappedFolder, 'users'].includes(folder)) left.add(join(paths.containers, id, folder, name));
   }
+  dropBinds([...left], runtimeNamespace.path);
+}
+
+/**
+ * Unmounts binds with what came along below them, in both namespaces. Made private first: the end of a mount travels to
+ * wherever its like is mounted, and what came along (all of the machine, with `-v /:/host`) is still in use where it
+ * came from.
+ */
+function dropBinds(paths: readonly string[], namespace: string | undefined): void {
+  if (paths.length === 0) return;
+  const makePrivate = (path: string): void => {
+    try {
+      setPropagation(path, 'private', { recursive: true });
+    } catch (error) {
+      // Not a mount here.
+      if (codeOf(error) !== 'invalid') throw error;
+    }
+  };
+  for (const path of paths) makePrivate(path);
+  if (namespace !== undefined)
+    insideMountNamespace(namespace, () => {
+      for (const path of paths) {
+        makePrivate(path);
+        unmountAll(path);
+      }
+    });
+  for (const path of paths) unmountAll(path);
 }

@@ -71,6 +71,27 @@ test('it runs again and again with the same writable layer; nothing is mounted i
   expect(await engine.listPodSandboxes()).toEqual([]);
 });
 
+test('one that mounts all of the machine takes no mount away', async () => {
+  const first = await defined('a', ['sleep', '100']);
+  await engine.startPodSandbox(first);
+  await engine.startContainer(first);
+  const roots = (): string[] =>
+    mountsBelow(join(machine.folder, 'run/containers')).map(({ mountPoint }) =>
+      mountPoint.replace(/^.*containers\//, ''),
+    );
+  expect(roots()).toEqual([`${first}/rootfs`]);
+  const everything = { hostPath: machine.folder, containerPath: '/all' };
+  const second = await defined('b', sh(`ls /all/run/containers/${first}/rootfs/bin/sh`), {
+    mounts: [everything],
+  });
+  await engine.startPodSandbox(second);
+  const session = await engine.attachEarly(second, all);
+  await engine.startContainer(second);
+  expect(await text(session.stdout)).toContain('/rootfs/bin/sh');
+  expect(await session.exit).toBe(0);
+  expect(roots()).toContain(`${first}/rootfs`);
+});
+
 test('changes hold from the next start on', async () => {
   const id = await defined('a', sh('echo $WORD; hostname'));
   await engine.updateContainer(id, (config) => ({ ...config, env: [{ name: 'WORD', value: 'first' }] }));
