@@ -1,8 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { silentLogger } from '@wherry/base';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { cutLog } from './log-cut.ts';
+import { finishLog } from './rotated-log.ts';
 
 let path: string;
 beforeEach(() => {
@@ -41,4 +43,12 @@ test('a burst far beyond the limits is cut at a line', async () => {
   expect(left.length).toBeGreaterThan(15_000);
   const first = Number(/ (\d+)\n/.exec(left)?.[1]);
   expect(left).toBe(lines(first, 199_999));
+});
+
+test('a log whose new file was never made is cut, too', async () => {
+  writeFileSync(`${path}.2`, lines(100, 109));
+  writeFileSync(`${path}.1`, lines(110, 299));
+  await finishLog(path, { maxBytes: 1024, maxFiles: 2 }, silentLogger);
+  expect(readFileSync(`${path}.1`, 'utf8')).toBe(lines(280, 299));
+  expect(() => statSync(`${path}.2`)).toThrow('ENOENT');
 });

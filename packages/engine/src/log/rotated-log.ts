@@ -128,12 +128,20 @@ export class RotatedLog implements Disposable {
 /** Cuts the log of an ended container to its limits. */
 export async function finishLog(path: string, limits: LogLimits, log: Logger): Promise<void> {
   try {
+    const files = Math.max(1, limits.maxFiles);
     const size = await fileSize(path);
-    if (size !== undefined && size > limits.maxBytes / 2)
-      await dropBeyond(path, Math.max(1, limits.maxFiles), await cutLog(path, limits, limits.maxFiles), 0);
+    // The monitor may have ended before it made the new file: then what was rotated last is all that there is.
+    if (size === undefined) await finishRotated(path, limits, files);
+    else if (size > limits.maxBytes / 2) await dropBeyond(path, files, await cutLog(path, limits, files), 0);
   } catch (error) {
     log.warn('a log could not be cut', { path, error });
   }
+}
+
+async function finishRotated(path: string, limits: LogLimits, files: number): Promise<void> {
+  const last = `${path}.1`;
+  if (((await fileSize(last)) ?? 0) <= limits.maxBytes) return;
+  await dropBeyond(path, files, await cutLog(last, limits, files), 1);
 }
 
 /** Removes the oldest files where the one of `number` holds as much as several. */
