@@ -2,8 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { type Clock, silentLogger } from '@wherry/base';
 import { hash } from 'bcryptjs';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -163,6 +166,47 @@ describe.skipIf(realRegistry === undefined)('pushing to docker-registry', () => 
     );
     await using wary = await open({ certificates });
     await expect(wary.pull(name)).rejects.toThrow('certificate signed by unknown authority');
+  });
+
+  it('shows the certificate that it was given where a registry asks for one', async () => {
+    const certificates = fresh();
+    mkdirSync(certificates, { recursive: true });
+    const at = (name: string): string => join(certificates, name);
+    for (const name of ['server', 'client']) {
+      const made = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', at(`${name}.key`)];
+      const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+      execFileSync('openssl', [...args, ...made, '-out', at(`${name}.crt`)], { stdio: 'ignore' });
+    }
+    const seen: unknown[] = [];
+    const server = createServer(
+      {
+        key: readFileSync(at('server.key')),
+        cert: readFileSync(at('server.crt')),
+        ca: readFileSync(at('client.crt')),
+        requestCert: true,
+      },
+      (request, response) => {
+        seen.push((request.socket as TLSSocket).getPeerCertificate().subject.CN);
+        response.end('{}');
+      },
+    );
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const folder = join(certificates, host);
+      mkdirSync(folder);
+      execFileSync('cp', [at('server.crt'), join(folder, 'ca.crt')]);
+      await using store = await open({ certificates });
+      const auth = { username: 'bob', password: 'secret' };
+      await expect(store.login(host, auth)).rejects.toThrow('remote error: tls: certificate required');
+      execFileSync('cp', [at('client.crt'), join(folder, 'client.cert')]);
+      execFileSync('cp', [at('client.key'), join(folder, 'client.key')]);
+      expect((await store.login(host, auth)).status).toBe('Login Succeeded');
+      expect(seen).toEqual(['client']);
+    } finally {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
   });
 
   it('takes images from a mirror where it has them', async () => {
