@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { eventually } from './eventually.ts';
 import { useCluster } from './shared-cluster.ts';
 
-const cluster = useCluster();
+const cluster = useCluster({ upArgs: ['--registry'] });
 const classic = { env: { DOCKER_BUILDKIT: '0' } };
 
 it('runs as a pod at once what docker has built; nothing is loaded or pushed', async () => {
@@ -76,4 +76,26 @@ it('gives a port of the machine to a container or to a pod, and says who has it'
   const refused = await k.docker(['run', '--rm', '-p', '18080:80', 'busybox:1.35', 'true']);
   expect(refused).toMatchObject({ code: 125 });
   expect(refused.stderr).toContain('port is already allocated: it is a host port of pod default/port');
+});
+
+it('runs as a pod what docker has pushed to the registry in the daemon', async () => {
+  const k = cluster.it;
+  const name = '127.0.0.1:5000/pods/app:1';
+  await k.mustDocker(['tag', 'busybox:1.35', name]);
+  await k.mustDocker(['push', '-q', name]);
+  await k.mustDocker(['rmi', name]);
+  await k.mustKubectl([
+    'run',
+    'pushed',
+    `--image=${name}`,
+    '--image-pull-policy=Always',
+    '--restart=Never',
+    '--',
+    'echo',
+    'hi',
+  ]);
+  await k.mustKubectl(['wait', 'pod/pushed', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=30s']);
+  expect(await k.mustKubectl(['logs', 'pushed'])).toBe('hi\n');
+  const { stdout } = await k.wherry(['status']);
+  expect(stdout).toMatch(/registry +\S+ +http:\/\/127\.0\.0\.1:5000/);
 });
