@@ -1,4 +1,5 @@
 export * from './async.ts';
+export * from './breather.ts';
 export * from './clock.ts';
 export * from './disposal.ts';
 export * from './errors.ts';

@@ -12,10 +12,9 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { codeOf } from '@wherry/base';
+import { Breather, codeOf } from '@wherry/base';
 import { decompressed, readTar, type TarEntry, type TarHeader } from '@wherry/images';
 import { makeNode, setExtendedAttribute } from '@wherry/linux';
-import { Breather } from './breathe.ts';
 import { openEntry } from './content-digest.ts';
 import type { Destination } from './destination.ts';
 import type { SourceEntry, SourceTree } from './source-tree.ts';

@@ -1,9 +1,8 @@
 import { createHash, webcrypto } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, read as readCallback, readSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { Semaphore, WherryError } from '@wherry/base';
+import { Breather, Semaphore, WherryError } from '@wherry/base';
 import { openBeneath } from '@wherry/linux';
-import { Breather } from './breathe.ts';
 import type { SourceEntry, SourceTree } from './source-tree.ts';
 
 const read = promisify(readCallback);

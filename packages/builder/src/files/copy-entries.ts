@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { WherryError } from '@wherry/base';
+import { Breather, WherryError } from '@wherry/base';
 import {
   getExtendedAttribute,
   listExtendedAttributes,
@@ -26,7 +26,6 @@ import {
   numbersOfDevice,
   setExtendedAttribute,
 } from '@wherry/linux';
-import { Breather } from './breathe.ts';
 import { openEntry } from './content-digest.ts';
 import type { Destination, Owner } from './destination.ts';
 

@@ -1,7 +1,6 @@
 import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { WherryError } from '@wherry/base';
-import { Breather } from './breathe.ts';
+import { Breather, WherryError } from '@wherry/base';
 import { resolveWithin, statusOf } from './resolve-within.ts';
 
 export type EntryType = 'file' | 'directory' | 'symlink' | 'character' | 'block' | 'fifo';

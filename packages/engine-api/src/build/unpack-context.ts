@@ -18,7 +18,7 @@ import {
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { errnoOf, throwIfAborted, WherryError } from '@wherry/base';
+import { Breather, errnoOf, throwIfAborted, WherryError } from '@wherry/base';
 import { readTar, type TarEntry, type TarHeader } from '@wherry/images';
 import { makeNode } from '@wherry/linux';
 
@@ -42,6 +42,7 @@ export async function unpackContext(
   { limits = contextLimits, signal }: { readonly limits?: ContextLimits; readonly signal?: AbortSignal } = {},
 ): Promise<void> {
   const writer = new ContextWriter(folder);
+  const breather = new Breather(signal);
   let bytes = 0;
   let entries = 0;
   try {
@@ -55,6 +56,7 @@ export async function unpackContext(
         );
       }
       await writer.place(entry);
+      await breather.rest();
     }
   } catch (error) {
     if (errnoOf(error) === 'ENOSPC') throw new WherryError('exhausted', 'no space left on device', { cause: error });

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { throwIfAborted } from '@wherry/base';
+import { throwIfAborted } from './async.ts';
 
 /** Milliseconds of work between two chances for everybody else. */
 const longestStretch = 3;
