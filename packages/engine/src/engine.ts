@@ -42,6 +42,7 @@ import { OciRuntimes } from './runtime/oci-runtimes.ts';
 import { RuntimeNamespace } from './runtime/runtime-namespace.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { supportedResources } from './spec/resources.ts';
+import { refuseZeroBytes } from './spec/zero-bytes.ts';
 import { EventHub } from './state/event-hub.ts';
 import { enginePaths } from './state/paths.ts';
 import { type ContainerRecord, RecordStore, type SandboxRecord } from './state/records.ts';
@@ -247,6 +248,7 @@ class EmbeddedEngine implements Engine {
     const { paths, random } = this.#context;
     const bundle = paths.container(record.id);
     const process = execProcess(this.#containers.specOf(record.id).process, options, paths.rootfs(record.id));
+    refuseZeroBytes(process);
     return await startExec({ id: random.hex(64), containerId: record.id, bundle, runtime, process, options });
   }
 

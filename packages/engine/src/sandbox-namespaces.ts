@@ -51,7 +51,10 @@ const ipcSysctl = /^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/;
 function checkSysctls(config: PodSandboxConfig, kinds: readonly string[]): void {
   for (const name of Object.keys(config.sysctls ?? {})) {
     const named = `sysctl ${JSON.stringify(name)}`;
-    if (!/^[a-z0-9_./-]+$/i.test(name) || /\.\.|\/\/|^\//.test(name)) throw refusedBefore(`${named} is not allowed`);
+    if (name === 'kernel.hostname')
+      throw refusedBefore(`${named} is not allowed as it conflicts with the OCI "hostname" field`);
+    if (!/^[a-z0-9_./-]+$/i.test(name) || /\.\.|\/\/|^\//.test(name))
+      throw refusedBefore(`${named} is not in a separate kernel namespace`);
     const dotted = name.replaceAll('/', '.');
     if (dotted.startsWith('net.')) {
       if (!kinds.includes('net')) throw refusedBefore(`${named} not allowed in host network namespace`);

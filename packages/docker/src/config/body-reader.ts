@@ -12,6 +12,9 @@ const ranges = {
   uint16: [0, 2 ** 16],
 } as const;
 
+/** The largest number below 2^63 that there is. */
+const largestInteger = 2 ** 63 - 1024;
+
 export type IntegerType = keyof typeof ranges;
 
 /**
@@ -77,7 +80,9 @@ export class BodyReader {
   #integer(name: string, value: unknown, type: IntegerType): number {
     const [least, end] = ranges[type];
     if (typeof value !== 'number') return this.#refuse(name, value, type);
-    return Number.isInteger(value) && value >= least && value < end ? value : this.#refuse(name, value, type, true);
+    if (!Number.isInteger(value) || value < least || value > end) return this.#refuse(name, value, type, true);
+    // The largest ones are no numbers of JavaScript: what was read may be one too many.
+    return Math.min(value, end === 2 ** 63 ? largestInteger : end - 1);
   }
 
   /** A fixed number of whole numbers; missing ones are 0, more are passed over. */

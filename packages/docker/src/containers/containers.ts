@@ -25,7 +25,7 @@ export interface DockerContainers {
   }): Promise<readonly JsonObject[]>;
   inspect(reference: string, options: { readonly size: boolean }): Promise<JsonObject>;
   /** False when it ran already (304). */
-  start(reference: string, options?: { readonly detachKeys?: string }): Promise<boolean>;
+  start(reference: string): Promise<boolean>;
   /** False when it did not run (304). Seconds: undefined is the container's own; −1 waits for ever. */
   stop(reference: string, options: { readonly signal?: string; readonly timeout?: number }): Promise<boolean>;
   restart(reference: string, options: { readonly signal?: string; readonly timeout?: number }): Promise<void>;

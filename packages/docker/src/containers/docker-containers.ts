@@ -15,7 +15,6 @@ import { settledEnd, waitFor } from '../lifecycle/waits.ts';
 import { StatsSource } from '../stats/stats.ts';
 import { topOf } from '../stats/top.ts';
 import { attachContainer } from '../streams/attach.ts';
-import { parseDetachKeys } from '../streams/detach-keys.ts';
 import { Execs } from '../streams/execs.ts';
 import { containerLogs } from '../streams/logs.ts';
 import { systemNanoClock } from '../times.ts';
@@ -142,9 +141,8 @@ class EngineContainers implements OpenDockerContainers {
     return await inspectContainer(this.#context, this.#find(reference), options);
   }
 
-  async start(reference: string, options: { readonly detachKeys?: string } = {}): Promise<boolean> {
+  async start(reference: string): Promise<boolean> {
     const container = this.#find(reference);
-    parseDetachKeys(options.detachKeys);
     const started = await container.lock.run(async () => {
       if (!startable(container)) return false;
       container.restart?.abort();

@@ -58,7 +58,8 @@ export function engineConfig({ host: view }: DockerContext, record: ContainerRec
       soft: Soft,
       hard: Hard,
     })),
-    init: host.Init === true,
+    // Where others' processes are there is an init already.
+    init: host.Init === true && host.PidMode === '',
     labels: { ...config.Labels, [dockerLabel]: 'true' },
     annotations: host.Annotations ?? {},
     logPath: log.driver === 'none' ? '' : logName,

@@ -2,6 +2,7 @@ import { WherryError } from '@wherry/base';
 import type { DockerContainers } from '@wherry/docker';
 import type { Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/router.ts';
+import { parsePlatform } from '../images/platforms.ts';
 import { bodyOfClient } from './older-clients.ts';
 
 const containerMac =
@@ -16,6 +17,7 @@ export function lifecycleRoutes(containers: DockerContainers): readonly Route[] 
       async handle(exchange) {
         const name = exchange.query.optional('name');
         const platform = exchange.speaks(41) ? exchange.query.optional('platform') : undefined;
+        parsePlatform(platform ?? '');
         const given = await exchange.json({ required: true, type: 'runconfig.ContainerConfigWrapper' });
         const body = bodyOfClient(exchange, given);
         const created = await containers.create(body, {
@@ -32,8 +34,9 @@ export function lifecycleRoutes(containers: DockerContainers): readonly Route[] 
       path: '/containers/{name:.*}/start',
       async handle(exchange) {
         refuseBody(exchange);
-        const detachKeys = exchange.query.optional('detachKeys');
-        const started = await containers.start(nameOf(exchange), detachKeys === undefined ? {} : { detachKeys });
+        if (exchange.query.text('checkpoint') !== '')
+          throw new WherryError('invalid', 'checkpoint is only supported in experimental mode');
+        const started = await containers.start(nameOf(exchange));
         exchange.sendNothing(started ? 204 : 304);
       },
     },

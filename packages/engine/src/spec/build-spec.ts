@@ -12,6 +12,7 @@ import { maskedPaths, readonlyPaths } from './paths.ts';
 import { resourcesSpec } from './resources.ts';
 import { seccompOf } from './seccomp.ts';
 import { isKnownUser, resolveUser } from './user.ts';
+import { refuseZeroBytes } from './zero-bytes.ts';
 
 /** Paths of the sandbox's namespaces; `undefined` for those of the node, `own` for a fresh one of the container. */
 export interface SandboxNamespaces {
@@ -44,10 +45,12 @@ const defaultPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 /** The `config.json` of a container whose root file system is mounted at `rootfs`. */
 export function buildSpec(request: SpecRequest): RuntimeSpec {
   const { config, sandbox, namespaces } = request;
+  const process = processSpec(request);
+  refuseZeroBytes(process);
   return {
     ociVersion: '1.0.2',
     ...(namespaces.uts === 'own' ? { hostname: sandbox.hostname } : {}),
-    process: processSpec(request),
+    process,
     root: { path: request.rootfs, readonly: config.security.readonlyRootfs === true },
     mounts: mountsOf(config, request.files),
     annotations: config.annotations,
