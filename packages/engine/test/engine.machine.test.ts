@@ -65,8 +65,8 @@ describe('the life of a container', () => {
     while (!(await log(id)).includes('ready')) await new Promise((resolve) => setTimeout(resolve, 5));
     await engine.stopContainer(id, 30);
     expect((await engine.containerStatus(id)).exitCode).toBe(3);
-    const deaf = await started(sh('trap "" TERM; echo ready; sleep 1000'), {}, { cgroupParent: 'kubepods/podu2' });
-    while (!(await log(deaf)).includes('ready')) await new Promise((resolve) => setTimeout(resolve, 5));
+    const deaf = await started(sh('trap "" TERM; echo deaf; sleep 1000'), {}, { cgroupParent: 'kubepods/podu2' });
+    while (!(await log(deaf)).includes('deaf')) await new Promise((resolve) => setTimeout(resolve, 5));
     await engine.stopContainer(deaf, 0.2);
     expect(await engine.containerStatus(deaf)).toMatchObject({ exitCode: 137, reason: 'Error' });
     expect(await engine.startContainer(deaf).catch(codeOf)).toBe('conflict');
