@@ -3,10 +3,16 @@ import type { EngineContext } from './context.ts';
 
 /**
  * Kills what is in a cgroup and removes it. The kernel gives no event (version 1) for the moment when
- * a killed process has left its group, so the removal is tried again for at most two seconds.
+ * a killed process has left its group, so the removal is tried again for at most two seconds. It is left alone from the
+ * moment on in which it `isUsed` by others.
  */
-export async function killAndRemoveCgroup(context: EngineContext, path: string): Promise<void> {
+export async function killAndRemoveCgroup(
+  context: EngineContext,
+  path: string,
+  isUsed: () => boolean = () => false,
+): Promise<void> {
   for (let wait = 1; wait < 1000; wait *= 2) {
+    if (isUsed()) return;
     context.cgroups.kill(path);
     if (context.cgroups.remove(path)) return;
     await sleep(context.clock, wait);

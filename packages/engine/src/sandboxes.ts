@@ -31,6 +31,8 @@ export class Sandboxes {
   readonly #context: EngineContext;
   readonly #containers: ContainersOfSandbox;
   readonly #locks = new KeyedMutex();
+  /** Sandboxes that are about to give up their cgroups. */
+  readonly #leaving = new Set<string>();
 
   constructor(context: EngineContext, containers: ContainersOfSandbox) {
     this.#context = context;
@@ -53,7 +55,7 @@ export class Sandboxes {
   /** Writes it down. */
   async define(config: PodSandboxConfig): Promise<string> {
     const id = this.#idFor(config);
-    await this.#locks.run(id, () => this.#put(id, config, 'notReady'));
+    await this.#locks.run(id, () => this.#put(id, config, 'notReady', { shares: true }));
     return id;
   }
 
@@ -64,9 +66,14 @@ export class Sandboxes {
     return checkedId(config.id, 'sandbox', (id) => sandboxes.get(id) !== undefined) ?? random.hex(64);
   }
 
-  #put(id: string, config: PodSandboxConfig, phase: 'creating' | 'notReady'): Promise<SandboxRecord> {
+  #put(
+    id: string,
+    config: PodSandboxConfig,
+    phase: 'creating' | 'notReady',
+    more: Pick<SandboxRecord, 'shares'> = {},
+  ): Promise<SandboxRecord> {
     const createdAt = this.#context.clock.now();
-    return this.#context.sandboxes.put({ version: 1, id, config, createdAt, phase, ips: [] });
+    return this.#context.sandboxes.put({ version: 1, id, config, createdAt, phase, ips: [], ...more });
   }
 
   async start(id: string): Promise<PodSandboxStatus> {
@@ -194,16 +201,28 @@ export class Sandboxes {
     const { sandboxes, log } = this.#context;
     try {
       await this.#disconnect(record);
-      const group = sandboxCgroup(this.#context, record);
-      const shared = sandboxes
-        .all()
-        .some((other) => other.id !== record.id && sandboxCgroup(this.#context, other) === group);
-      if (!shared) await killAndRemoveCgroup(this.#context, group);
+      await this.#removeCgroup(record);
       await sandboxes.delete(record.id);
     } catch (error) {
       log.error('a sandbox could not be removed whole', { sandbox: record.id, error });
       throw error;
+    } finally {
+      this.#leaving.delete(record.id);
     }
+  }
+
+  /** Unless others are in it: another sandbox of the pod, or what is to be started in a moment. */
+  async #removeCgroup(record: SandboxRecord): Promise<void> {
+    const { sandboxes, cgroups } = this.#context;
+    const group = sandboxCgroup(this.#context, record);
+    this.#leaving.add(record.id);
+    const isUsed = (): boolean =>
+      sandboxes.all().some((other) => {
+        const theirs = sandboxCgroup(this.#context, other);
+        return !this.#leaving.has(other.id) && (theirs === group || theirs.startsWith(`${group}/`));
+      });
+    if (record.shares !== true) await killAndRemoveCgroup(this.#context, group, isUsed);
+    else if (!isUsed()) cgroups.remove(group);
   }
 
   /** After a start: undoes half-made sandboxes and notices those whose namespaces went with a reboot. */

@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { codeOf } from '@wherry/base';
-import { isMountPoint, mountsBelow } from '@wherry/linux';
+import { isMountPoint, mountsBelow, openCgroups } from '@wherry/linux';
 import type { AttachOptions, ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createEngine, type Engine } from '../src/index.ts';
@@ -90,6 +92,38 @@ test('one that mounts all of the machine takes no mount away', async () => {
   expect(await text(session.stdout)).toContain('/rootfs/bin/sh');
   expect(await session.exit).toBe(0);
   expect(roots()).toContain(`${first}/rootfs`);
+});
+
+test('the removal of the last one leaves alone what is in the same cgroup, and what starts there meanwhile', async () => {
+  const sleeping = sh('trap "exit 0" TERM; sleep 1000 & wait');
+  const last = await defined('a', sleeping);
+  await engine.startPodSandbox(last);
+  await engine.startContainer(last);
+  // A user may name any cgroup. This process cannot be killed at once, and keeps the cgroup from being removed.
+  const cgroups = openCgroups();
+  const group = `${machine.options.cgroupParent}/docker/others`;
+  const other = spawn('sleep', ['1000']);
+  cgroups.create(group);
+  cgroups.attach(group, other.pid!);
+  cgroups.freeze(group, true);
+  try {
+    const removed = engine.removePodSandbox(last);
+    const next = await defined('b', sleeping);
+    await engine.startPodSandbox(next);
+    await engine.startContainer(next);
+    await removed;
+    expect(await engine.containerStatus(next)).toMatchObject({ state: 'running' });
+    cgroups.freeze(group, false);
+    expect((await engine.execSync(next, ['true'], 10)).exitCode).toBe(0);
+    expect(other.exitCode ?? other.signalCode).toBeNull();
+    await engine.removePodSandbox(next);
+    expect(other.exitCode ?? other.signalCode).toBeNull();
+  } finally {
+    cgroups.freeze(group, false);
+    other.kill('SIGKILL');
+    await once(other, 'exit');
+    cgroups.remove(group);
+  }
 });
 
 test('changes hold from the next start on', async () => {

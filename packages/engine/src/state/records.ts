@@ -20,6 +20,8 @@ export interface SandboxRecord {
   readonly createdAt: number;
   readonly phase: 'creating' | 'starting' | 'ready' | 'notReady';
   readonly ips: readonly string[];
+  /** Its cgroup is not its own, but one that its user named, of many: nothing in it is killed but its containers. */
+  readonly shares?: true | undefined;
   /** The init of a shared process namespace. */
   readonly init?: ProcessIdentity | undefined;
 }
