@@ -279,8 +279,10 @@ describe.skipIf(realRegistry === undefined)('a push through a bad line', () => {
       outgoing.writeHead(503).end();
       return true;
     };
-    proxy.rule = busy(3);
+    // One layer may meet all of them: a failure of each kind of request leaves it tries.
+    proxy.rule = busy(1);
     expect(await store.push(name, {})).toHaveLength(1);
+    expect(failures.size).toBeGreaterThan(2);
     failures.clear();
     proxy.rule = busy(1000);
     await expect(store.push(name, {})).rejects.toMatchObject({ code: 'internal' });
