@@ -151,8 +151,14 @@ export class MachineNetworks implements ContainerNetworks {
         );
       }
       network.removed = true;
-      for (const { record } of network.endpoints) await this.#endpoints.disconnect(network, record.containerId);
-      await this.#forget(network);
+      try {
+        for (const { record } of network.endpoints) await this.#endpoints.disconnect(network, record.containerId);
+        await this.#forget(network);
+      } catch (error) {
+        // One that stays may be joined again.
+        network.removed = !this.#parts.live.has(id);
+        throw error;
+      }
     });
   }
 
