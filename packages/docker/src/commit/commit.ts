@@ -112,7 +112,8 @@ async function assemble(
         {
           created,
           ...(request.author === undefined || request.author === '' ? {} : { author: request.author }),
-          created_by: [record.path, ...record.args].join(' '),
+          // As dockerd has it: without the entrypoint.
+          created_by: (record.config.Cmd ?? []).join(' '),
           ...(request.comment === undefined || request.comment === '' ? {} : { comment: request.comment }),
           ...(layer === undefined ? { empty_layer: true } : {}),
         },

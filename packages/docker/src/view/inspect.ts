@@ -18,11 +18,10 @@ export async function inspectContainer(
   const { record } = container;
   const { host } = record;
   const folder = context.store.folder(record.id);
-  // With another's network, its files, from the first start on.
-  const owner = containerOfMode(record.host.NetworkMode);
-  const files =
-    owner === undefined ? folder : record.state.startedAt !== never ? context.store.folder(owner) : undefined;
-  const at = (name: string): string => (files === undefined ? '' : join(files, name));
+  // From the first start on, whether that came to something or not; with another's network, its files.
+  const wasStarted = record.state.startedAt !== never || record.state.error !== '';
+  const files = context.store.folder(containerOfMode(record.host.NetworkMode) ?? record.id);
+  const at = (name: string): string => (wasStarted ? join(files, name) : '');
   const sizes = size ? await sizesOf(context, container) : {};
   return {
     Id: record.id,
@@ -34,7 +33,7 @@ export async function inspectContainer(
     ResolvConfPath: at('resolv.conf'),
     HostnamePath: at('hostname'),
     HostsPath: at('hosts'),
-    LogPath: host.LogConfig.Type === 'json-file' ? join(folder, logName) : '',
+    LogPath: wasStarted && host.LogConfig.Type === 'json-file' ? join(folder, logName) : '',
     Name: `/${record.name}`,
     RestartCount: record.restartCount,
     Driver: 'overlay2',
