@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
@@ -36,6 +37,7 @@ export class ApiServer {
 
   constructor(parts: ApiServerParts) {
     this.#parts = parts;
+    setMaxListeners(0, this.#stopping.signal); // each open exchange listens
     this.server = createServer({
       IncomingMessage: HijackableRequest,
       ServerResponse: OrderedResponse,
