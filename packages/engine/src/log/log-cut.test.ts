@@ -52,3 +52,15 @@ test('a log whose new file was never made is cut, too', async () => {
   expect(readFileSync(`${path}.1`, 'utf8')).toBe(lines(280, 299));
   expect(() => statSync(`${path}.2`)).toThrow('ENOENT');
 });
+
+test('what a burst has left shares its room with what came after it', async () => {
+  const limits = { maxBytes: 1024, maxFiles: 2 };
+  writeFileSync(`${path}.1`, lines(280, 299));
+  writeFileSync(path, '');
+  await finishLog(path, limits, silentLogger, true);
+  expect(readFileSync(`${path}.1`, 'utf8')).toBe(lines(280, 299));
+  writeFileSync(path, lines(300, 302));
+  await finishLog(path, limits, silentLogger, true);
+  expect(readFileSync(path, 'utf8')).toBe(lines(300, 302));
+  expect(readFileSync(`${path}.1`, 'utf8')).toBe(lines(290, 299));
+});

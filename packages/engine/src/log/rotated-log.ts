@@ -25,6 +25,8 @@ export class RotatedLog implements Disposable {
   readonly #options: RotatedLogOptions;
   #watcher: FSWatcher | undefined;
   #timer: Disposable | undefined;
+  /** What was rotated last has as much as all files may. */
+  #burst = false;
   #stopped = false;
   #work: Promise<void> = Promise.resolve();
 
@@ -87,13 +89,18 @@ export class RotatedLog implements Disposable {
   async #rotate(size: number): Promise<void> {
     const { path, limits, reopen } = this.#options;
     const kept = Math.max(1, limits.maxFiles - 1);
+    this.#burst = false;
     for (let number = kept - 1; number >= 1; number--)
       await renameIfThere(`${path}.${number}`, `${path}.${number + 1}`);
     await rename(path, `${path}.1`);
     reopen();
     if (!(await this.#reopened())) return;
     if (limits.maxFiles <= 1) await rm(`${path}.1`, { force: true });
-    else if (size > 2 * limits.maxBytes) await dropBeyond(path, kept, await cutLog(`${path}.1`, limits, kept), 1);
+    else if (size > 2 * limits.maxBytes) {
+      // One more than there is room for beside the new file: it may stay empty.
+      await dropBeyond(path, kept, await cutLog(`${path}.1`, limits, limits.maxFiles), 1);
+      this.#burst = true;
+    }
   }
 
   /** The monitor makes it in the next turn of its loop, unless that waits for somebody who reads slowly. */
@@ -115,7 +122,7 @@ export class RotatedLog implements Disposable {
   async finish(): Promise<void> {
     this[Symbol.dispose]();
     await this.#work;
-    await finishLog(this.#options.path, this.#options.limits, this.#options.log);
+    await finishLog(this.#options.path, this.#options.limits, this.#options.log, this.#burst);
   }
 
   [Symbol.dispose](): void {
@@ -125,14 +132,16 @@ export class RotatedLog implements Disposable {
   }
 }
 
-/** Cuts the log of an ended container to its limits. */
-export async function finishLog(path: string, limits: LogLimits, log: Logger): Promise<void> {
+/** Cuts the log of an ended container to its limits. `burst`: what was rotated last takes the room of all files. */
+export async function finishLog(path: string, limits: LogLimits, log: Logger, burst = false): Promise<void> {
   try {
     const files = Math.max(1, limits.maxFiles);
     const size = await fileSize(path);
     // The monitor may have ended before it made the new file: then what was rotated last is all that there is.
-    if (size === undefined) await finishRotated(path, limits, files);
-    else if (size > limits.maxBytes / 2) await dropBeyond(path, files, await cutLog(path, limits, files), 0);
+    if (size === undefined || size === 0) return await finishRotated(path, limits, files);
+    const held = size > limits.maxBytes / 2 ? await cutLog(path, limits, files) : 1;
+    await dropBeyond(path, files, held, 0);
+    if (burst && held < files) await finishRotated(path, limits, files - held);
   } catch (error) {
     log.warn('a log could not be cut', { path, error });
   }
