@@ -19,6 +19,9 @@ const tools = findTools();
 const dockerd = dockerdFolders(repository);
 const npmClient = npmPackage(repository, 'oci-registry-client', '0.2.0');
 const registry = '127.0.0.1:5000';
+/** Says why tests are skipped. */
+const titled = (title: string, peer: string | undefined): string =>
+  peer === undefined ? `${title} (skipped: the peer cannot be had or does not run on this machine)` : title;
 let engine: TestCluster;
 let toolOf: (name: ToolName) => ImageTool;
 
@@ -108,12 +111,12 @@ async function bothWays(peer: Runs & { readonly name: string }): Promise<void> {
   expect(await shownHere(theirs, path(`${name}.tar`))).toBe(changed);
 }
 
-it.skipIf(dockerd === undefined)('goes to dockerd and back', async () => {
+it.skipIf(dockerd === undefined)(titled('goes to dockerd and back', dockerd), async () => {
   await using peer = await startDockerd(engine.machine, dockerd!);
   await bothWays({ name: 'dockerd', must: peer.must });
 });
 
-describe.skipIf(tools.podman === undefined)('podman', () => {
+describe.skipIf(tools.podman === undefined)(titled('podman', tools.podman), () => {
   it('takes ours, and makes what runs here', async () => {
     const { must } = toolOf('podman');
     await bothWays({ name: 'podman', must });
@@ -129,7 +132,7 @@ describe.skipIf(tools.podman === undefined)('podman', () => {
   });
 });
 
-describe.skipIf(tools.skopeo === undefined)('skopeo', () => {
+describe.skipIf(tools.skopeo === undefined)(titled('skopeo', tools.skopeo), () => {
   const copy = (...args: string[]): Promise<string> => toolOf('skopeo').must(['copy', '-q', ...args]);
 
   it('copies ours in every form, and every form here', async () => {
@@ -169,7 +172,7 @@ describe.skipIf(tools.skopeo === undefined)('skopeo', () => {
   });
 });
 
-describe.skipIf(tools.buildah === undefined)('buildah', () => {
+describe.skipIf(tools.buildah === undefined)(titled('buildah', tools.buildah), () => {
   it('builds on ours what runs here, in both formats, and lists of platforms', async () => {
     const { must } = toolOf('buildah');
     const from = async (): Promise<string> => (await must(['from', '-q', `${registry}/ours:1`])).trim();
@@ -199,7 +202,7 @@ describe.skipIf(tools.buildah === undefined)('buildah', () => {
   });
 });
 
-describe.skipIf(tools.umoci === undefined)('umoci', () => {
+describe.skipIf(tools.umoci === undefined)(titled('umoci', tools.umoci), () => {
   it('unpacks the layout that we save, and packs one that we load', async () => {
     const { must } = toolOf('umoci');
     const layout = path('umoci');
@@ -229,7 +232,7 @@ describe.skipIf(tools.umoci === undefined)('umoci', () => {
   });
 });
 
-describe.skipIf(npmClient === undefined)('a registry client of npm', () => {
+describe.skipIf(npmClient === undefined)(titled('a registry client of npm', npmClient), () => {
   it('pulls and pushes with a token of ours, which allows no more', async () => {
     const users = path('users');
     const added = await engine.wherry(['registry', 'passwd', 'bob', '--htpasswd', users], { input: 'secret\n' });

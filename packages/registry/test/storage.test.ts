@@ -32,6 +32,16 @@ describe('uploads', () => {
     expect(await readdir(join(last.directory, 'uploads'))).toEqual([]);
   });
 
+  it('are unknown where a power cut took what they are', async () => {
+    let registry = await TestRegistry.start();
+    const location = await registry.client.begin('a');
+    const id = location.split('/').at(-1)!;
+    registry = await registry.restart();
+    await using last = registry;
+    await writeFile(join(last.directory, 'uploads', `${id}.json`), '');
+    expect((await last.client.get(location)).code).toBe('BLOB_UPLOAD_UNKNOWN');
+  });
+
   it('end when nothing came for long, and are bounded in number', async () => {
     const clock = new VirtualClock(Date.now());
     await using registry = await TestRegistry.start({ clock, mostUploads: 2, uploadLifetime: hour });

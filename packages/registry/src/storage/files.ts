@@ -70,14 +70,17 @@ export class AtomicFiles {
     await makeFolder(this.#temporary);
   }
 
-  /** Makes or replaces the file: a crash leaves the old content or the new one; once it resolves, the new one. */
-  async write(path: string, content: string): Promise<void> {
+  /**
+   * Makes or replaces the file: a crash leaves the old content or the new one; once it resolves, the new one. Without
+   * `sync` that holds for the process's end; a power cut may leave nothing, or an empty file.
+   */
+  async write(path: string, content: string, { sync = true }: { readonly sync?: boolean } = {}): Promise<void> {
     const temporary = join(this.#temporary, systemRandom.hex(24));
     try {
       const file = await open(temporary, 'wx', 0o600);
       try {
         await file.writeFile(content);
-        await file.sync();
+        if (sync) await file.sync();
       } finally {
         await file.close();
       }
@@ -90,6 +93,6 @@ export class AtomicFiles {
       await rm(temporary, { force: true });
       throw error;
     }
-    await syncFolder(dirname(path));
+    if (sync) await syncFolder(dirname(path));
   }
 }

@@ -31,6 +31,8 @@ export class Uploads {
   readonly #options: UploadsOptions;
   readonly #live = new Map<string, Upload>();
   readonly #ids = new Set<string>();
+  /** Those whose files are being made. */
+  readonly #beginning = new Set<string>();
 
   constructor(options: UploadsOptions) {
     this.#options = options;
@@ -64,17 +66,21 @@ export class Uploads {
       throw refusal('TOOMANYREQUESTS', `more than ${most} uploads are open; finish or cancel some`);
     const id = random.uuid();
     this.#ids.add(id);
+    this.#beginning.add(id);
     try {
       const state = { version: 1, repository, startedAt: clock.now() };
-      await files.write(this.#path(id, 'json'), `${JSON.stringify(state)}\n`);
+      // A client begins again after a power cut; after the end of the process it goes on.
+      await files.write(this.#path(id, 'json'), `${JSON.stringify(state)}\n`, { sync: false });
       await (await open(this.#path(id, 'data'), 'wx', 0o600)).close();
     } catch (error) {
+      this.#beginning.delete(id);
       await this.#remove(id);
       throw error;
     }
     const upload = new Upload(id, repository, this.#path(id, 'data'), 0, createHash(algorithm), algorithm);
     await upload.touch(clock.now());
     this.#live.set(id, upload);
+    this.#beginning.delete(id);
     return upload;
   }
 
@@ -102,7 +108,7 @@ export class Uploads {
     let ended = 0;
     for (const id of [...this.#ids]) {
       const live = this.#live.get(id);
-      if (live?.busy) continue;
+      if (live?.busy || this.#beginning.has(id)) continue;
       const touched = (await modified(this.#path(id, 'data'))) ?? (await modified(this.#path(id, 'json'))) ?? 0;
       if (touched >= oldest || this.#live.get(id)?.busy) continue;
       await this.#remove(id);
@@ -115,7 +121,8 @@ export class Uploads {
     if (!this.#ids.has(id)) return undefined;
     const text = await readText(this.#path(id, 'json'));
     if (text === undefined) return undefined;
-    const { repository } = JSON.parse(text) as { repository: RepositoryName };
+    const repository = repositoryOf(text);
+    if (repository === undefined) return undefined;
     const path = this.#path(id, 'data');
     const size = await stat(path).then(
       ({ size }) => size,
@@ -263,6 +270,15 @@ export class Upload {
   /** Says that the upload is alive. */
   async touch(at: number): Promise<void> {
     await utimes(this.path, at / 1000, at / 1000).catch(() => undefined);
+  }
+}
+
+/** Of an upload's state; `undefined` for one that a power cut left without content. */
+function repositoryOf(state: string): RepositoryName | undefined {
+  try {
+    return (JSON.parse(state) as { readonly repository: RepositoryName }).repository;
+  } catch {
+    return undefined;
   }
 }
 
