@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { messageOf } from '@wherry/base';
 import { busyboxImage } from '@wherry/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -418,6 +419,17 @@ test('commits what a container has written, with changes of its config', async (
   const { result } = await machine.containers.wait(mounting.id, 'not-running', never);
   expect((await result).StatusCode).toBe(0);
   await remove(mounting.id);
+});
+
+test('a bind of what the daemon keeps its files in follows the mounts of the machine, where it can', async () => {
+  const elsewhere = join(machine.folder, 'elsewhere');
+  const Binds = [`${machine.folder}:/all`, `${machine.folder}:/told:private`, `${elsewhere}:/other`];
+  const { id, code } = await run(['test', '-d', '/all/elsewhere'], { Binds });
+  expect(code).toBe(0);
+  const { Mounts } = await machine.containers.inspect(id, { size: false });
+  const propagation = (Mounts as JsonObject[]).map((mount) => `${mount.Destination} ${mount.Propagation}`);
+  expect(propagation.sort()).toEqual(['/all rslave', '/other rprivate', '/told private']);
+  await remove(id);
 });
 
 test('mounts nothing over /proc, nor a file on a folder', async () => {

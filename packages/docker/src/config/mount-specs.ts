@@ -95,7 +95,7 @@ export function parseBind(text: string): MountPoint {
       Mode: mode,
       RW: !flags.readOnly,
       Propagation: flags.propagation ?? 'rprivate',
-      made: {},
+      made: flags.propagation === undefined ? { propagates: 'byDefault' } : {},
     };
   return {
     Type: 'volume',
@@ -167,6 +167,7 @@ export function mountPointOf(mount: MountSpec): MountPoint {
         Mode: '',
         Propagation: mount.BindOptions?.Propagation ?? 'rprivate',
         made: {
+          ...(mount.BindOptions?.Propagation === undefined ? { propagates: 'byDefault' } : {}),
           nonRecursive: mount.BindOptions?.NonRecursive === true,
           readOnlyNonRecursive: mount.BindOptions?.ReadOnlyNonRecursive === true,
         },

@@ -207,6 +207,11 @@ export interface MountPoint {
     readonly anonymous?: boolean;
     readonly noCopy?: boolean;
     readonly subpath?: string;
+    /**
+     * Of a bind: `byDefault` where nothing was asked for; `ifPossible` where the daemon's folder is in it: with what is
+     * mounted there later, if the machine lets it through.
+     */
+    readonly propagates?: 'byDefault' | 'ifPossible';
     /** The id of an image that is mounted. */
     readonly image?: string;
     readonly nonRecursive?: boolean;

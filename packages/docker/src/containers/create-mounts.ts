@@ -20,7 +20,8 @@ export function plannedMounts(context: DockerContext, config: ContainerConfig, h
   }
   const taken = new Set<string>();
   const duplicate = (path: string): WherryError => new WherryError('invalid', `Duplicate mount point: ${path}`);
-  const add = (point: MountPoint): void => {
+  const add = (given: MountPoint): void => {
+    const point = aroundDaemon(given, context.rootDirectory);
     if (taken.has(point.Destination)) throw duplicate(point.Destination);
     taken.add(point.Destination);
     points.set(point.Destination, point);
@@ -43,6 +44,13 @@ export function plannedMounts(context: DockerContext, config: ContainerConfig, h
     if (!points.has(point.Destination) && !taken.has(point.Destination)) points.set(point.Destination, point);
   }
   return [...points.values()];
+}
+
+/** Binds of what the daemon's folder is in follow the machine's mounts: else they would keep those of other containers. */
+function aroundDaemon(point: MountPoint, folder: string): MountPoint {
+  const around = point.Source === '/' || folder.startsWith(`${point.Source}/`);
+  if (point.Type !== 'bind' || point.made.propagates !== 'byDefault' || !around) return point;
+  return { ...point, Propagation: 'rslave', made: { ...point.made, propagates: 'ifPossible' } };
 }
 
 /** A container that is named wrongly makes the request wrong: clients would pull the image where it is not found. */

@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WherryError } from '@wherry/base';
+import { mountHolding } from '@wherry/linux';
 import type { Mount } from '@wherry/runtime';
 import { containerOfMode } from '../config/modes.ts';
 import type { MountPoint } from '../config/types.ts';
@@ -30,12 +31,12 @@ export function fileMounts(
 }
 
 async function openMount(context: DockerContext, { id }: ContainerRecord, point: MountPoint): Promise<Mount[]> {
-  const { Type, Name, Source, Destination, RW, Propagation, made } = point;
+  const { Type, Name, Source, Destination, RW, made } = point;
   if (Type === 'tmpfs') return [];
   if (Type === 'image') return imageMounts([point]);
   const common = { containerPath: Destination, readOnly: !RW };
   if (Type === 'bind') {
-    const propagation = (Propagation === '' ? 'rprivate' : Propagation) as NonNullable<Mount['propagation']>;
+    const propagation = await propagationOf(point);
     const deep =
       context.host.recursiveReadOnly && !RW && made.nonRecursive !== true && made.readOnlyNonRecursive !== true;
     return [
@@ -52,6 +53,14 @@ async function openMount(context: DockerContext, { id }: ContainerRecord, point:
   const folder = await context.volumes.mount(Name ?? '', id);
   const hostPath = made.subpath === undefined ? folder : await folderWithin(folder, made.subpath);
   return [{ ...common, hostPath }];
+}
+
+async function propagationOf({ Propagation, Source, made }: MountPoint): Promise<NonNullable<Mount['propagation']>> {
+  if (made.propagates === 'ifPossible') {
+    const mount = mountHolding(await realpath(Source));
+    if (!mount?.propagation.some((flag) => /^(?:shared|master):/.test(flag))) return 'rprivate';
+  }
+  return (Propagation === '' ? 'rprivate' : Propagation) as NonNullable<Mount['propagation']>;
 }
 
 /** Images that a container mounts; the engine holds them from its creation on. */
