@@ -1,7 +1,6 @@
 import { mkdirSync, type Stats, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { codeOf } from '@wherry/base';
-import { bindMount, insideMountNamespace, mountsBelow, setPropagation, unmountAll } from '@wherry/linux';
+import { bindMount, insideMountNamespace, makePrivate, mountsBelow, unmountBind } from '@wherry/linux';
 import type { RuntimeSpec } from '@wherry/oci';
 import type { EngineContext } from './context.ts';
 import { mappedFolder } from './mapped-overlay.ts';
@@ -83,21 +82,10 @@ export function releaseRelays({ paths, runtimeNamespace }: EngineContext): void 
  */
 function dropBinds(paths: readonly string[], namespace: string | undefined): void {
   if (paths.length === 0) return;
-  const makePrivate = (path: string): void => {
-    try {
-      setPropagation(path, 'private', { recursive: true });
-    } catch (error) {
-      // Not a mount here.
-      if (codeOf(error) !== 'invalid') throw error;
-    }
-  };
   for (const path of paths) makePrivate(path);
   if (namespace !== undefined)
     insideMountNamespace(namespace, () => {
-      for (const path of paths) {
-        makePrivate(path);
-        unmountAll(path);
-      }
+      for (const path of paths) unmountBind(path);
     });
-  for (const path of paths) unmountAll(path);
+  for (const path of paths) unmountBind(path);
 }

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { V1Container, V1VolumeMount } from '@wherry/api';
 import { messageOf, WherryError } from '@wherry/base';
-import { unmountAll } from '@wherry/linux';
+import { unmountBind } from '@wherry/linux';
 import type { Mount } from '@wherry/runtime';
 import { subPathTarget } from './layout.ts';
 import type { MountedVolumes } from './mounted-volumes.ts';
@@ -59,7 +59,7 @@ async function stage(
   const target = subPathTarget(root, podUid, mount.name, container.name, index);
   await mkdir(dirname(target), { recursive: true, mode: 0o750 });
   // A restarted container sees the volume as it is now; the old mount lives on in the old container.
-  unmountAll(target);
+  unmountBind(target);
   try {
     bindSubPath(volume.hostPath, subPath, target, { create: !volume.readOnly });
   } catch (error) {

@@ -1,7 +1,7 @@
 import { readdir, rm, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '@wherry/base';
-import { mountsBelow, unmountAll } from '@wherry/linux';
+import { mountsBelow, unmountAll, unmountBind } from '@wherry/linux';
 
 /**
  * Unmounts what lies below a pod's folder and removes it. Nothing is deleted before every mount is
@@ -10,7 +10,7 @@ import { mountsBelow, unmountAll } from '@wherry/linux';
 export async function removePodFolder(folder: string): Promise<void> {
   const subPaths = await leaves(join(folder, 'volume-subpaths'), 3);
   for (const target of subPaths) {
-    unmountAll(target);
+    unmountBind(target);
     await removeTarget(target);
   }
   const volumes = await leaves(join(folder, 'volumes'), 2);

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { openImageStore } from '@wherry/images';
 import { removeProxyTable } from '@wherry/kube-proxy';
-import { mountsBelow, unmountAll } from '@wherry/linux';
+import { mountsBelow, unmountBind } from '@wherry/linux';
 import type { ClusterConfig } from './config.ts';
 import type { Surroundings } from './control-plane.ts';
 import { openDockerNetworks } from './docker.ts';
@@ -33,6 +33,6 @@ export async function destroyMachine(config: ClusterConfig, surroundings: Surrou
   }
   if (!config.engineOnly) removeProxyTable(proxyTable(config));
   for (const folder of [paths.kubelet, config.runDirectory, config.rootDirectory])
-    for (const { mountPoint } of mountsBelow(folder)) unmountAll(mountPoint);
+    for (const { mountPoint } of mountsBelow(folder)) unmountBind(mountPoint);
   await rm(config.runDirectory, { recursive: true, force: true });
 }

@@ -28,6 +28,7 @@ import {
   syncFileSystem,
   unmount,
   unmountAll,
+  unmountBind,
 } from './index.ts';
 
 let folder: string;
@@ -157,6 +158,25 @@ describe('paths beneath a root', () => {
       await once(renaming, 'close');
     }
   });
+});
+
+test('the end of a bind leaves what is mounted where it came from', () => {
+  const [source, copy] = [join(folder, 'source'), join(folder, 'copy')];
+  const inner = join(source, 'inner');
+  mkdirSync(inner, { recursive: true });
+  mkdirSync(copy);
+  bindMount(source, source);
+  setPropagation(source, 'shared');
+  mountTmpfs(inner);
+  for (let stacked = 0; stacked < 2; stacked++) bindMount(source, copy, { recursive: true });
+  expect(isMountPoint(join(copy, 'inner'))).toBe(true);
+  unmountBind(copy);
+  expect(mountsBelow(copy)).toEqual([]);
+  expect(isMountPoint(inner)).toBe(true);
+  unmountBind(copy);
+  unmountBind(join(folder, 'nowhere'));
+  unmountAll(inner);
+  unmountAll(source);
 });
 
 test('syncs the file system of a folder, and says when there is none', async () => {

@@ -1,4 +1,4 @@
-import { errnoOf } from '@wherry/base';
+import { codeOf, errnoOf } from '@wherry/base';
 import { checked, lastErrno, libc, systemError } from '../libc.ts';
 import { mountFlags, unmountFlags } from './mount-flags.ts';
 import { parseMountOptions } from './mount-options.ts';
@@ -129,6 +129,25 @@ export function unmountAll(target: string): number {
     }
     count++;
   }
+}
+
+/** Lets no mount or unmount at or below `target` travel any more. False when nothing is mounted there. */
+export function makePrivate(target: string): boolean {
+  try {
+    setPropagation(target, 'private', { recursive: true });
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'invalid' || codeOf(error) === 'notFound') return false;
+    throw error;
+  }
+}
+
+/**
+ * `unmountAll` for binds of what is not ours: made private first, since the end of what is mounted below a recursive bind
+ * travels to where that is mounted (mount_namespaces(7)), which is still in use.
+ */
+export function unmountBind(target: string): void {
+  while (makePrivate(target)) if (!unmount(target, { lazy: true })) return;
 }
 
 function isBusy(error: unknown): boolean {
