@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createEngine, type Engine } from '@wherry/engine';
 import { createTestMachine, type TestMachine } from '@wherry/testkit';
 import { measureContainerFloor } from './container-floor.ts';
+import { measureMonitoredFloor } from './monitored-floor.ts';
 import { disposed, type Measure, median, quantile } from './report.ts';
 
 /** Docker's way of a container through the engine alone, without client, image store and network. */
@@ -13,7 +14,7 @@ export async function measureContainers(): Promise<Measure[]> {
     const floor = await measureContainerFloor(machine);
     const engine = await openEngine(machine);
     try {
-      return await measure(engine, floor);
+      return await measure(machine, engine, floor);
     } finally {
       await engine.destroyAll();
     }
@@ -47,7 +48,7 @@ async function openEngine(machine: TestMachine): Promise<Engine> {
   });
 }
 
-async function measure(engine: Engine, floor: number): Promise<Measure[]> {
+async function measure(machine: TestMachine, engine: Engine, floor: number): Promise<Measure[]> {
   const times: number[] = [];
   for (let index = 0; index < 22; index++) {
     const began = performance.now();
@@ -61,12 +62,14 @@ async function measure(engine: Engine, floor: number): Promise<Measure[]> {
   });
   const ends = await timed(() => Promise.all(ids.map((id) => removed(engine, id))));
   const counted = times.slice(2);
+  const monitored = await monitoredFloor(machine, engine);
   return [
     {
       name: 'engine: define, attach, run true, remove',
       value: median(counted),
       unit: 'ms',
-      against: { name: 'crun run alone', value: floor },
+      against: { name: 'conmon + crun create, start, delete', value: monitored },
+      target: Math.round(1.5 * monitored),
       note: `p90 ${quantile(counted, 0.9).toFixed(0)} ms`,
     },
     {
@@ -77,6 +80,21 @@ async function measure(engine: Engine, floor: number): Promise<Measure[]> {
     },
     { name: 'engine: 50 killed and removed in parallel', value: ends, unit: 'ms' },
   ];
+}
+
+/** The same run by conmon and crun alone, with the specification that the engine makes. */
+async function monitoredFloor(machine: TestMachine, engine: Engine): Promise<number> {
+  const id = await started(engine, ['sleep', '600']);
+  const run = join(machine.directory, 'run-engine');
+  const pin = join(run, 'runtime-namespace', 'mnt');
+  const floor = await measureMonitoredFloor({
+    config: join(run, 'containers', id, 'config.json'),
+    rootfs: join(machine.directory, 'image'),
+    cgroupParent: machine.cgroupParent,
+    mountNamespace: existsSync(pin) ? pin : undefined,
+  });
+  await removed(engine, id);
+  return floor;
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
@@ -92,7 +110,7 @@ async function defined(engine: Engine, command: readonly string[]): Promise<stri
     logDirectory: '/nowhere',
     labels: {},
     annotations: {},
-    namespaces: { network: 'unmanaged', pid: 'container', ipc: 'pod' },
+    namespaces: { network: 'unmanaged', pid: 'container', ipc: 'container', uts: 'container' },
     cgroupParent: 'docker',
   });
   await engine.createContainer(id, {
