@@ -17,7 +17,7 @@ import {
 /** An engine that is measured: a command line in front of a daemon, or podman, which has none. */
 export interface EnginePeer extends AsyncDisposable {
   readonly name: string;
-  /** Runs its command line in its own network. */
+  /** Runs its command line: docker's client talks to a socket from anywhere, podman works in its own network. */
   run(args: readonly string[], options?: { readonly input?: string; readonly timeout?: number }): Promise<Ran>;
   /** The words before a command of its command line, for a shell. */
   readonly command: readonly string[];
@@ -34,11 +34,12 @@ export interface EnginePeer extends AsyncDisposable {
 export async function wherryPeer(): Promise<EnginePeer> {
   const cluster = await createTestCluster({ upArgs: ['--engine-only'] });
   await cluster.loadImage(await dockerBusyboxImage(), ['busybox:latest']);
+  const env = { DOCKER_HOST: cluster.dockerHost, HOME: cluster.machine.directory };
   return {
     name: 'wherry',
-    run: (args, options) => cluster.docker(args, options),
-    command: [...cluster.machine.enter, 'docker'],
-    env: { DOCKER_HOST: cluster.dockerHost, HOME: cluster.machine.directory },
+    run: (args, options) => runProgram('docker', args, { ...options, env }),
+    command: ['docker'],
+    env,
     pids: async () => [await cluster.daemonPid()],
     directory: cluster.machine.directory,
     monitors: ['conmon'],
@@ -76,12 +77,12 @@ export async function dockerdPeer(): Promise<EnginePeer | undefined> {
   );
   await daemon.waitFor('API listen on', 30_000);
   const env = { DOCKER_HOST: `unix://${socket}`, HOME: machine.directory, PATH };
-  const run: EnginePeer['run'] = (args, options) => machine.run('docker', args, { ...options, env });
+  const run: EnginePeer['run'] = (args, options) => runProgram('docker', args, { ...options, env });
   await loadBusybox(machine, (archive) => run(['load', '--input', archive]));
   return {
     name: 'dockerd 26.1',
     run,
-    command: [...machine.enter, 'docker'],
+    command: ['docker'],
     env,
     pids: async () => [daemon.pid, ...(await childrenOf(daemon.pid, 'containerd'))],
     directory: machine.directory,

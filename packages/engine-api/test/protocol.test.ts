@@ -6,7 +6,8 @@ const json = { 'Content-Type': 'application/json' };
 
 describe('the protocol', () => {
   it('answers pings with what clients negotiate by', async () => {
-    await using api = await serve(fakeOptions());
+    let clients = 0;
+    await using api = await serve({ ...fakeOptions(), onClient: () => clients++ });
     for (const method of ['GET', 'HEAD']) {
       const answer = await api.call(method, '/_ping');
       expect(answer).toMatchObject({ status: 200, text: method === 'GET' ? 'OK' : '' });
@@ -19,6 +20,7 @@ describe('the protocol', () => {
         swarm: 'inactive',
       });
     }
+    expect(clients).toBe(2);
   });
 
   it.each([

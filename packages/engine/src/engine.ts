@@ -241,13 +241,14 @@ class EmbeddedEngine implements Engine {
 
   async #exec(id: string, options: ExecOptions): Promise<ExecSession> {
     if (options.command.length === 0) throw new WherryError('invalid', 'no command specified');
-    const { record, runtime } = this.#containers.running(id);
+    const { record, runtime, live } = this.#containers.running(id);
     this.anticipate();
     if (this.#isPaused(record))
       throw new WherryError('conflict', `container ${record.id} is paused, unpause the container before exec`);
     const { paths, random } = this.#context;
     const bundle = paths.container(record.id);
-    const process = execProcess(this.#containers.specOf(record.id).process, options, paths.rootfs(record.id));
+    live.processSpec ??= this.#containers.specOf(record.id).process;
+    const process = execProcess(live.processSpec, options, paths.rootfs(record.id));
     refuseZeroBytes(process);
     return await startExec({ id: random.hex(64), containerId: record.id, bundle, runtime, process, options });
   }

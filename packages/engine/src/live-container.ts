@@ -1,5 +1,6 @@
 import { type Deferred, deferred } from '@wherry/base';
 import { ProcessHandle } from '@wherry/linux';
+import type { ProcessSpec } from '@wherry/oci';
 import type { RotatedLog } from './log/rotated-log.ts';
 import type { ContainerRecord } from './state/records.ts';
 
@@ -11,6 +12,8 @@ export class LiveContainer implements Disposable {
   readonly monitor: ProcessHandle | undefined;
   /** Its log, where the engine rotates it. */
   log: RotatedLog | undefined;
+  /** That of the first process; read when a command is run beside it. */
+  processSpec: ProcessSpec | undefined;
   /** Resolves with the exit code when the end is recorded; rejects when it could not be started. */
   readonly exited: Deferred<number> = deferred();
 

@@ -131,6 +131,7 @@ export async function startDocker(
         images,
         builder,
         facts,
+        onClient: () => engine.anticipate(),
         temporaryDirectory,
         log,
         clock,
