@@ -23,7 +23,7 @@ export async function createEngineApi(options: EngineApiOptions): Promise<Engine
   const { version } = await options.facts();
   const { routes, dispose } = await routesOf(options);
   const serverName = `Wherry/${version} (linux)`;
-  const api = new ApiServer({ router: new Router(routes), serverName, log: options.log });
+  const api = new ApiServer({ router: new Router(routes), serverName, log: options.log, onClient: options.onClient });
   return {
     server: api.server,
     listen: (socketPath, { group = 0 } = {}) => listenOn(api.server, socketPath, group),

@@ -17,7 +17,7 @@ export interface EngineApiOptions {
   readonly builder?: Builder | undefined;
   /** Asked at each `/info` and `/version`. */
   readonly facts: () => Promise<SystemFacts>;
-  /** Called when a client says hello (`/_ping`), before it says what it wants. */
+  /** Called when a client connects, before it says what it wants. */
   readonly onClient?: (() => void) | undefined;
   /** An existing folder for build contexts; what a crash left in it is removed at start. */
   readonly temporaryDirectory: string;

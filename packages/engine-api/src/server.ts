@@ -25,6 +25,7 @@ export interface ApiServerParts {
   /** `Wherry/0.1.0 (linux)`. */
   readonly serverName: string;
   readonly log: Logger;
+  readonly onClient?: (() => void) | undefined;
 }
 
 /** Turns HTTP requests into exchanges, and whatever is thrown into answers. */
@@ -46,6 +47,7 @@ export class ApiServer {
     });
     this.server.maxConnections = mostConnections;
     this.server.on('connection', (socket: Duplex) => {
+      parts.onClient?.();
       this.#open.add(socket);
       socket.once('close', () => this.#open.delete(socket));
     });

@@ -9,8 +9,8 @@ import { versionOf } from './version.ts';
 /** `/_ping`, `/version`, `/info`. */
 export function systemRoutes(options: EngineApiOptions): readonly Route[] {
   return [
-    { method: 'GET', path: '/_ping', handle: (exchange) => ping(exchange, 'OK', options) },
-    { method: 'HEAD', path: '/_ping', handle: (exchange) => ping(exchange, '', options) },
+    { method: 'GET', path: '/_ping', handle: (exchange) => ping(exchange, 'OK') },
+    { method: 'HEAD', path: '/_ping', handle: (exchange) => ping(exchange, '') },
     {
       method: 'GET',
       path: '/version',
@@ -46,8 +46,7 @@ function typesOf({ query }: Exchange): ReadonlySet<DiskUsageType> {
   return types.size === 0 ? new Set(diskUsageTypes) : types;
 }
 
-function ping({ response }: Exchange, text: string, { onClient }: EngineApiOptions): void {
-  onClient?.();
+function ping({ response }: Exchange, text: string): void {
   response.writeHead(200, {
     // 1: no BuildKit, so clients take the classic builder.
     'Builder-Version': '1',
