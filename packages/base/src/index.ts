@@ -8,7 +8,7 @@ export * from './files.ts';
 export * from './go-json.ts';
 export * from './go-types.ts';
 export * from './ip.ts';
+export * from './journaled-records.ts';
 export * from './json.ts';
 export * from './log.ts';
 export * from './random.ts';
-export * from './record-journal.ts';

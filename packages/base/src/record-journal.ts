@@ -1,6 +1,6 @@
 import { type FileHandle, open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf, WherryError } from './errors.ts';
+import { isDiskFull, WherryError } from './errors.ts';
 import { syncFolder, writeFileAtomically } from './files.ts';
 import type { Logger } from './log.ts';
 
@@ -131,7 +131,7 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
     try {
       await writeFileAtomically(this.#path, text);
     } catch (error) {
-      if (errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT') return;
+      if (isDiskFull(error)) return;
       throw error;
     }
     const before = this.#file;

@@ -1,4 +1,4 @@
-import type { Clock, Logger, Random } from '@wherry/base';
+import type { Clock, JournaledRecords, Logger, Random } from '@wherry/base';
 import type { RootfsSource } from '@wherry/images';
 import type { Cgroups } from '@wherry/linux';
 import type { PodNetwork } from '@wherry/network';
@@ -7,7 +7,7 @@ import type { OciRuntimes } from './runtime/oci-runtimes.ts';
 import type { RuntimeNamespace } from './runtime/runtime-namespace.ts';
 import type { EventHub } from './state/event-hub.ts';
 import type { EnginePaths } from './state/paths.ts';
-import type { ContainerRecord, RecordStore, SandboxRecord } from './state/records.ts';
+import type { ContainerRecord, SandboxRecord } from './state/records.ts';
 
 /** What the parts of one engine share. */
 export interface EngineContext {
@@ -16,8 +16,8 @@ export interface EngineContext {
   readonly cgroups: Cgroups;
   readonly network: PodNetwork;
   readonly images: RootfsSource;
-  readonly sandboxes: RecordStore<SandboxRecord>;
-  readonly containers: RecordStore<ContainerRecord>;
+  readonly sandboxes: JournaledRecords<SandboxRecord>;
+  readonly containers: JournaledRecords<ContainerRecord>;
   readonly initLayers: InitLayers;
   readonly runtimeNamespace: RuntimeNamespace;
   readonly runtimes: OciRuntimes;

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
+import { JournaledRecords, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
 import {
   adoptOrphans,
   type CgroupFeatures,
@@ -45,7 +45,7 @@ import { supportedResources } from './spec/resources.ts';
 import { refuseZeroBytes } from './spec/zero-bytes.ts';
 import { EventHub } from './state/event-hub.ts';
 import { enginePaths } from './state/paths.ts';
-import { type ContainerRecord, RecordStore, type SandboxRecord } from './state/records.ts';
+import type { ContainerRecord, SandboxRecord } from './state/records.ts';
 import { reopenLog } from './streams/attach.ts';
 import { type ExecSession, startExec } from './streams/exec.ts';
 import { execProcess } from './streams/exec-process.ts';
@@ -74,8 +74,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     cgroups,
     network: options.network,
     images: options.images,
-    sandboxes: await RecordStore.open<SandboxRecord>(paths.sandboxRecords, log),
-    containers: await RecordStore.open<ContainerRecord>(paths.containerRecords, log),
+    sandboxes: await JournaledRecords.open<SandboxRecord>(paths.sandboxRecords, log),
+    containers: await JournaledRecords.open<ContainerRecord>(paths.containerRecords, log),
     initLayers: new InitLayers(paths.initLayers),
     runtimeNamespace,
     runtimes: new OciRuntimes(options.runtimes, paths.runtimeState, runtimeNamespace),

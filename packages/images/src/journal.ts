@@ -1,6 +1,6 @@
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf, WherryError, writeFileAtomically } from '@wherry/base';
+import { errnoOf, isDiskFull, WherryError, writeFileAtomically } from '@wherry/base';
 import { readNames } from './content/folder-names.ts';
 import { parseObject } from './content/json.ts';
 
@@ -115,7 +115,7 @@ export class Journal<Change, State extends JournalState<Change>> implements Asyn
       this.#waiting = [];
       await this.#file?.close().catch(() => undefined);
       this.#file = undefined;
-      if (errnoOf(error) !== 'ENOSPC' && errnoOf(error) !== 'EDQUOT') throw error;
+      if (!isDiskFull(error)) throw error;
       throw new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
     }
   }

@@ -1,4 +1,4 @@
-import { type Clock, errnoOf, type Logger, type Random } from '@wherry/base';
+import { type Clock, isDiskFull, type Logger, type Random } from '@wherry/base';
 import type { NanoClock } from '../times.ts';
 import type { Container } from './container.ts';
 import type { DockerContainersOptions, HostView } from './options.ts';
@@ -24,7 +24,7 @@ export async function save(context: DockerContext, container: Container, durable
 /** Writes a record of what happens anyway: a full disk keeps no container from its end. */
 export async function saveIfPossible(context: DockerContext, container: Container, durable: boolean): Promise<void> {
   await save(context, container, durable).catch((error: unknown) => {
-    if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) throw error;
+    if (!isDiskFull(error)) throw error;
     context.log.warn('no room for a record', { container: container.id, error });
   });
 }

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, KeyedMutex, type Logger, RecordJournal, writeFileAtomically } from '@wherry/base';
+import { errnoOf, JournaledRecords, KeyedMutex, type Logger, writeFileAtomically } from '@wherry/base';
 import type { HealthState } from './container.ts';
 import type { ContainerRecord } from './record.ts';
 
@@ -15,37 +15,29 @@ export class RecordStore {
   readonly #root: string;
   readonly #log: Logger;
   readonly #locks = new KeyedMutex();
-  readonly #records: Map<string, ContainerRecord>;
-  readonly #journal: RecordJournal<ContainerRecord>;
+  readonly #records: JournaledRecords<ContainerRecord>;
   /** Of containers that are there, or are being made. */
   readonly #known: Set<string>;
   #closed = false;
 
-  private constructor(
-    root: string,
-    log: Logger,
-    records: Map<string, ContainerRecord>,
-    journal: RecordJournal<ContainerRecord>,
-  ) {
+  private constructor(root: string, log: Logger, records: JournaledRecords<ContainerRecord>) {
     this.#root = root;
     this.#log = log;
     this.#records = records;
-    this.#journal = journal;
-    this.#known = new Set(records.keys());
+    this.#known = new Set(records.all().map(({ id }) => id));
   }
 
   /** Opens the store of the folder; the journal stands beside it. Throws `unsupported`. */
   static async open(root: string, log: Logger): Promise<RecordStore> {
     await mkdir(root, { recursive: true, mode: 0o711 });
-    const records = new Map<string, ContainerRecord>();
-    const journal = await RecordJournal.open(`${root}.journal`, records, log);
+    const records = await JournaledRecords.open<ContainerRecord>(`${root}.journal`, log);
     // A creation or a removal that was cut off leaves a folder without a record; a kill, what it was about to write.
     for (const id of await readdir(root)) {
       const folder = join(root, id);
       if (!records.has(id)) await rm(folder, { recursive: true, force: true });
       else for (const name of await readdir(folder)) if (name.endsWith('.tmp')) await rm(join(folder, name));
     }
-    return new RecordStore(root, log, records, journal);
+    return new RecordStore(root, log, records);
   }
 
   folder(id: string): string {
@@ -54,7 +46,7 @@ export class RecordStore {
 
   /** Everything that was on disk. */
   all(): readonly ContainerRecord[] {
-    return [...this.#records.values()];
+    return this.#records.all();
   }
 
   /** Begins a container: its folder. */
@@ -66,19 +58,8 @@ export class RecordStore {
   /** In the order of the calls. Nothing of what is removed, or when the daemon has let go: the next one finds out. */
   async save(record: ContainerRecord, { durable }: { readonly durable: boolean }): Promise<void> {
     if (this.#closed || !this.#known.has(record.id)) return;
-    const before = this.#records.get(record.id);
-    this.#records.set(record.id, record);
-    try {
-      await this.#journal.append({ put: record });
-    } catch (error) {
-      // A rewrite of the journal would write what nobody was told.
-      if (this.#records.get(record.id) === record) {
-        if (before === undefined) this.#records.delete(record.id);
-        else this.#records.set(record.id, before);
-      }
-      throw error;
-    }
-    if (durable) await this.#journal.sync();
+    await this.#records.put(record);
+    if (durable) await this.#records.persist();
   }
 
   /** What a container's health checks have found so far; `undefined` when they have not begun. */
@@ -108,18 +89,13 @@ export class RecordStore {
   async remove(id: string): Promise<void> {
     this.#known.delete(id);
     await this.#locks.run(id, () => rm(this.folder(id), { recursive: true, force: true }));
-    if (!this.#records.delete(id)) return;
-    await this.#journal.append({ delete: id }).catch((error: unknown) => {
-      // On a full disk the next daemon removes it again.
-      if (!['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '')) throw error;
-      this.#log.warn('no room for the end of a record', { container: id, error });
-    });
+    await this.#records.delete(id);
   }
 
   /** Resolves when everything that was to be saved is, or could not be. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#known].map((id) => this.#locks.run(id, async () => undefined)));
-    await this.#journal[Symbol.asyncDispose]();
+    await this.#records[Symbol.asyncDispose]();
   }
 }

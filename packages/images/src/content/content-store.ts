@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, systemRandom, WherryError } from '@wherry/base';
+import { errnoOf, isDiskFull, systemRandom, WherryError } from '@wherry/base';
 import { algorithmOf, type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
 import { readNames } from './folder-names.ts';
 import { KeptContent, linked } from './kept-content.ts';
@@ -196,7 +196,7 @@ export class Ingest implements AsyncDisposable {
         const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done, this.#size + done);
         done += bytesWritten;
       } catch (error) {
-        if (errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT') {
+        if (isDiskFull(error)) {
           throw new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
         }
         throw error;

@@ -16,7 +16,7 @@ import {
   utimesSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { bytesOfName, errnoOf, fsPath, WherryError } from '@wherry/base';
+import { bytesOfName, fsPath, isDiskFull, WherryError } from '@wherry/base';
 import { makeNode, nextData, setExtendedAttribute } from '@wherry/linux';
 import type { Digest } from '@wherry/oci';
 import type { UserMappings } from '@wherry/runtime';
@@ -88,7 +88,7 @@ export function packChanges(request: PackRequest, throwIfCancelled: () => void):
     tar.writeZeros(2 * blockSize);
     return { ...tar.end(), bytes, inodes };
   } catch (error) {
-    if (errnoOf(error) !== 'ENOSPC' && errnoOf(error) !== 'EDQUOT') throw error;
+    if (!isDiskFull(error)) throw error;
     throw new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
   }
 }

@@ -1,9 +1,10 @@
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { codeOf, silentLogger } from '@wherry/base';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { RecordStore } from './records.ts';
+import { codeOf } from './errors.ts';
+import { JournaledRecords } from './journaled-records.ts';
+import { silentLogger } from './log.ts';
 
 interface Thing {
   readonly version: 1;
@@ -19,9 +20,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const open = (): Promise<RecordStore<Thing>> => RecordStore.open<Thing>(path, silentLogger);
+const open = (): Promise<JournaledRecords<Thing>> => JournaledRecords.open<Thing>(path, silentLogger);
 const thing = (id: string, text: string): Thing => ({ version: 1, id, text });
-const texts = (store: RecordStore<Thing>): string[] => store.all().map(({ id, text }) => `${id}:${text}`);
+const texts = (store: JournaledRecords<Thing>): string[] => store.all().map(({ id, text }) => `${id}:${text}`);
 
 /** What a daemon would find that was started now: the one before is not asked. */
 async function found(): Promise<string[]> {
