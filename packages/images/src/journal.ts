@@ -1,7 +1,8 @@
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf, isDiskFull, WherryError, writeFileAtomically } from '@wherry/base';
+import { errnoOf, WherryError, writeFileAtomically } from '@wherry/base';
 import { readNames } from './content/folder-names.ts';
+import { namingFullDisk } from './content/full-disk.ts';
 import { parseObject } from './content/json.ts';
 
 /** What a journal's changes make. */
@@ -115,8 +116,7 @@ export class Journal<Change, State extends JournalState<Change>> implements Asyn
       this.#waiting = [];
       await this.#file?.close().catch(() => undefined);
       this.#file = undefined;
-      if (!isDiskFull(error)) throw error;
-      throw new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
+      throw namingFullDisk(error);
     }
   }
 

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, isDiskFull, systemRandom, WherryError } from '@wherry/base';
+import { errnoOf, systemRandom, WherryError } from '@wherry/base';
 import { algorithmOf, type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
 import { readNames } from './folder-names.ts';
+import { namingFullDisk } from './full-disk.ts';
 import { KeptContent, linked } from './kept-content.ts';
 
 /** A download that nobody went on with for this long (ms) is given up. */
@@ -196,10 +197,7 @@ export class Ingest implements AsyncDisposable {
         const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done, this.#size + done);
         done += bytesWritten;
       } catch (error) {
-        if (isDiskFull(error)) {
-          throw new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
-        }
-        throw error;
+        throw namingFullDisk(error);
       }
     }
     this.#size += chunk.length;

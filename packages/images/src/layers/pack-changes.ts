@@ -16,10 +16,11 @@ import {
   utimesSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { bytesOfName, fsPath, isDiskFull, WherryError } from '@wherry/base';
+import { bytesOfName, fsPath, WherryError } from '@wherry/base';
 import { makeNode, nextData, setExtendedAttribute } from '@wherry/linux';
 import type { Digest } from '@wherry/oci';
 import type { UserMappings } from '@wherry/runtime';
+import { namingFullDisk } from '../content/full-disk.ts';
 import { blockSize } from '../tar/tar-entry.ts';
 import { tarHeader } from '../tar/tar-writer.ts';
 import { type Change, walkChanges } from './change-walk.ts';
@@ -88,8 +89,7 @@ export function packChanges(request: PackRequest, throwIfCancelled: () => void):
     tar.writeZeros(2 * blockSize);
     return { ...tar.end(), bytes, inodes };
   } catch (error) {
-    if (!isDiskFull(error)) throw error;
-    throw new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
+    throw namingFullDisk(error);
   }
 }
 

@@ -17,6 +17,7 @@ import {
 import { promisify } from 'node:util';
 import { bytesOfName, codeOf, errnoOf, fsPath, WherryError } from '@wherry/base';
 import { makeNode, setExtendedAttribute, setTimes } from '@wherry/linux';
+import { namingFullDisk } from '../content/full-disk.ts';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarEntry } from '../tar/tar-reader.ts';
 import { LayerTree, lstatOf, setgid } from './layer-tree.ts';
@@ -78,11 +79,7 @@ export async function unpackLayer(
 }
 
 function inWords(error: unknown): unknown {
-  const errno = errnoOf(error);
-  if (errno === 'ENOSPC' || errno === 'EDQUOT') {
-    return new WherryError('exhausted', 'the disk of the image store is full', { cause: error });
-  }
-  if (errno !== 'ENAMETOOLONG') return error;
+  if (errnoOf(error) !== 'ENAMETOOLONG') return namingFullDisk(error);
   return new WherryError('corrupt', 'the archive has a name that is longer than the file system takes', {
     cause: error,
   });
