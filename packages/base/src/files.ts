@@ -1,4 +1,4 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemRandom } from './random.ts';
 
@@ -25,15 +25,25 @@ export async function writeFileAtomically(
     await rm(temporary, { force: true });
     throw error;
   }
-  if (sync) await syncFolder(dirname(path));
+  if (sync) await syncPath(dirname(path));
 }
 
-/** Resolves when a power cut leaves the folder with the names that it has now. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
+/** Resolves when a power cut leaves the file with its content, the folder with its names. */
+export async function syncPath(path: string): Promise<void> {
+  const opened = await open(path, 'r');
   try {
-    await folder.sync();
+    await opened.sync();
   } finally {
-    await folder.close();
+    await opened.close();
+  }
+}
+
+/** Makes a folder, and those above it that are missing, each of them on disk. */
+export async function makeDurableFolder(path: string): Promise<void> {
+  const highest = await mkdir(path, { recursive: true, mode: 0o700 });
+  if (highest === undefined) return;
+  for (let folder = path; ; folder = dirname(folder)) {
+    await syncPath(dirname(folder));
+    if (folder === highest) return;
   }
 }

@@ -1,7 +1,7 @@
 import { type FileHandle, open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isDiskFull, WherryError } from './errors.ts';
-import { syncFolder, writeFileAtomically } from './files.ts';
+import { syncPath, writeFileAtomically } from './files.ts';
 import type { Logger } from './log.ts';
 
 /** A line of the file: the record as it is now, or that there is none any more. */
@@ -64,7 +64,7 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
       if (size === 0) {
         await file.write(header);
         await file.sync();
-        await syncFolder(dirname(path));
+        await syncPath(dirname(path));
       } else if (size > length) await file.truncate(length);
       return new RecordJournal(path, records, file, length);
     } catch (error) {

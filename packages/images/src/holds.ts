@@ -1,6 +1,6 @@
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, systemRandom, WherryError } from '@wherry/base';
+import { errnoOf, syncPath, systemRandom, WherryError } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
 import { readNames } from './content/folder-names.ts';
 
@@ -48,14 +48,8 @@ export class Holds {
   /** Writes a hold through to the disk. Nothing when there is none. */
   async sync(owner: string): Promise<void> {
     if (!(await this.#all()).has(owner)) return;
-    for (const path of [join(this.#folder, owner), this.#folder]) {
-      const file = await open(path, 'r');
-      try {
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    }
+    await syncPath(join(this.#folder, owner));
+    await syncPath(this.#folder);
   }
 
   /** Ends a hold and gives what it was; `undefined` when there was none. */

@@ -2,6 +2,7 @@ import {
   type Clock,
   DisposalStack,
   type Logger,
+  makeDurableFolder,
   messageOf,
   type Random,
   silentLogger,
@@ -17,7 +18,6 @@ import { RequestHandler } from './request-handler.ts';
 import { type Listener, type ListenOptions, listen } from './server.ts';
 import type { BlobStore } from './storage/blob-store.ts';
 import { Contents, type Quotas } from './storage/contents.ts';
-import { makeFolder } from './storage/files.ts';
 import { lockFolder } from './storage/folder-lock.ts';
 import { type CollectOptions, type CollectReport, collect } from './storage/garbage.ts';
 import { TlsFiles } from './tls-files.ts';
@@ -73,7 +73,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
   const { directory, log = silentLogger, clock = systemClock, random = systemRandom } = options;
   const resources = new DisposalStack(log);
   try {
-    await makeFolder(directory);
+    await makeDurableFolder(directory);
     let registry: LocalRegistry | undefined;
     const control = async (command: string, parameters: URLSearchParams): Promise<unknown> =>
       command === 'gc' ? await registry?.collectGarbage({ untagged: parameters.get('untagged') === 'true' }) : {};

@@ -1,6 +1,6 @@
-import { copyFile, type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, type FileHandle, link, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf, systemRandom } from '@wherry/base';
+import { errnoOf, makeDurableFolder, syncPath, systemRandom } from '@wherry/base';
 import { algorithmOf, type Digest, hexOf, isDigest } from '@wherry/oci';
 import { readNames } from './folder-names.ts';
 
@@ -36,17 +36,12 @@ export class KeptContent {
   /** Takes over a file that was verified and synced; it survives a power cut once this resolves, and `file` is gone. */
   async adopt(file: string, digest: Digest): Promise<void> {
     const target = this.path(digest);
-    const made = await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+    await makeDurableFolder(dirname(target));
     const { size } = await stat(file);
     const isHere = (await this.size(digest)) === size || (await this.#takeFromImages(digest, size));
     if (isHere) await rm(file, { force: true });
     else await move(file, target);
-    await sync(dirname(target));
-    if (made === undefined) return;
-    // The names of the folders that were made for it.
-    for (let folder = dirname(target); folder.length >= made.length; folder = dirname(folder)) {
-      await sync(dirname(folder));
-    }
+    await syncPath(dirname(target));
   }
 
   async remove(digest: Digest): Promise<void> {
@@ -99,7 +94,7 @@ async function move(file: string, target: string): Promise<void> {
     const temporary = `${target}.${systemRandom.hex(8)}`;
     try {
       await copyFile(file, temporary);
-      await sync(temporary);
+      await syncPath(temporary);
       await rename(temporary, target);
     } finally {
       await rm(temporary, { force: true });
@@ -114,14 +109,5 @@ async function sizeOf(path: string): Promise<number | undefined> {
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
-  }
-}
-
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

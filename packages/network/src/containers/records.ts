@@ -1,7 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Logger, messageOf, syncFolder, WherryError, writeFileAtomically } from '@wherry/base';
+import { type Logger, messageOf, syncPath, WherryError, writeFileAtomically } from '@wherry/base';
 import type { EndpointRecord, NetworkRecord, PublishedPort } from '../container-networks.ts';
 
 /** An endpoint as it is on disk. */
@@ -95,7 +95,7 @@ export class NetworkRecords {
   /** For networks flushed to the disk: what a user removed does not come back with a power loss. */
   async remove(kind: Kind, id: string): Promise<void> {
     await rm(this.#path(kind, id), { force: true });
-    if (kind === 'networks') await syncFolder(join(this.#directory, kind));
+    if (kind === 'networks') await syncPath(join(this.#directory, kind));
   }
 
   async machine(): Promise<MachineFile> {

@@ -1,26 +1,6 @@
-import { mkdir, open, opendir, readFile, rename, rm } from 'node:fs/promises';
+import { open, opendir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf, systemRandom } from '@wherry/base';
-
-/** Makes the folder and those above it that are missing, each of them on disk. */
-export async function makeFolder(path: string): Promise<void> {
-  const highest = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (highest === undefined) return;
-  for (let folder = path; ; folder = dirname(folder)) {
-    await syncFolder(dirname(folder));
-    if (folder === highest) return;
-  }
-}
-
-/** The names in it are on disk. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
+import { errnoOf, makeDurableFolder, syncPath, systemRandom } from '@wherry/base';
 
 /** A small file's text; `undefined` when there is none. */
 export async function readText(path: string): Promise<string | undefined> {
@@ -67,7 +47,7 @@ export class AtomicFiles {
 
   async cleanUp(): Promise<void> {
     await rm(this.#temporary, { recursive: true, force: true });
-    await makeFolder(this.#temporary);
+    await makeDurableFolder(this.#temporary);
   }
 
   /**
@@ -86,13 +66,13 @@ export class AtomicFiles {
       }
       await rename(temporary, path).catch(async (error: unknown) => {
         if (!isMissing(error)) throw error;
-        await makeFolder(dirname(path));
+        await makeDurableFolder(dirname(path));
         await rename(temporary, path);
       });
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
-    if (sync) await syncFolder(dirname(path));
+    if (sync) await syncPath(dirname(path));
   }
 }

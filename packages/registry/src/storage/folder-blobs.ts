@@ -1,8 +1,9 @@
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeDurableFolder, syncPath } from '@wherry/base';
 import { algorithmOf, type Digest, hexOf, isDigest } from '@wherry/oci';
 import type { BlobStore } from './blob-store.ts';
-import { isMissing, makeFolder, namesIn, removeFile, syncFolder } from './files.ts';
+import { isMissing, namesIn, removeFile } from './files.ts';
 
 /** Content in a folder: `<algorithm>/<two digits>/<hex>`. What stands there is whole. */
 export class FolderBlobs implements BlobStore {
@@ -32,10 +33,10 @@ export class FolderBlobs implements BlobStore {
 
   async adopt(file: string, digest: Digest): Promise<void> {
     const target = this.#path(digest);
-    await makeFolder(dirname(target));
+    await makeDurableFolder(dirname(target));
     if ((await this.size(digest)) !== undefined) await rm(file, { force: true });
     else await rename(file, target);
-    await syncFolder(dirname(target));
+    await syncPath(dirname(target));
   }
 
   async remove(digest: Digest): Promise<void> {

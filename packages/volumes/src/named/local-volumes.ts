@@ -10,7 +10,7 @@ import {
   messageOf,
   type Random,
   readFolder,
-  syncFolder,
+  syncPath,
   WherryError,
 } from '@wherry/base';
 import { isMountPoint, mountsBelow, openBeneath, unmountAll } from '@wherry/linux';
@@ -133,7 +133,7 @@ class LocalVolumes implements NamedVolumes {
       if (this.#options.owner !== undefined) await chown(join(folder, '_data'), ...this.#options.owner);
       await writeVolumeFile(folder, file);
       await rename(folder, join(this.#folder, name));
-      await syncFolder(this.#folder);
+      await syncPath(this.#folder);
     } catch (error) {
       await rm(folder, { recursive: true, force: true });
       throw new WherryError('internal', `create ${name}: ${messageOf(error)}`, { cause: error });
@@ -163,7 +163,7 @@ class LocalVolumes implements NamedVolumes {
       const aside = join(this.#folder, `${removed}${this.#options.random.hex(16)}`);
       await rename(join(this.#folder, name), aside);
       this.#files.delete(name);
-      await syncFolder(this.#folder);
+      await syncPath(this.#folder);
       await removeFolder(aside, this.#options.log);
     });
   }
