@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { readlinkSync } from 'node:fs';
 import { readdir, readlink } from 'node:fs/promises';
 
 /**
@@ -39,6 +40,11 @@ export async function readFolder(path: string): Promise<string[]> {
 /** What a link says. */
 export async function readLink(path: string): Promise<string> {
   return textOfName(await readlink(fsPath(path), { encoding: 'buffer' }));
+}
+
+/** The same at once. */
+export function readLinkSync(path: string): string {
+  return textOfName(readlinkSync(fsPath(path), { encoding: 'buffer' }));
 }
 
 /** With `u`, halves of a pair do not match. */

@@ -11,4 +11,5 @@ export * from './ip.ts';
 export * from './journaled-records.ts';
 export * from './json.ts';
 export * from './log.ts';
+export * from './peek.ts';
 export * from './random.ts';

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { errnoOf, messageOf, systemRandom, WherryError } from '@wherry/base';
+import { errnoOf, messageOf, peek, systemRandom, WherryError } from '@wherry/base';
 
 /** What a build is made of, as it goes to the daemon. */
 export interface BuildSource {
@@ -13,6 +13,7 @@ export interface BuildSource {
 }
 
 const largestDockerfile = 4 * 1024 * 1024;
+const tarBlock = 512;
 
 /** Finds out what `PATH|URL|-` and `--file` mean, as docker's client does. Throws `invalid`, `notFound`. */
 export async function openBuildSource({
@@ -38,7 +39,7 @@ export async function openBuildSource({
 
 /** An archive as it is, or a Dockerfile without a context. */
 async function ofStandardInput(stdin: Readable, file: string | undefined): Promise<BuildSource> {
-  const { first, whole } = await peek(stdin);
+  const { first, whole } = await peek(stdin, tarBlock);
   if (first.length === 0)
     throw new WherryError('invalid', 'no argument on standard input: neither an archive nor a Dockerfile');
   if (isArchive(first)) return { remote: undefined, archive: whole, dockerfileName: file ?? '' };
@@ -72,30 +73,11 @@ function unreadable(error: unknown): never {
   throw new WherryError('notFound', `the Dockerfile cannot be read: ${messageOf(error)}`, { cause: error });
 }
 
-/** The first bytes of a stream, and the stream as if nothing had been taken from it. */
-async function peek(stream: Readable): Promise<{ first: Buffer; whole: AsyncIterable<Buffer> }> {
-  const iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  const chunks: Buffer[] = [];
-  let length = 0;
-  while (length < 512) {
-    const next = await iterator.next();
-    if (next.done) break;
-    chunks.push(next.value);
-    length += next.value.length;
-  }
-  const first = Buffer.concat(chunks);
-  async function* all(): AsyncGenerator<Buffer> {
-    yield first;
-    yield* { [Symbol.asyncIterator]: () => iterator };
-  }
-  return { first, whole: all() };
-}
-
 /** A tar archive, plain or compressed, as docker's client knows them. */
 function isArchive(first: Buffer): boolean {
   const hex = first.toString('hex', 0, 6);
   if (/^(?:1f8b08|425a68|fd377a585a00|28b52ffd)/.test(hex)) return true;
-  return first.length >= 512 && first.toString('latin1', 257, 262) === 'ustar';
+  return first.length >= tarBlock && first.toString('latin1', 257, 262) === 'ustar';
 }
 
 async function readAll(stream: AsyncIterable<Uint8Array>, largest: number): Promise<Buffer> {

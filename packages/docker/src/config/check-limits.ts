@@ -31,7 +31,8 @@ const noLimits = {
   BlkioDeviceWriteIOps: null,
 } as const;
 
-const everyFeature = {
+/** A host that can limit everything. */
+export const everyFeature = {
   memoryLimit: true,
   swapLimit: true,
   memoryReservation: true,

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { JsonObject } from '../containers/containers.ts';
+import { everyFeature } from './check-limits.ts';
 import { decodeCreate } from './decode.ts';
 import { checkLogConfig } from './log-config.ts';
 import { checkNetworkMode } from './modes.ts';
@@ -9,23 +10,8 @@ import { parseSecurityOptions } from './security.ts';
 import { killSignal, parseSignal, stopSignal } from './signals.ts';
 import { checkContainer } from './validate.ts';
 
-const allFeatures = {
-  memoryLimit: true,
-  swapLimit: true,
-  memoryReservation: true,
-  swappiness: true,
-  oomKillDisable: true,
-  cpuShares: true,
-  cpuQuota: true,
-  cpuRealtime: true,
-  cpuset: true,
-  pidsLimit: true,
-  blockIoWeight: true,
-  blockIoThrottle: true,
-  hugepages: true,
-};
 const abilities = {
-  cgroupFeatures: allFeatures,
+  cgroupFeatures: everyFeature,
   processors: 2,
   cpus: new Set([0, 1]),
   memoryNodes: new Set([0]),

@@ -1,6 +1,6 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readlinkSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { posix } from 'node:path';
-import { codeOf, errnoOf, fsPath, textOfName, WherryError } from '@wherry/base';
+import { codeOf, errnoOf, fsPath, readLinkSync, WherryError } from '@wherry/base';
 import type { ContainerView, ViewMount } from './container-files.ts';
 
 const pathOnly = 0o10000000; // O_PATH
@@ -173,8 +173,7 @@ export class ContainerTree implements Disposable {
 
 function linkOf(folder: Step, name: string): string | undefined {
   try {
-    const path = fsPath(`/proc/self/fd/${folder.descriptor}/${name}`);
-    return textOfName(readlinkSync(path, { encoding: 'buffer' }));
+    return readLinkSync(`/proc/self/fd/${folder.descriptor}/${name}`);
   } catch (error) {
     // Replaced meanwhile.
     if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EINVAL') return undefined;

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { type Logger, messageOf, type Random, WherryError } from '@wherry/base';
+import { type Logger, messageOf, peek, type Random, WherryError } from '@wherry/base';
 import { cloneRepository, isGitAddress } from '@wherry/builder';
 import { decompressed } from '@wherry/images';
 import { readFileBeneath } from '@wherry/linux';
@@ -29,6 +29,7 @@ export interface ContextSource {
 const largestDockerfile = 4 * 1024 * 1024;
 const defaultName = 'Dockerfile';
 const prefix = 'build-';
+const tarBlock = 512;
 
 /** Build contexts in folders of one's own. */
 export class BuildContexts {
@@ -81,9 +82,13 @@ export class BuildContexts {
       return { root: repository.folder, ...(await readDockerfile(repository.folder, dockerfile || defaultName)) };
     }
     const content = decompressed(await fetchContent(remote, signal));
-    const first = await firstPiece(content);
-    if (!isTar(first.piece)) return { name: defaultName, text: await readText(first.whole, largestDockerfile) };
-    await unpackContext(first.whole, folder, { signal });
+    const { first, whole } = await peek(content, tarBlock);
+    if (!isTar(first))
+      return {
+        name: defaultName,
+        text: await readText(Readable.from(whole, { objectMode: false }), largestDockerfile),
+      };
+    await unpackContext(whole, folder, { signal });
     return await readDockerfile(folder, dockerfile || defaultName);
   }
 
@@ -114,28 +119,7 @@ function readCandidate(folder: string, name: string): Buffer | undefined {
   }
 }
 
-async function firstPiece(stream: AsyncIterable<Uint8Array>): Promise<{ piece: Buffer; whole: Readable }> {
-  const iterator = stream[Symbol.asyncIterator]();
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  while (length < 512) {
-    const next = await iterator.next();
-    if (next.done) break;
-    chunks.push(next.value);
-    length += next.value.length;
-  }
-  const piece = Buffer.concat(chunks);
-  const whole = Readable.from(
-    (async function* () {
-      yield piece;
-      yield* { [Symbol.asyncIterator]: () => iterator };
-    })(),
-    { objectMode: false },
-  );
-  return { piece, whole };
-}
-
 /** POSIX and GNU archives say so at byte 257. */
 function isTar(piece: Buffer): boolean {
-  return piece.length >= 512 && piece.toString('latin1', 257, 262) === 'ustar';
+  return piece.length >= tarBlock && piece.toString('latin1', 257, 262) === 'ustar';
 }

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { WherryError } from '@wherry/base';
+import { peek, WherryError } from '@wherry/base';
 import { zstdDecoder } from '@wherry/linux';
 import { decodeByProgram } from './decode-by-program.ts';
 
@@ -25,17 +25,8 @@ export function detectCompression(start: Uint8Array): Compression {
  * words of Go, `unsupported` for what the host has no library (zstd) or program (bzip2, xz) for.
  */
 export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  const iterator = source[Symbol.asyncIterator]();
-  const head: Uint8Array[] = [];
-  let length = 0;
-  while (length < longestMagic) {
-    const next = await iterator.next();
-    if (next.done) break;
-    head.push(next.value);
-    length += next.value.length;
-  }
-  const compression = detectCompression(Buffer.concat(head).subarray(0, longestMagic));
-  const whole = join(head, iterator);
+  const { first, whole } = await peek(source, longestMagic);
+  const compression = detectCompression(first);
   if (compression === 'none') yield* whole;
   else if (compression === 'gzip') yield* decodeGzip(whole);
   else if (compression === 'zstd') yield* decodeZstd(whole);
@@ -77,13 +68,4 @@ async function* decodeZstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
     for (const piece of decoder.decode(chunk)) yield Buffer.from(piece);
   }
   decoder.end();
-}
-
-async function* join(head: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* head;
-    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
-  } finally {
-    await rest.return?.();
-  }
 }

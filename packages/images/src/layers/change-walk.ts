@@ -1,5 +1,5 @@
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
-import { fsPath, textOfName, WherryError } from '@wherry/base';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, type Stats } from 'node:fs';
+import { fsPath, readLinkSync, textOfName, WherryError } from '@wherry/base';
 import { getExtendedAttribute, isWhiteout, listExtendedAttributes, numbersOfDevice } from '@wherry/linux';
 import { idInContainer, type UserMappings } from '@wherry/runtime';
 import type { TarInput } from '../tar/tar-writer.ts';
@@ -88,7 +88,7 @@ function changeOf(path: string, name: string, status: Stats, { latest, users, li
     if (first !== undefined) return { ...plain, entry: { ...facts, type: 'link', linkName: first } };
     links.set(key, name);
   }
-  if (status.isSymbolicLink()) return { ...plain, entry: { ...facts, type: 'symlink', linkName: targetOf(path) } };
+  if (status.isSymbolicLink()) return { ...plain, entry: { ...facts, type: 'symlink', linkName: readLinkSync(path) } };
   const { xattrs, isOpaque } = attributesOf(path);
   if (status.isDirectory()) return { ...plain, entry: { ...facts, type: 'directory', xattrs }, isOpaque };
   if (status.isFile()) {
@@ -103,10 +103,6 @@ function openFile(path: string): number | undefined {
   if (file === undefined || fstatSync(file).isFile()) return file;
   closeSync(file);
   return undefined;
-}
-
-function targetOf(link: string): string {
-  return textOfName(readlinkSync(fsPath(link), { encoding: 'buffer' }));
 }
 
 /** `user.*` and capabilities are the image's; `trusted.overlay.*` is how the kernel keeps the layer. */

@@ -1,16 +1,6 @@
-import {
-  chmodSync,
-  chownSync,
-  lstatSync,
-  mkdirSync,
-  readlinkSync,
-  rmSync,
-  type Stats,
-  unlinkSync,
-  utimesSync,
-} from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, type Stats, unlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, errnoOf, fsPath, messageOf, textOfName, WherryError } from '@wherry/base';
+import { codeOf, errnoOf, fsPath, messageOf, readLinkSync, WherryError } from '@wherry/base';
 import { getExtendedAttribute, makeNode, setExtendedAttribute } from '@wherry/linux';
 import { copyUp } from './copy-up.ts';
 
@@ -166,13 +156,13 @@ export class LayerTree {
     if (this.#folders.has(relative)) return undefined;
     const path = join(this.root, relative);
     const there = lstatOf(path);
-    if (there?.isSymbolicLink()) return targetOf(path);
+    if (there?.isSymbolicLink()) return readLinkSync(path);
     if (there && !there.isDirectory() && !isWhiteout(there)) {
       throw new WherryError('corrupt', `${relative} is not a folder, but the archive has files in it`);
     }
     if (!there?.isDirectory()) {
       const below = there ? undefined : this.#below(parts);
-      if (below?.status.isSymbolicLink()) return targetOf(below.path);
+      if (below?.status.isSymbolicLink()) return readLinkSync(below.path);
       if (there) unlinkSync(fsPath(path));
       this.implied++;
       mkdirSync(fsPath(path));
@@ -219,10 +209,6 @@ export function lstatOf(path: string): Stats | undefined {
 
 function isWhiteout(status: Stats): boolean {
   return status.isCharacterDevice() && status.rdev === 0;
-}
-
-function targetOf(link: string): string {
-  return textOfName(readlinkSync(fsPath(link), { encoding: 'buffer' }));
 }
 
 function inherit(path: string, from: Stats): void {
