@@ -1,9 +1,17 @@
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { mountsBelow } from '../filesystem/index.ts';
-import { findProgram, runProgram, spawnProgram } from '../processes/index.ts';
+import {
+  closeQuietly,
+  findProgram,
+  openPipe,
+  runProgram,
+  spawnProgram,
+  streamOfDescriptor,
+} from '../processes/index.ts';
 import {
   insideMountNamespace,
   insideNamespaces,
@@ -72,21 +80,23 @@ test('sysctls written inside stay inside; a failing set-up leaves nothing', () =
 test('a program starts in another mount namespace; this thread keeps its own, its root and its folder', async () => {
   const marker = join(directory, 'marker');
   writeFileSync(marker, 'outside');
+  const ready = openPipe();
   const sleeper = spawnProgram({
     path: findProgram('unshare'),
     args: [
       '--mount',
       findProgram('sh'),
       '-c',
-      'mount -t tmpfs inside "$0" && echo inside > "$0/marker" && exec sleep 60',
+      'mount -t tmpfs inside "$0" && echo inside > "$0/marker" && echo ready && exec sleep 60',
       directory,
     ],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+    descriptors: { 1: ready.write },
   });
+  closeQuietly(ready.write);
+  const said = streamOfDescriptor(ready.read, { writable: false });
   try {
-    const its = `/proc/${sleeper.pid}/root`;
-    while (!existsSync(`${its}${marker}`) || readFileSync(`${its}${marker}`, 'utf8') !== 'inside\n')
-      await new Promise(setImmediate);
+    expect(String((await once(said, 'data'))[0])).toBe('ready\n');
     const home = { mnt: current('mnt'), folder: process.cwd() };
     const mountNamespace = `/proc/${sleeper.pid}/ns/mnt`;
     const read = await runProgram({ path: findProgram('cat'), args: [marker], mountNamespace });
@@ -100,6 +110,7 @@ test('a program starts in another mount namespace; this thread keeps its own, it
     expect({ mnt: current('mnt'), folder: readlinkSync('/proc/thread-self/cwd') }).toEqual(home);
     expect(readFileSync(marker, 'utf8')).toBe('outside');
   } finally {
+    said.destroy();
     sleeper.kill('SIGKILL');
     await sleeper.exited;
   }
