@@ -4,7 +4,6 @@ import { type IncomingHttpHeaders, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Descriptor, mediaTypes } from '@wherry/oci';
-import { afterAll, beforeAll } from 'vitest';
 import { createRegistry, type Registry, type RegistryOptions } from '../src/index.ts';
 
 export interface Answer {
@@ -176,18 +175,4 @@ export class TestRegistry implements AsyncDisposable {
     await this.registry[Symbol.asyncDispose]();
     if (!this.#kept) await rm(this.directory, { recursive: true, force: true });
   }
-}
-
-/** The client of a registry for all tests of a file. */
-export function useRegistry(): TestClient {
-  const client = new TestClient(0);
-  let registry: TestRegistry | undefined;
-  beforeAll(async () => {
-    registry = await TestRegistry.start();
-    client.port = registry.client.port;
-  });
-  afterAll(async () => {
-    await registry?.[Symbol.asyncDispose]();
-  });
-  return client;
 }

@@ -1,46 +1,47 @@
 import { expect, it } from 'vitest';
-import { sha256, TestRegistry, useRegistry } from '../test-client.ts';
+import { onEachStorage } from '../storages.ts';
+import { sha256, TestRegistry } from '../test-client.ts';
 
 // What distribution-spec 1.1 requires of a server as a whole.
 
-const client = useRegistry();
+onEachStorage((client) => {
+  it.each([
+    ['POST', '/v2/', 'GET, HEAD'],
+    ['DELETE', '/v2/_catalog', 'GET, HEAD'],
+    ['PUT', '/v2/a/tags/list', 'GET, HEAD'],
+    ['POST', '/v2/a/manifests/x', 'GET, HEAD, PUT, DELETE'],
+    ['PUT', `/v2/a/blobs/${sha256('')}`, 'GET, HEAD, DELETE'],
+    ['GET', '/v2/a/blobs/uploads/', 'POST'],
+    ['POST', `/v2/a/referrers/${sha256('')}`, 'GET, HEAD'],
+  ])('answers 405 to %s %s', async (method, path, allow) => {
+    const answer = await client.send(method, path);
+    expect([answer.status, answer.code, answer.headers.allow]).toEqual([405, 'UNSUPPORTED', allow]);
+  });
 
-it.each([
-  ['POST', '/v2/', 'GET, HEAD'],
-  ['DELETE', '/v2/_catalog', 'GET, HEAD'],
-  ['PUT', '/v2/a/tags/list', 'GET, HEAD'],
-  ['POST', '/v2/a/manifests/x', 'GET, HEAD, PUT, DELETE'],
-  ['PUT', `/v2/a/blobs/${sha256('')}`, 'GET, HEAD, DELETE'],
-  ['GET', '/v2/a/blobs/uploads/', 'POST'],
-  ['POST', `/v2/a/referrers/${sha256('')}`, 'GET, HEAD'],
-])('answers 405 to %s %s', async (method, path, allow) => {
-  const answer = await client.send(method, path);
-  expect([answer.status, answer.code, answer.headers.allow]).toEqual([405, 'UNSUPPORTED', allow]);
-});
+  it('takes repositories whose parts are words of the API', async () => {
+    for (const name of ['tags/list', 'a/blobs/uploads', 'manifests', 'v2/referrers/x']) {
+      const image = await client.pushImage(name, 'v1');
+      expect((await client.get(`/v2/${name}/manifests/v1`)).body.toString()).toBe(image.text);
+      expect((await client.get(`/v2/${name}/tags/list`)).json().name).toBe(name);
+    }
+  });
 
-it('takes repositories whose parts are words of the API', async () => {
-  for (const name of ['tags/list', 'a/blobs/uploads', 'manifests', 'v2/referrers/x']) {
-    const image = await client.pushImage(name, 'v1');
-    expect((await client.get(`/v2/${name}/manifests/v1`)).body.toString()).toBe(image.text);
-    expect((await client.get(`/v2/${name}/tags/list`)).json().name).toBe(name);
-  }
-});
+  it('writes whole URLs where it is told to', async () => {
+    await using other = await TestRegistry.start({ absoluteLocations: true });
+    const { location } = (await other.client.send('POST', '/v2/a/blobs/uploads/')).headers;
+    expect(location).toMatch(new RegExp(`^${other.url}/v2/a/blobs/uploads/`));
+    await using named = await TestRegistry.start({ absoluteLocations: true, externalUrl: 'https://images.example' });
+    expect(await named.client.begin('a')).toMatch(/^https:\/\/images\.example\/v2\/a\/blobs\/uploads\//);
+  });
 
-it('writes whole URLs where it is told to', async () => {
-  await using other = await TestRegistry.start({ absoluteLocations: true });
-  const { location } = (await other.client.send('POST', '/v2/a/blobs/uploads/')).headers;
-  expect(location).toMatch(new RegExp(`^${other.url}/v2/a/blobs/uploads/`));
-  await using named = await TestRegistry.start({ absoluteLocations: true, externalUrl: 'https://images.example' });
-  expect(await named.client.begin('a')).toMatch(/^https:\/\/images\.example\/v2\/a\/blobs\/uploads\//);
-});
-
-it('refuses changes in read-only mode', async () => {
-  await using other = await TestRegistry.start({ readOnly: true });
-  for (const [method, path] of [
-    ['POST', 'blobs/uploads/'],
-    ['PUT', 'manifests/x'],
-    ['DELETE', 'manifests/x'],
-  ] as const)
-    expect((await other.client.send(method, `/v2/a/${path}`)).status).toBe(405);
-  expect((await other.client.get('/v2/a/manifests/x')).status).toBe(404);
+  it('refuses changes in read-only mode', async () => {
+    await using other = await TestRegistry.start({ readOnly: true });
+    for (const [method, path] of [
+      ['POST', 'blobs/uploads/'],
+      ['PUT', 'manifests/x'],
+      ['DELETE', 'manifests/x'],
+    ] as const)
+      expect((await other.client.send(method, `/v2/a/${path}`)).status).toBe(405);
+    expect((await other.client.get('/v2/a/manifests/x')).status).toBe(404);
+  });
 });
