@@ -32,7 +32,7 @@ export function formatReport(measures: readonly Measure[]): string {
       `${number(value)} ${unit}`,
       against ? `${number(against.value)} ${unit} ${against.name}` : '',
       against ? `${number(rate ? against.value / value : value / against.value)} x` : '',
-      target === undefined ? '' : `${rate ? '>=' : '<='} ${target} ${unit}${missed ? ' MISSED' : ''}`,
+      target === undefined ? '' : `${rate ? '>=' : '<='} ${number(target)} ${unit}${missed ? ' MISSED' : ''}`,
       note ?? '',
     ];
   });

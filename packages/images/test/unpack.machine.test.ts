@@ -75,6 +75,15 @@ async function failure(layers: Layer[], limits?: { bytes: number; entries: numbe
 }
 
 describe('an unpacked layer', () => {
+  it('gets a place of its own on a disk that is ext4', async () => {
+    const directory = fresh();
+    await using store = await open(undefined, directory);
+    await unpack(store, [file('a')]);
+    const isExt4 = execFileSync('stat', ['-f', '-c', '%T', directory], { encoding: 'utf8' }).trim() === 'ext2/ext3';
+    const flags = isExt4 ? execFileSync('lsattr', ['-d', join(directory, 'layers')], { encoding: 'utf8' }) : '---T---';
+    expect(flags.split(' ')[0]).toContain('T');
+  });
+
   it('has times to the nanosecond, and those that dockerd does not take as the epoch', async () => {
     const tar = execFileSync('python3', [
       '-c',

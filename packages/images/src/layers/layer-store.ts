@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, KeyedMutex, systemRandom } from '@wherry/base';
-import { syncFileSystem } from '@wherry/linux';
+import { spreadSubfolders, syncFileSystem } from '@wherry/linux';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
 import { readNames } from '../content/folder-names.ts';
 import type { LayerThreads } from '../threads/layer-threads.ts';
@@ -31,6 +31,7 @@ export interface UnpackOptions {
  * only implies take their owner and mode from the layers below.
  */
 export class LayerStore {
+  #made: Promise<void> | undefined;
   #isUnsettled = false;
   #settled: Promise<void> = Promise.resolve();
   readonly #directory: string;
@@ -137,6 +138,8 @@ export class LayerStore {
 
   /** A folder for what is being made; what is left of it when it is disposed is removed. */
   async temporary(): Promise<AsyncDisposable & { readonly path: string }> {
+    this.#made ??= this.#make();
+    await this.#made;
     const path = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
     await mkdir(path, { recursive: true, mode: 0o700 });
     return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
@@ -215,6 +218,11 @@ export class LayerStore {
     await rename(temporary, this.#home(facts.chainId));
     this.#known.set(facts.chainId, facts);
     this.#isUnsettled = true;
+  }
+
+  async #make(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    spreadSubfolders(this.#directory);
   }
 
   #home(chainId: Digest): string {

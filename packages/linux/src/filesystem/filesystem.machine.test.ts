@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   closeSync,
@@ -25,6 +25,7 @@ import {
   openBeneath,
   readFileBeneath,
   setPropagation,
+  spreadSubfolders,
   syncFileSystem,
   unmount,
   unmountAll,
@@ -182,4 +183,14 @@ test('the end of a bind leaves what is mounted where it came from', () => {
 test('syncs the file system of a folder, and says when there is none', async () => {
   await expect(syncFileSystem('/tmp')).resolves.toBeUndefined();
   await expect(syncFileSystem('/nowhere/at/all')).rejects.toThrow('ENOENT');
+});
+
+test('says of a folder that what is in it is unrelated, where the file system takes that', () => {
+  const [target, memory] = [make('spread'), make('memory')];
+  const type = execFileSync('stat', ['-f', '-c', '%T', target], { encoding: 'utf8' }).trim();
+  expect(spreadSubfolders(target)).toBe(type === 'ext2/ext3');
+  const flags = execFileSync('lsattr', ['-d', target], { encoding: 'utf8' }).split(' ')[0];
+  expect(flags?.includes('T')).toBe(type === 'ext2/ext3');
+  mountTmpfs(memory);
+  expect(spreadSubfolders(memory)).toBe(false);
 });

@@ -9,6 +9,7 @@ export * from './overlay.ts';
 export * from './overlay-entries.ts';
 export * from './restrictions.ts';
 export * from './seek.ts';
+export * from './spread-subfolders.ts';
 export * from './sync.ts';
 export * from './times.ts';
 export * from './xattr.ts';
