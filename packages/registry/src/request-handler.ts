@@ -5,7 +5,7 @@ import type { RegistryContext } from './context.ts';
 import type { Metrics } from './metrics.ts';
 import { answerCatalogue, isCataloguePath } from './page/catalogue.ts';
 import { dispatch } from './protocol/dispatch.ts';
-import type { Exchange } from './protocol/exchange.ts';
+import { type Exchange, methodNotAllowed } from './protocol/exchange.ts';
 import { refusal, refusalOf } from './refusal.ts';
 
 /** Answers every request of a registry's ports, and reports on it. */
@@ -40,6 +40,8 @@ export class RequestHandler {
 
   async #answer(exchange: Exchange): Promise<void> {
     const { path } = exchange;
+    if (['/healthz', '/metrics'].includes(path) && !['GET', 'HEAD'].includes(exchange.method))
+      throw methodNotAllowed(['GET', 'HEAD']);
     if (path === '/v2' || path.startsWith('/v2/')) await dispatch(this.#context, this.#auth, exchange);
     else if (path === '/healthz') exchange.send(200, { 'Content-Type': 'text/plain' }, 'ok\n');
     else if (path === '/metrics') await this.#metrics.answer(exchange);

@@ -12,7 +12,7 @@ import { mediaTypes } from '@wherry/oci';
 import { hashSync } from 'bcryptjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { escapeHtml, html } from '../src/page/html.ts';
-import { imageManifest, TestRegistry } from './test-client.ts';
+import { imageManifest, sha256, TestRegistry } from './test-client.ts';
 
 describe('TLS', () => {
   let folder: string;
@@ -119,7 +119,39 @@ it('counts for Prometheus, without names', async () => {
   expect(text).toContain('wherry_registry_repositories 1');
   expect(text).toMatch(/wherry_registry_received_bytes_total\{route="uploads"\} \d+/);
   expect(text).not.toContain('secret');
+  expect(seriesOf(text).size).toBeGreaterThan(40);
 });
+
+/** Reads the text format of Prometheus 0.0.4 strictly: every sample of a declared type, once, histograms that add up. */
+function seriesOf(text: string): ReadonlyMap<string, number> {
+  const types = new Map<string, string>();
+  const series = new Map<string, number>();
+  expect(text.endsWith('\n')).toBe(true);
+  for (const line of text.split('\n').filter((line) => line !== '')) {
+    if (line.startsWith('# HELP ')) continue;
+    const type = /^# TYPE ([a-zA-Z_:][\w:]*) (counter|gauge|histogram)$/.exec(line);
+    if (type) {
+      expect(types.has(type[1]!)).toBe(false);
+      types.set(type[1]!, type[2]!);
+      continue;
+    }
+    const sample = /^([a-zA-Z_:][\w:]*)(\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)+\})? (-?[\d.e+-]+|\+Inf)$/.exec(
+      line,
+    );
+    expect([line, sample]).toEqual([line, expect.anything()]);
+    const [, name, labels = '', value] = sample!;
+    expect([name, types.get(name!) ?? types.get(name!.replace(/_(bucket|sum|count)$/, ''))]).toEqual([
+      name,
+      expect.any(String),
+    ]);
+    expect(series.has(name! + labels)).toBe(false);
+    series.set(name! + labels, Number(value));
+  }
+  for (const [key, value] of series)
+    if (key.includes('le="+Inf"'))
+      expect(series.get(key.replace('_bucket{', '_count{').replace(/le="\+Inf",?/, ''))).toBe(value);
+  return series;
+}
 
 describe('the catalogue', () => {
   it('escapes everything that is no markup', () => {
@@ -171,12 +203,18 @@ describe('the catalogue', () => {
       ],
     };
     await client.pushManifest('team/app', 'index', index);
-    expect(await page('/repositories/team/app:index')).toContain('linux/arm64');
+    const link = `<a href="/repositories/team/app@${image.digest}"><code>${image.digest}</code></a>`;
+    expect(await page('/repositories/team/app:index')).toContain(`${link}</td><td>linux/arm64`);
+    const byDigest = await page(`/repositories/team/app@${image.digest}`);
+    expect(byDigest).toContain(`docker pull 127.0.0.1:${client.port}/team/app@${image.digest}`);
+    expect(byDigest).not.toContain('Artifact type');
     for (const path of [
       '/repositories/none',
       '/repositories/team/app:none',
       '/repositories/../x',
       '/repositories/team/app:..',
+      `/repositories/team/app@${sha256('none')}`,
+      '/repositories/team/app@v1',
       '/favicon.ico',
     ])
       expect((await client.get(path)).status).toBe(404);

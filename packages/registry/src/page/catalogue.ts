@@ -1,16 +1,21 @@
 import { createHash } from 'node:crypto';
 import type { Authentication } from '../auth/authentication.ts';
 import type { RegistryContext } from '../context.ts';
-import { isRepositoryName, isTag, type RepositoryName } from '../names.ts';
+import { isRepositoryName, type ManifestReference, parseManifestReference, type RepositoryName } from '../names.ts';
 import { type Exchange, methodNotAllowed } from '../protocol/exchange.ts';
 import { refusal } from '../refusal.ts';
 import { type Html, html } from './html.ts';
 import { type ImageDetails, imageDetails, sizeOfImage } from './image-details.ts';
 
-const style = `:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .8rem .35rem 0;border-bottom:1px solid #8884;vertical-align:top}
-code,pre{font:13px ui-monospace,monospace;overflow-wrap:anywhere}pre{background:#8882;padding:.7rem;border-radius:6px;white-space:pre-wrap}
-.n{text-align:right;white-space:nowrap}h1{font-size:1.3rem}h2{font-size:1.05rem;margin-top:1.6rem}a{color:inherit}`;
+const style = `:root{color-scheme:light dark;--line:#8883;--soft:#8881;--link:light-dark(#0b57d0,#8ab4f8)}
+body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:0 auto 3rem;padding:0 1rem}
+nav{border-bottom:1px solid var(--line);padding:.8rem 0;margin-bottom:1.4rem;overflow-wrap:anywhere}
+h1{font-size:1.35rem;overflow-wrap:anywhere}h2{font-size:1.05rem;margin:1.8rem 0 .3rem}a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .9rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}
+td{overflow-wrap:anywhere}th{font-weight:600;white-space:nowrap}:is(th,td):last-child{padding-right:0}tr:hover td{background:var(--soft)}
+code,pre{font:13px/1.5 ui-monospace,monospace;overflow-wrap:anywhere}pre{background:var(--soft);padding:.7rem .9rem;border-radius:6px;white-space:pre-wrap}
+.n{text-align:right;white-space:nowrap}.t{white-space:nowrap}
+@media(max-width:40rem){.t{white-space:normal}td{min-width:4rem}}`;
 
 /** No script, no form, nothing from elsewhere; the one style is named by its hash. */
 const policy = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
@@ -39,12 +44,17 @@ export async function answerCatalogue(
     send(exchange, 'Repositories', await repositoriesPage(context, exchange, names));
     return;
   }
-  const [, name = '', tag] = /^\/repositories\/([^:]+)(?::([^:/]+))?$/.exec(exchange.path) ?? [];
+  const [, name = '', separator, text = ''] = /^\/repositories\/([^:@]+)(?:([:@])([^/]+))?$/.exec(exchange.path) ?? [];
   const known = isRepositoryName(name) && auth.allows(exchange.identity, name, 'pull');
-  if (!known || !context.contents.repositories.exists(name) || (tag !== undefined && !isTag(tag)))
+  if (!known || !context.contents.repositories.exists(name))
     throw refusal('NAME_UNKNOWN', 'repository name not known to registry');
-  if (tag === undefined) send(exchange, name, await tagsPage(context, exchange, name));
-  else send(exchange, `${name}:${tag}`, await imagePage(context, exchange, name, tag));
+  if (separator === undefined) {
+    send(exchange, name, await tagsPage(context, exchange, name));
+    return;
+  }
+  const reference = parseManifestReference(text);
+  if (reference?.kind !== (separator === ':' ? 'tag' : 'digest')) throw refusal('MANIFEST_UNKNOWN', 'manifest unknown');
+  send(exchange, name + separator + text, await imagePage(context, exchange, name, reference), name);
 }
 
 async function repositoriesPage(
@@ -74,7 +84,7 @@ async function tagsPage(context: RegistryContext, exchange: Exchange, name: Repo
     if (!record || !manifest) continue;
     const size = formatBytes(await sizeOfImage(contents, name, record.digest));
     rows.push(
-      html`<tr><td><a href="/repositories/${name}:${tag}">${tag}</a></td><td><code>${record.digest.slice(0, 19)}</code></td><td class="n">${size}</td><td>${new Date(record.taggedAt).toISOString().slice(0, 16).replace('T', ' ')}</td></tr>`,
+      html`<tr><td><a href="/repositories/${name}:${tag}">${tag}</a></td><td class="t"><code>${record.digest.slice(0, 19)}</code></td><td class="n">${size}</td><td class="t">${new Date(record.taggedAt).toISOString().slice(0, 16).replace('T', ' ')}</td></tr>`,
     );
   }
   const list = html`<table><tr><th>Tag</th><th>Digest</th><th class="n">Size</th><th>Pushed (UTC)</th></tr>${rows}</table>`;
@@ -85,30 +95,46 @@ async function imagePage(
   context: RegistryContext,
   exchange: Exchange,
   name: RepositoryName,
-  tag: string,
+  reference: ManifestReference,
 ): Promise<Html> {
-  const digest = (await context.contents.repositories.tag(name, tag))?.digest;
+  const digest = await context.contents.resolve(name, reference);
   const details = digest && (await imageDetails(context.contents, name, digest));
   if (!details) throw refusal('MANIFEST_UNKNOWN', 'manifest unknown');
-  const pull = `docker pull ${hostOf(exchange)}/${name}:${tag}`;
-  return html`<pre>${pull}</pre><table><tr><th>Digest</th><td><code>${details.digest}</code></td></tr><tr><th>Media type</th><td>${details.mediaType}</td></tr>${details.artifactType === undefined ? undefined : html`<tr><th>Artifact type</th><td>${details.artifactType}</td></tr>`}<tr><th>Size</th><td>${formatBytes(details.size)}</td></tr></table>${parts(details)}${referrers(details)}${config(details)}`;
+  const { artifactType } = details;
+  const pull = `${hostOf(exchange)}/${name}${reference.kind === 'tag' ? `:${reference.tag}` : `@${digest}`}`;
+  const type = artifactType === undefined ? undefined : html`<tr><th>Artifact type</th><td>${artifactType}</td></tr>`;
+  return html`<pre>docker pull ${pull}</pre><table><tr><th>Digest</th><td><code>${details.digest}</code></td></tr><tr><th>Media type</th><td>${details.mediaType}</td></tr>${type}<tr><th>Size</th><td>${formatBytes(details.size)}</td></tr></table>${manifests(name, details)}${layers(details)}${referrers(name, details)}${config(details)}`;
 }
 
-function parts({ layers, manifests }: ImageDetails): Html {
-  const rows = [...manifests, ...layers].map(
+function manifests(name: RepositoryName, { manifests: found }: ImageDetails): Html | undefined {
+  if (found.length === 0) return undefined;
+  const rows = found.map(
     ({ digest, size, mediaType, note }) =>
-      html`<tr><td><code>${digest}</code></td><td>${note ?? mediaType}</td><td class="n">${formatBytes(size)}</td></tr>`,
+      html`<tr><td>${linkTo(name, digest)}</td><td>${note ?? mediaType}</td><td class="n">${formatBytes(size)}</td></tr>`,
   );
-  return html`<h2>${manifests.length > 0 ? 'Manifests' : 'Layers'}</h2><table>${rows}</table>`;
+  return html`<h2>Manifests</h2><table>${rows}</table>`;
 }
 
-function referrers({ referrers: found }: ImageDetails): Html | undefined {
+function layers({ layers: found }: ImageDetails): Html | undefined {
+  if (found.length === 0) return undefined;
+  const rows = found.map(
+    ({ digest, size, mediaType }) =>
+      html`<tr><td><code>${digest}</code></td><td>${mediaType}</td><td class="n">${formatBytes(size)}</td></tr>`,
+  );
+  return html`<h2>Layers</h2><table>${rows}</table>`;
+}
+
+function referrers(name: RepositoryName, { referrers: found }: ImageDetails): Html | undefined {
   if (found.length === 0) return undefined;
   const rows = found.map(
     ({ digest, artifactType, size }) =>
-      html`<tr><td><code>${digest}</code></td><td>${artifactType}</td><td class="n">${formatBytes(size)}</td></tr>`,
+      html`<tr><td>${linkTo(name, digest)}</td><td>${artifactType}</td><td class="n">${formatBytes(size)}</td></tr>`,
   );
   return html`<h2>Attached</h2><table>${rows}</table>`;
+}
+
+function linkTo(name: RepositoryName, digest: string): Html {
+  return html`<a href="/repositories/${name}@${digest}"><code>${digest}</code></a>`;
 }
 
 function config({ config: value }: ImageDetails): Html | undefined {
@@ -130,9 +156,11 @@ function hostOf(exchange: Exchange): string {
   return exchange.origin.replace(/^https?:\/\//, '');
 }
 
-function send(exchange: Exchange, title: string, body: Html): void {
+/** A page of its own, beneath that of a repository where one is given. */
+function send(exchange: Exchange, title: string, body: Html, above?: RepositoryName): void {
+  const up = above === undefined ? undefined : html` / <a href="/repositories/${above}">${above}</a>`;
   const page = html`<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title><style>`;
-  const text = `${page.text}${style}</style></head>${html`<body><p><a href="/">Registry</a></p><h1>${title}</h1>${body}</body></html>`.text}\n`;
+  const text = `${page.text}${style}</style></head>${html`<body><nav><a href="/">Registry</a>${up}</nav><h1>${title}</h1>${body}</body></html>`.text}\n`;
   exchange.send(
     200,
     {

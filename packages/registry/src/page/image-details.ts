@@ -1,9 +1,11 @@
-import type { Descriptor, Digest, ImageIndex, Manifest } from '@wherry/oci';
+import { type Descriptor, type Digest, type ImageIndex, type Manifest, mediaTypes } from '@wherry/oci';
 import type { RepositoryName } from '../names.ts';
 import type { Contents } from '../storage/contents.ts';
 
 /** Larger configs are not shown. */
 const largestConfig = 256 * 1024;
+
+const imageConfigs: readonly string[] = [mediaTypes.ociConfig, mediaTypes.dockerConfig];
 
 export interface ImagePart {
   readonly digest: string;
@@ -36,7 +38,8 @@ export async function imageDetails(
   return {
     digest,
     mediaType: stored.record.mediaType,
-    artifactType: stored.record.artifactType,
+    // An artifact without a type of its own goes by its config's, which says nothing of an image.
+    artifactType: imageConfigs.includes(stored.record.artifactType ?? '') ? undefined : stored.record.artifactType,
     size: await sizeOfImage(contents, name, digest),
     layers: (layers ?? []).map((layer) => partOf(layer, undefined)),
     manifests: (manifests ?? []).map((child) => partOf(child, platformOf(child))),

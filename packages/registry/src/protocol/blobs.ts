@@ -16,13 +16,14 @@ export async function getBlob(
   if (exchange.isHead) {
     const size = (await context.contents.blobSize(name, digest)) ?? (await context.upstream?.blobSize(name, digest));
     if (size === undefined) throw blobUnknown(digest);
-    exchange.send(200, { ...headersOf(digest), 'Content-Length': size });
+    if (isKnown(exchange, digest)) exchange.send(304, headersOf(digest));
+    else exchange.send(200, { ...headersOf(digest), 'Content-Length': size });
     return;
   }
   const blob = (await context.contents.openBlob(name, digest)) ?? (await context.upstream?.blob(name, digest));
   if (blob === undefined) throw blobUnknown(digest);
   try {
-    if (matches(exchange.header('if-none-match'), `"${digest}"`)) {
+    if (isKnown(exchange, digest)) {
       exchange.send(304, headersOf(digest));
       return;
     }
@@ -54,6 +55,10 @@ export async function deleteBlob(
   const digest = requireDigest(reference);
   if (!(await context.contents.deleteBlob(name, digest))) throw blobUnknown(digest);
   exchange.send(202, { 'Docker-Content-Digest': digest });
+}
+
+function isKnown(exchange: Exchange, digest: Digest): boolean {
+  return matches(exchange.header('if-none-match'), `"${digest}"`);
 }
 
 function headersOf(digest: Digest): Record<string, string> {

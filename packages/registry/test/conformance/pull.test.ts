@@ -69,8 +69,10 @@ onEachStorage((client) => {
     for (const path of [`manifests/etag`, `blobs/${image.layer}`]) {
       const { etag } = (await client.get(`/v2/pull/app/${path}`)).headers;
       for (const header of [etag!, `W/${etag}`, `"x", ${etag}`, '*']) {
-        const answer = await client.get(`/v2/pull/app/${path}`, { 'If-None-Match': header });
-        expect([answer.status, answer.body.length]).toEqual([304, 0]);
+        for (const method of ['GET', 'HEAD']) {
+          const answer = await client.send(method, `/v2/pull/app/${path}`, { headers: { 'If-None-Match': header } });
+          expect([answer.status, answer.body.length]).toEqual([304, 0]);
+        }
       }
       expect((await client.get(`/v2/pull/app/${path}`, { 'If-None-Match': '"x"' })).status).toBe(200);
     }
@@ -85,6 +87,9 @@ onEachStorage((client) => {
     [`/v2/pull/app/blobs/${sha256('nothing')}`, 404, 'BLOB_UNKNOWN'],
     ['/v2/pull/app/blobs/sha256:123', 400, 'DIGEST_INVALID'],
     ['/v2/pull/app/blobs/md5:d41d8cd98f00b204e9800998ecf8427e', 400, 'DIGEST_INVALID'],
+    [`/v2/pull/app/blobs/sha384:${'0'.repeat(96)}`, 400, 'DIGEST_INVALID'],
+    [`/v2/pull/app/blobs/${sha256('nothing').toUpperCase()}`, 400, 'DIGEST_INVALID'],
+    [`/v2/pull/app/manifests/sha256:${'A'.repeat(64)}`, 400, 'DIGEST_INVALID'],
     ['/v2/Pull/App/manifests/v1', 400, 'NAME_INVALID'],
     ['/v2/pull/app/nothing/v1', 404, 'NAME_UNKNOWN'],
   ])('answers GET and HEAD of %s with %i', async (path, status, code) => {
@@ -94,6 +99,14 @@ onEachStorage((client) => {
     expect(answer.headers['content-type']).toMatch(/^application\/json/);
     const head = await client.head(path);
     expect([head.status, head.body.length]).toEqual([status, 0]);
+  });
+
+  it('takes a path that is written in another way for the same', async () => {
+    const { layer, digest } = await client.pushImage('pull/app', 'v2', 'written otherwise');
+    for (const path of [`pull%2Fapp/blobs/${layer}`, `pull/app/blobs/${layer.replace(':', '%3A')}`])
+      expect((await client.get(`/v2/${path}`)).body.toString()).toBe('written otherwise');
+    expect((await client.head('/v2/pull/app/%6danifests/%762')).headers['docker-content-digest']).toBe(digest);
+    expect((await client.get('/v2/pull/app/manifests/%2576%32')).status).toBe(404);
   });
 
   it('keeps the blobs of one repository from others', async () => {

@@ -18,6 +18,35 @@ onEachStorage((client) => {
     expect([answer.status, answer.code, answer.headers.allow]).toEqual([405, 'UNSUPPORTED', allow]);
   });
 
+  it('answers HEAD with what GET has before its body, everywhere', async () => {
+    const { layer, digest } = await client.pushImage('head/app', 'v1');
+    const upload = await client.begin('head/app');
+    for (const path of [
+      '/v2/',
+      '/v2/_catalog?n=1',
+      '/v2/head/app/tags/list',
+      '/v2/head/app/manifests/v1',
+      `/v2/head/app/blobs/${layer}`,
+      `/v2/head/app/referrers/${digest}?artifactType=a`,
+      upload,
+      '/v2/head/app/manifests/none',
+      '/v2/none/tags/list',
+      '/healthz',
+      '/',
+      '/repositories/head/app:v1',
+    ]) {
+      const [get, head] = [await client.get(path), await client.head(path)];
+      const { date: _, ...expected } = get.headers;
+      expect([path, head.status, head.headers, head.body.length]).toEqual([
+        path,
+        get.status,
+        expect.objectContaining(expected),
+        0,
+      ]);
+    }
+    for (const path of ['/healthz', '/metrics']) expect((await client.send('POST', path)).status).toBe(405);
+  });
+
   it('takes repositories whose parts are words of the API', async () => {
     for (const name of ['tags/list', 'a/blobs/uploads', 'manifests', 'v2/referrers/x']) {
       const image = await client.pushImage(name, 'v1');
