@@ -1,5 +1,6 @@
 import { WherryError } from '@wherry/base';
 import {
+  type Descriptor,
   type Digest,
   familiarReference,
   formatPlatform,
@@ -12,12 +13,13 @@ import {
   platformOf,
   type Reference,
   repositoryOf,
+  selectPlatform,
   suitsPlatform,
   tryParseReference,
 } from '@wherry/oci';
 import type { ContentStore } from './content/content-store.ts';
 import { parseConfig } from './content/image-config.ts';
-import { largestDocument } from './content/json.ts';
+import { largestDocument, parseIndex, parseObject } from './content/json.ts';
 import type { ImageRecord, Metadata, MetadataState } from './metadata.ts';
 
 /** How an image was asked for: by a name that it has, or by its ID or a prefix of it. */
@@ -25,6 +27,12 @@ export interface FoundImage {
   readonly image: ImageRecord;
   /** The full reference that was given, when it was one. */
   readonly name: string | undefined;
+}
+
+/** An entry of an index, with the image that it is where that is here. */
+export interface IndexedImage {
+  readonly descriptor: Descriptor;
+  readonly image: ImageRecord | undefined;
 }
 
 /** Configs kept in memory. */
@@ -60,6 +68,36 @@ export class ImageFinder {
     return found;
   }
 
+  /** What was found, or what the index behind its name has here for a platform; `undefined` for neither. */
+  async forPlatform({ image, name }: FoundImage, platform: Platform | undefined): Promise<ImageRecord | undefined> {
+    if (platform === undefined || suitsPlatform(await this.#platform(image), platform)) return image;
+    const entries = (name === undefined ? undefined : await this.indexBehind(name)) ?? [];
+    const chosen = selectPlatform(
+      entries.filter((entry) => entry.image !== undefined).map(({ descriptor }) => descriptor),
+      platform,
+    );
+    return entries.find(({ descriptor }) => descriptor === chosen)?.image;
+  }
+
+  /** The entries of the index that a name (a full reference) stands for; `undefined` where it stands for a manifest. */
+  async indexBehind(name: string): Promise<readonly IndexedImage[] | undefined> {
+    const state = await this.#metadata.state();
+    const record = state.names.get(name);
+    if (record === undefined || record.target === record.manifest) return undefined;
+    if ((await this.#content.size(record.target)) === undefined) return undefined;
+    const content = await this.#content.read(record.target, largestDocument);
+    if (!Array.isArray(parseObject(content, 'image index').manifests)) return undefined;
+    const { manifests } = parseIndex(content);
+    const own = state.images.get(record.manifest);
+    // The same image may have come by another manifest than the index has of it.
+    const stands = manifests.some(({ digest }) => digest === record.manifest);
+    const instead = own && !stands ? selectPlatform(manifests, await this.#platform(own)) : undefined;
+    return manifests.map((descriptor) => ({
+      descriptor,
+      image: descriptor === instead ? own : state.images.get(descriptor.digest as Digest),
+    }));
+  }
+
   async config(image: ImageRecord): Promise<ImageConfig> {
     let config = this.#configs.get(image.id);
     if (config === undefined) {
@@ -72,6 +110,10 @@ export class ImageFinder {
 
   forget(id: Digest): void {
     this.#configs.delete(id);
+  }
+
+  async #platform(image: ImageRecord): Promise<Platform> {
+    return platformOf(await this.config(image));
   }
 
   #byName(state: MetadataState, named: Reference): FoundImage | undefined {
@@ -108,11 +150,10 @@ function byPrefix(state: MetadataState, prefix: string): ImageRecord | undefined
   return found && state.byId(found);
 }
 
-/** Throws `notFound` for an image of another platform than the one that is asked for. */
-export function requirePlatform(config: ImageConfig, reference: string, platform: Platform | undefined): void {
-  if (platform === undefined || suitsPlatform(platformOf(config), platform)) return;
+/** dockerd's words for an image that is here, of another platform than the one that is asked for. */
+export function noSuchPlatform(reference: string, platform: Platform): WherryError {
   const words = `image with reference ${reference} was found but does not provide the specified platform`;
-  throw new WherryError('notFound', `${words} (${formatPlatform(platform)})`);
+  return new WherryError('notFound', `${words} (${formatPlatform(platform)})`);
 }
 
 /** dockerd's words: `No such image: busybox:latest`. */

@@ -9,8 +9,16 @@ import type { ImageRecord, LayerRecord } from './metadata.ts';
 export interface ImageLibrary {
   /** Every image once, newest first; those without a name (dangling) too. */
   summaries(): Promise<readonly ImageSummary[]>;
-  /** Throws `notFound` (`No such image: NAME:TAG`), also where the image is of another platform than asked for. */
+  /**
+   * With a platform, what a name's index has here for it. Throws `notFound` (`No such image: NAME:TAG`), also where there
+   * is none of that platform.
+   */
   details(reference: string, platform?: Platform): Promise<ImageDetails>;
+  /**
+   * What is behind an image's name: the images that an index has for each platform, here or not, or the one manifest. By
+   * an ID there is no index. Throws `notFound`.
+   */
+  manifests(reference: string): Promise<ImageManifests>;
   /** `undefined` when it is not here. */
   find(reference: string): Promise<ImageRecord | undefined>;
   tag(reference: string, name: string): Promise<void>;
@@ -29,7 +37,11 @@ export interface ImageLibrary {
   ): AsyncIterable<Uint8Array>;
   /** Pulls as docker does: errors in dockerd's words (`pullImage` has containerd's). */
   pull(reference: string, options?: PullOptions): Promise<PulledImage>;
-  /** Pushes a tag, or every tag of a repository (`allTags`). Resolves with what was pushed. Errors in dockerd's words. */
+  /**
+   * Pushes a tag, or every tag of a repository (`allTags`): the whole index where all that it names is here, else one
+   * image; with a platform, the image that the name has for it. Resolves with what was pushed. Errors in
+   * dockerd's words.
+   */
   push(reference: string, options: PushOptions): Promise<readonly PushedTag[]>;
   /** All tags of a repository that a registry has, for `pull -a`. */
   remoteTags(repository: string, options?: PullOptions): Promise<readonly string[]>;
@@ -89,6 +101,25 @@ export interface ImageDetails extends ImageSummary {
   readonly folders: readonly string[];
   /** Unpacked bytes of each layer, bottom first. */
   readonly layerBytes: readonly number[];
+}
+
+export interface ImageManifests {
+  /** The index, or the manifest. */
+  readonly target: Descriptor;
+  readonly manifests: readonly ImageManifest[];
+}
+
+export interface ImageManifest {
+  /** As the index has it. */
+  readonly descriptor: Descriptor;
+  readonly kind: 'image' | 'attestation' | 'unknown';
+  readonly platform?: Platform | undefined;
+  /** Of manifest, config and layers that are here, as they are stored. */
+  readonly contentBytes: number;
+  /** Where it is here. */
+  readonly image?: { readonly id: Digest; readonly unpackedBytes: number } | undefined;
+  /** The manifest that an attestation is about. */
+  readonly attests?: Digest | undefined;
 }
 
 export interface RemoveImageOptions {

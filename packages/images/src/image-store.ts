@@ -19,6 +19,7 @@ import type {
   ImageDetails,
   ImageEvent,
   ImageLibrary,
+  ImageManifests,
   ImageSummary,
   PruneImagesOptions,
   PulledImage,
@@ -36,6 +37,7 @@ import { largestTarOf } from './layers/unpack.ts';
 import { assembleImage } from './library/assemble-image.ts';
 import { commitLayer } from './library/commit-layer.ts';
 import { holdLayers } from './library/hold-layers.ts';
+import { imageManifests } from './library/image-manifests.ts';
 import { imageDetails, imageSummaries, layerSizes } from './library/image-summaries.ts';
 import { type LoadedImage, type LoadOptions, loadArchive } from './library/load-archive.ts';
 import { pruneImages, removeImage } from './library/remove-image.ts';
@@ -311,6 +313,10 @@ class LocalImageStore implements ImageStore {
 
   async details(reference: string, platform?: Platform): Promise<ImageDetails> {
     return await imageDetails(this.#parts, reference, platform);
+  }
+
+  async manifests(reference: string): Promise<ImageManifests> {
+    return await imageManifests(this.#parts, reference);
   }
 
   async layerSizes(): Promise<ReadonlyMap<Digest, number>> {

@@ -1,4 +1,5 @@
-import { WherryError } from '@wherry/base';
+import { codeOf, WherryError } from '@wherry/base';
+import type { ImageConfig, Platform } from '@wherry/oci';
 import { decodeCreate } from '../config/decode.ts';
 import { completeHostConfig } from '../config/defaults.ts';
 import { checkLogConfig } from '../config/log-config.ts';
@@ -63,18 +64,34 @@ async function imageOf(
     const none = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])].length === 0;
     throw new WherryError('invalid', none ? 'no command specified' : 'invalid reference format');
   }
-  const image = await context.images.details(config.Image);
-  const { architecture, os } = image.config;
-  const [wantedOs, wantedArchitecture] = (platform ?? '').split('/');
-  const differs =
-    (wantedOs !== undefined && wantedOs !== '' && wantedOs !== os) ||
-    (wantedArchitecture !== undefined && wantedArchitecture !== architecture);
-  if (differs)
+  const own = await context.images.details(config.Image);
+  const wanted = wantedPlatform(platform, own.config);
+  // A name may have images of several platforms here.
+  const image = wanted === undefined ? own : await ifThere(context.images.details(config.Image, wanted));
+  if (image === undefined) {
+    const { architecture, os } = own.config;
     throw new WherryError(
       'notFound',
       `image with reference ${config.Image} was found but does not match the specified platform: wanted ${platform}, actual: ${os}/${architecture}`,
     );
+  }
   return { id: image.id, config: image.config.config ?? {} };
+}
+
+async function ifThere<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (codeOf(error) === 'notFound') return undefined;
+    throw error;
+  }
+}
+
+/** The platform that is asked for; `undefined` where an image is of it already. */
+function wantedPlatform(asked: string | undefined, own: ImageConfig): Platform | undefined {
+  const [os = '', architecture = own.architecture, variant] = (asked ?? '').split('/');
+  if ((os === '' || os === own.os) && architecture === own.architecture) return undefined;
+  return { os, architecture, ...(variant !== undefined && { variant }) };
 }
 
 function takeName({ registry, random }: DockerContext, wanted: string | undefined, id: string): string {

@@ -11,7 +11,7 @@ import { familiarRepositoryOf, isBare } from './names.ts';
 export interface PushRequest {
   /** Without tag: every one that the repository has here. */
   readonly name: string;
-  /** What the image must be for: one of a platform is here whatever was asked for. */
+  /** Which of the images that the name has is pushed. */
   readonly platform?: Platform | undefined;
   readonly auth: RegistryAuth | undefined;
   readonly signal: AbortSignal;
@@ -29,9 +29,10 @@ export async function pushImage(
   progress.say(`The push refers to repository [${repository}]`);
   try {
     for (const one of isBare(name) ? await tagsOf(images, repository) : [name]) {
+      // Refused in the words of an inspection before anything is said of layers.
       if (platform !== undefined) await images.details(one, platform);
       const onProgress = (report: PushProgress): void => tell(progress, report);
-      for (const { tag, digest, size } of await images.push(one, { auth, signal, onProgress })) {
+      for (const { tag, digest, size } of await images.push(one, { auth, platform, signal, onProgress })) {
         progress.say(`${tag}: digest: ${digest} size: ${size}`);
         lines.write({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: size } });
       }

@@ -1,13 +1,15 @@
-import { type Clock, systemClock } from '@wherry/base';
+import { type Clock, codeOf, systemClock, WherryError } from '@wherry/base';
+import type { ImageManifest, RemovedPart } from '@wherry/images';
 import type { Exchange } from '../http/exchange.ts';
 import { booleanFilter, checkFilters, matchesPruneLabels, untilFilter } from '../http/filters.ts';
 import type { Route } from '../http/router.ts';
-import type { EngineApiOptions } from '../options.ts';
+import type { EngineApiOptions, EngineImages } from '../options.ts';
 import { historyOf } from './history.ts';
 import { imageInspection } from './inspect-image.ts';
 import { listImages } from './list-images.ts';
+import { containersByImage, manifestSummary } from './manifests.ts';
 import { joinName } from './names.ts';
-import { platformAsked } from './platforms.ts';
+import { parsePlatform, platformAsked } from './platforms.ts';
 import { transferRoutes } from './transfer-routes.ts';
 
 /** `/images`. */
@@ -29,11 +31,13 @@ export function imageRoutes(options: EngineApiOptions): readonly Route[] {
       method: 'GET',
       path: '/images/{name:.*}/json',
       async handle(exchange) {
-        const image = await images.details(exchange.parameter('name'), platformAsked(exchange, 49));
-        exchange.send(
-          200,
-          imageInspection(image, (minor) => exchange.speaks(minor)),
-        );
+        const platform = platformAsked(exchange, 49);
+        const withManifests = exchange.speaks(48) && exchange.query.flag('manifests');
+        if (withManifests && platform)
+          throw new WherryError('invalid', 'conflicting options: manifests and platform options cannot both be set');
+        const image = await images.details(exchange.parameter('name'), platform);
+        const inspection = imageInspection(image, (minor) => exchange.speaks(minor));
+        exchange.send(200, withManifests ? { ...inspection, ...(await manifestsOf(options, exchange)) } : inspection);
       },
     },
     {
@@ -50,11 +54,14 @@ export function imageRoutes(options: EngineApiOptions): readonly Route[] {
       path: '/images/{name:.*}',
       async handle(exchange) {
         const { query } = exchange;
-        const removed = await images.remove(exchange.parameter('name'), {
+        const removal = {
           force: query.flag('force'),
           pruneParents: !query.flag('noprune'),
-          inUse: (id) => options.containers.userOfImage(id),
-        });
+          inUse: (id: string) => options.containers.userOfImage(id),
+        };
+        const removed: RemovedPart[] = [];
+        for (const reference of await toRemove(images, exchange))
+          removed.push(...(await images.remove(reference, removal)));
         exchange.send(200, removed.map(removedPart));
       },
     },
@@ -65,12 +72,40 @@ function removedPart(part: { untagged: string } | { deleted: string }): Readonly
   return 'untagged' in part ? { Untagged: part.untagged } : { Deleted: part.deleted };
 }
 
-async function sendImages({ images }: EngineApiOptions, clock: Clock, exchange: Exchange): Promise<void> {
+/** The name, or with `platforms` (API 1.50) the images that it has for them: another one than the name's own by its ID. */
+async function toRemove(images: EngineImages, exchange: Exchange): Promise<readonly string[]> {
+  const name = exchange.parameter('name');
+  const platforms = exchange.speaks(50)
+    ? exchange.query.all('platforms').flatMap((text) => parsePlatform(text) ?? [])
+    : [];
+  if (platforms.length === 0) return [name];
+  const own = await images.details(name);
+  const chosen = new Set<string>();
+  for (const platform of platforms) {
+    const { id } = await images.details(name, platform);
+    chosen.add(id === own.id ? name : id);
+  }
+  return [...chosen];
+}
+
+async function manifestsOf(options: EngineApiOptions, exchange: Exchange): Promise<Readonly<Record<string, unknown>>> {
+  const { target, manifests } = await options.images.manifests(exchange.parameter('name'));
+  const containers = await containersByImage(options);
+  return { Descriptor: target, Manifests: manifests.map((manifest) => manifestSummary(manifest, containers)) };
+}
+
+async function sendImages(options: EngineApiOptions, clock: Clock, exchange: Exchange): Promise<void> {
+  const { images } = options;
   const { query } = exchange;
   const filters = new Map(query.filters());
   // Before filters there was one, of a name.
   if (!exchange.speaks(41) && query.text('filter') !== '') filters.set('reference', [query.text('filter')]);
   const listed = await listImages(images, { all: query.flag('all'), filters, now: clock.now() });
+  const containers = exchange.speaks(47) && query.flag('manifests') ? await containersByImage(options) : undefined;
+  const manifests = new Map<string, readonly ImageManifest[]>();
+  // Removed since, an image has none.
+  for (const { image, tags, digests } of containers ? listed : [])
+    manifests.set(image.id, await manifestsBehind(images, tags[0] ?? digests[0] ?? image.id));
   exchange.send(
     200,
     listed.map(({ image, tags, digests }) => ({
@@ -84,7 +119,20 @@ async function sendImages({ images }: EngineApiOptions, clock: Clock, exchange: 
       SharedSize: -1,
       Size: image.sizeBytes,
       ...(exchange.speaks(44) ? {} : { VirtualSize: image.sizeBytes }),
+      ...(containers && {
+        Manifests: manifests.get(image.id)!.map((manifest) => manifestSummary(manifest, containers)),
+      }),
     })),
+  );
+}
+
+async function manifestsBehind(images: EngineImages, reference: string): Promise<readonly ImageManifest[]> {
+  return await images.manifests(reference).then(
+    ({ manifests }) => manifests,
+    (error: unknown) => {
+      if (codeOf(error) === 'notFound') return [];
+      throw error;
+    },
   );
 }
 

@@ -17,7 +17,7 @@ import {
 } from '@wherry/oci';
 import { decompressed, detectCompression } from '../content/compression.ts';
 import { largestDocument } from '../content/json.ts';
-import { noSuchImage, requirePlatform } from '../image-finder.ts';
+import { type FoundImage, type ImageFinder, noSuchImage, noSuchPlatform } from '../image-finder.ts';
 import { hasDigest } from '../image-names.ts';
 import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
@@ -107,7 +107,10 @@ async function chooseImages(
         )
       : [];
     if (tags.length > 0) {
-      for (const name of tags) choose(chosen, state.images.get(state.names.get(name)!.manifest)!, name);
+      for (const name of tags) {
+        const image = state.images.get(state.names.get(name)!.manifest)!;
+        choose(chosen, await imageFor(finder, { image, name }, platform), name);
+      }
       continue;
     }
     const found = await finder.find(reference);
@@ -119,12 +122,16 @@ async function chooseImages(
           ? `No such image: ${reference}`
           : 'reference does not exist',
       );
-    choose(chosen, found.image, found.name !== undefined && !hasDigest(found.name) ? found.name : undefined);
-  }
-  for (const { image } of platform ? chosen.values() : []) {
-    requirePlatform(await finder.config(image), image.id, platform);
+    const name = found.name !== undefined && !hasDigest(found.name) ? found.name : undefined;
+    choose(chosen, await imageFor(finder, found, platform), name);
   }
   return [...chosen.values()];
+}
+
+async function imageFor(finder: ImageFinder, found: FoundImage, platform: Platform | undefined): Promise<ImageRecord> {
+  const image = await finder.forPlatform(found, platform);
+  if (image === undefined) throw noSuchPlatform(found.image.id, platform!);
+  return image;
 }
 
 function choose(chosen: Map<Digest, SavedImage>, image: ImageRecord, name: string | undefined): void {

@@ -1,7 +1,7 @@
 import type { Digest, Platform } from '@wherry/oci';
 import { parseRawConfig } from '../content/image-config.ts';
 import { largestDocument } from '../content/json.ts';
-import { requirePlatform } from '../image-finder.ts';
+import { noSuchPlatform } from '../image-finder.ts';
 import type { ImageDetails, ImageSummary } from '../image-library.ts';
 import { hasDigest } from '../image-names.ts';
 import type { ImageRecord, MetadataState } from '../metadata.ts';
@@ -20,10 +20,10 @@ export async function imageSummaries(parts: StoreParts): Promise<ImageSummary[]>
 
 export async function imageDetails(parts: StoreParts, reference: string, platform?: Platform): Promise<ImageDetails> {
   const { content, finder, layers, metadata } = parts;
-  const { image } = await finder.require(reference);
+  const image = await finder.forPlatform(await finder.require(reference), platform);
+  if (image === undefined) throw noSuchPlatform(reference, platform!);
   const state = await metadata.state();
   const [config, raw] = await Promise.all([finder.config(image), content.read(image.id, largestDocument)]);
-  requirePlatform(config, reference, platform);
   return {
     ...(await summaryOf(parts, state, image)),
     config,
@@ -73,7 +73,8 @@ function timeOf(text: string | undefined): number | undefined {
   return Number.isNaN(time) ? undefined : time;
 }
 
-async function layerBytes({ layers }: StoreParts, image: ImageRecord): Promise<readonly number[]> {
+/** Unpacked bytes of each layer, bottom first. */
+export async function layerBytes({ layers }: StoreParts, image: ImageRecord): Promise<readonly number[]> {
   if (image.unpackedBytes) return image.unpackedBytes;
   const sizes: number[] = [];
   for (const { chainId } of image.layers) sizes.push((await layers.facts(chainId))?.bytes ?? 0);

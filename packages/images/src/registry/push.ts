@@ -15,6 +15,7 @@ import {
 } from '@wherry/oci';
 import { detectCompression } from '../content/compression.ts';
 import { largestDocument, parseManifest } from '../content/json.ts';
+import { noSuchPlatform } from '../image-finder.ts';
 import type { PushedTag, PushOptions, PushProgress } from '../image-library.ts';
 import { hasDigest, repositoryOfName } from '../image-names.ts';
 import type { CompressedLayer, ImageRecord, LayerRecord } from '../metadata.ts';
@@ -22,6 +23,7 @@ import type { StoreParts } from '../store-parts.ts';
 import { endpointOf } from './endpoint.ts';
 import { RegistryTransport } from './registry-transport.ts';
 import { Uploader } from './uploader.ts';
+import { wholeIndex } from './whole-index.ts';
 
 /** Layers sent at a time, as dockerd does. */
 const parallelLayers = 5;
@@ -93,13 +95,49 @@ async function namesToPush({ metadata }: StoreParts, named: Reference, allTags: 
 }
 
 async function pushTag(context: PushContext, name: string): Promise<PushedTag> {
-  const { parts, uploader, repository, onProgress = () => undefined } = context;
-  const { metadata, content, pins } = parts;
+  const { parts, uploader, repository, platform } = context;
+  const { metadata, content, pins, finder } = parts;
   const state = await metadata.state();
   const record = state.names.get(name);
-  const image = record && state.images.get(record.manifest);
-  if (!image) throw new WherryError('notFound', `No such image: ${name}`);
-  using _ = await pins.pin([image.manifest, image.id, ...image.layers.map(({ digest }) => digest)]);
+  const named = record && state.images.get(record.manifest);
+  if (!named) throw new WherryError('notFound', `No such image: ${name}`);
+  const image = await finder.forPlatform({ image: named, name }, platform);
+  if (!image) throw noSuchPlatform(name, platform!);
+  const index = platform === undefined ? await wholeIndex(parts, name) : undefined;
+  const images = index?.images ?? [image];
+  const needed = images.flatMap(({ manifest, id, layers }) => [manifest, id, ...layers.map(({ digest }) => digest)]);
+  using _ = await pins.pin([...needed, record.target]);
+  const sent: SentImage[] = [];
+  for (const one of images) sent.push(await sendImage(context, one));
+  for (const [at, { bytes, mediaType }] of index ? sent.entries() : [])
+    await uploader.manifest(bytes, mediaType, images[at]!.manifest);
+  const { bytes, mediaType } = index ?? sent[0]!;
+  const { tag } = parseReference(name);
+  await uploader.manifest(bytes, mediaType, tag!);
+  const digest = digestOf(bytes);
+  using _digest = await pins.pin([digest]);
+  await content.write(bytes);
+  await metadata.update(({ images: known }) => {
+    if (!known.has(image.manifest)) return [];
+    return [
+      { name: `${repository}@${digest}`, to: { manifest: image.manifest, target: digest } },
+      ...sent.flatMap(({ blobs }) => blobs.map((blob) => ({ blob, in: repository }))),
+    ];
+  });
+  return { tag: tag!, digest, size: bytes.length };
+}
+
+interface SentImage {
+  /** The manifest of what the registry has now. */
+  readonly bytes: Buffer;
+  readonly mediaType: string;
+  readonly blobs: readonly Digest[];
+}
+
+/** Sees to it that the registry has the parts of an image. */
+async function sendImage(context: PushContext, image: ImageRecord): Promise<SentImage> {
+  const { parts, uploader, onProgress = () => undefined } = context;
+  const { content } = parts;
   const stored = parseManifest(await content.read(image.manifest, largestDocument));
   // Topmost first, as dockerd lists them.
   const layers = [...image.layers].reverse();
@@ -117,23 +155,10 @@ async function pushTag(context: PushContext, name: string): Promise<PushedTag> {
   if (failed) throw failed.reason;
   const config = { digest: image.id, size: stored.config.size, path: content.path(image.id) };
   if (!(await uploader.has(image.id))) await uploader.upload(config, [], () => undefined);
-  const pushedLayers: CompressedLayer[] = [];
-  for (const { digest } of image.layers) pushedLayers.push(await sent.get(digest)!);
-  const { bytes, mediaType } = await manifestFor(parts, image, stored, pushedLayers);
-  const { tag } = parseReference(name);
-  await uploader.manifest(bytes, mediaType, tag!);
-  const digest = digestOf(bytes);
-  using _digest = await pins.pin([digest]);
-  await content.write(bytes);
-  await metadata.update(({ images }) => {
-    if (!images.has(image.manifest)) return [];
-    const blobs = [image.id, ...pushedLayers.map((layer) => layer.digest)];
-    return [
-      { name: `${repository}@${digest}`, to: { manifest: image.manifest, target: digest } },
-      ...blobs.map((blob) => ({ blob, in: repository })),
-    ];
-  });
-  return { tag: tag!, digest, size: bytes.length };
+  const pushed: CompressedLayer[] = [];
+  for (const { digest } of image.layers) pushed.push(await sent.get(digest)!);
+  const blobs = [image.id, ...pushed.map((layer) => layer.digest)];
+  return { ...(await manifestFor(parts, image, stored, pushed)), blobs };
 }
 
 /** Sees to it that the registry has a layer, compressed where it is stored plain; gives as what. */
