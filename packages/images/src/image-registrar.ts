@@ -12,6 +12,8 @@ export interface RegisterOptions {
   readonly parent?: Digest | undefined;
   /** Whether the names are given by a person here, which docker remembers the time of. */
   readonly isTagged?: boolean | undefined;
+  /** The index for which the names stand. */
+  readonly index?: Buffer | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -39,12 +41,15 @@ export class ImageRegistrar {
     options: RegisterOptions = {},
   ): Promise<ImageRecord> {
     const digest = digestOf(manifest);
-    using _ = await this.pins.pin([digest, ...blobs.keys()]);
+    const { index = manifest } = options;
+    const target = digestOf(index);
+    using _ = await this.pins.pin([digest, target, ...blobs.keys()]);
     for (const [expected, ingest] of blobs) await ingest.commit(expected);
     await this.content.write(manifest);
+    if (index !== manifest) await this.content.write(index);
     return await this.register(
       digest,
-      names.map((name) => [name, digest] as const),
+      names.map((name) => [name, target] as const),
       options,
     );
   }

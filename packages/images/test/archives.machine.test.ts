@@ -414,6 +414,19 @@ describe('an OCI layout', () => {
       expect((await store.inspect('example.com/a:b')).config.architecture).toBe(architecture);
     }
     await using store = await open();
+    for (const [architecture, others] of [
+      ['amd64', [true, false]],
+      ['arm64', [true, true]],
+    ] as const) {
+      await store.load(stream(archive), { platform: { os: 'linux', architecture } });
+      const { target, manifests } = await store.manifests('example.com/a:b');
+      expect(target).toMatchObject(descriptor(inner, indexType));
+      expect(manifests.map(({ image }) => image !== undefined)).toEqual(others);
+    }
+    for (const architecture of ['amd64', 'arm64']) {
+      const { config } = await store.details('example.com/a:b', { os: 'linux', architecture });
+      expect(config.architecture).toBe(architecture);
+    }
     const none = store.load(stream(archive), { platform: { os: 'linux', architecture: 's390x' } });
     await expect(none).rejects.toMatchObject({
       code: 'notFound',

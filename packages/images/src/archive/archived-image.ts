@@ -6,6 +6,8 @@ export interface ArchivedImage {
   readonly manifest: Buffer;
   readonly blobs: ReadonlyMap<Digest, Ingest>;
   readonly names: readonly string[];
+  /** The index in which it is, for which its names stand. */
+  readonly index?: Buffer | undefined;
   /** The image that the archive says it was made from. */
   readonly parent?: Digest | undefined;
 }

@@ -25,15 +25,16 @@ import type { ArchivedImage } from './archived-image.ts';
  */
 export async function* readLayout(
   files: ArchiveFiles,
-  index: Ingest,
+  list: Ingest,
   platform: Platform,
   isChosen: boolean,
 ): AsyncGenerator<ArchivedImage, void, undefined> {
-  for (const entry of parseIndex(await index.read(largestDocument)).manifests) {
-    const content = await document(files, entry, platform);
-    if (content === undefined && isChosen) continue;
-    if (content === undefined) throw new WherryError('notFound', 'no match for platform in manifest: not found');
-    const { config, layers } = parseManifest(content);
+  for (const entry of parseIndex(await list.read(largestDocument)).manifests) {
+    const found = await document(files, entry, platform);
+    if (found === undefined && isChosen) continue;
+    if (found === undefined) throw new WherryError('notFound', 'no match for platform in manifest: not found');
+    const { manifest, index } = found;
+    const { config, layers } = parseManifest(manifest);
     if (isChosen && !(await isFor(files, config, platform))) continue;
     const blobs = new Map<Digest, Ingest>();
     for (const { digest } of [config, ...layers]) blobs.set(parseDigest(digest), blob(files, digest));
@@ -41,7 +42,7 @@ export async function* readLayout(
     const name = annotations['io.containerd.image.name'] ?? annotations['org.opencontainers.image.ref.name'] ?? '';
     // A bare word is a tag of no repository (annotations.md leaves its meaning open).
     const full = /[/:]/.test(name) ? fullName(name) : undefined;
-    yield { manifest: content, blobs, names: full === undefined ? [] : [full] };
+    yield { manifest, blobs, names: full === undefined ? [] : [full], index };
   }
 }
 
@@ -50,16 +51,21 @@ async function isFor(files: ArchiveFiles, config: Descriptor, platform: Platform
   return suitsPlatform(platformOf(parseConfig(await verified(files, config))), platform);
 }
 
-/** The manifest that an entry of a layout's index leads to; `undefined` where it has none for the platform. */
-async function document(files: ArchiveFiles, entry: Descriptor, platform: Platform): Promise<Buffer | undefined> {
+/** The manifest that an entry of a layout's index leads to, by way of another index; `undefined` where it has none for the platform. */
+async function document(
+  files: ArchiveFiles,
+  entry: Descriptor,
+  platform: Platform,
+): Promise<{ readonly manifest: Buffer; readonly index?: Buffer } | undefined> {
   const content = await verified(files, entry);
-  if (entry.mediaType !== mediaTypes.ociIndex && entry.mediaType !== mediaTypes.dockerList) return content;
+  if (entry.mediaType !== mediaTypes.ociIndex && entry.mediaType !== mediaTypes.dockerList)
+    return { manifest: content };
   const chosen = selectPlatform(parseIndex(content).manifests, platform);
   if (!chosen) return undefined;
   // One level: an index of indexes would be a way to make the reader run in circles.
   if (chosen.mediaType === mediaTypes.ociIndex || chosen.mediaType === mediaTypes.dockerList)
     throw new WherryError('unsupported', 'an image index within an image index');
-  return await verified(files, chosen);
+  return { manifest: await verified(files, chosen), index: content };
 }
 
 async function verified(files: ArchiveFiles, { digest }: Descriptor): Promise<Buffer> {

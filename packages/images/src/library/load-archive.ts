@@ -102,6 +102,7 @@ async function loadOne(
     options.onLayer?.(layer, phase);
   };
   const registering = registrar.registerWritten(image.manifest, image.blobs, image.names, {
+    index: image.index,
     signal: options.signal,
     onLayer,
   });
