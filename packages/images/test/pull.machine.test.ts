@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -127,6 +127,61 @@ describe('pull', () => {
       ['a', 'b', 'c'],
       300,
     ]);
+  });
+
+  it('makes folders that a layer only implies as they are below, also beside what is below', async () => {
+    const file = (name: string): TarInput => ({ name, type: 'file', mode: 0o644, content: Buffer.from(name) });
+    const folder = (name: string, more: Partial<TarInput>): TarInput => ({
+      ...{ name, type: 'directory', mode: 0o755 },
+      ...more,
+    });
+    const tar = async (...entries: TarInput[]): Promise<Buffer> => {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of writeTar(entries)) chunks.push(chunk);
+      return Buffer.concat(chunks);
+    };
+    const base = await tar(
+      folder('team', { mode: 0o2775, gid: 8, mtime: 1_000_000 }),
+      folder('team/deep', { uid: 9 }),
+      folder('usr/lib', { mode: 0o700 }),
+      { name: 'lib', type: 'symlink', mode: 0o777, linkName: 'usr/lib' },
+      folder('own', { uid: 3 }),
+      folder('gone', { uid: 4 }),
+      ...Array.from({ length: 300 }, (_, n) => ({ ...file(`many/${n}`), content: randomBytes(2000) })),
+    );
+    const implying = await tar(
+      file('team/deep/a'),
+      file('own/a'),
+      folder('own', { mode: 0o711, uid: 7 }),
+      file('gone/a'),
+      { name: 'gone', type: 'symlink', mode: 0o777, linkName: '/etc' },
+      file('new/a'),
+    );
+    const linked = await tar(file('lib/a'), file('team/b'));
+    // Only with the layers below is it clear that nothing stands in the way.
+    const both = await tar(
+      file('lib/c'),
+      folder('usr/lib/c', {}),
+      file('usr/lib/c/d'),
+      file('lib/e'),
+      folder('lib', {}),
+    );
+    const { id } = publish([base, implying, linked, both], 'implied');
+    const etc = statSync('/etc');
+    expect(await pull('implied')).toBe(id);
+    const [third, second, first] = (await store.rootfs(named('implied'), 'o')).lowerDirectories as string[];
+    expect(statSync(join(first!, 'team'))).toMatchObject({ mode: 0o42775, gid: 8, mtimeMs: 1_000_000_000 });
+    expect(statSync(join(first!, 'team/deep'))).toMatchObject({ mode: 0o40755, uid: 9 });
+    expect(statSync(join(first!, 'team/deep/a'))).toMatchObject({ mode: 0o100644, uid: 0, gid: 0 });
+    expect(statSync(join(first!, 'own'))).toMatchObject({ mode: 0o40711, uid: 7 });
+    expect(statSync(join(first!, 'new'))).toMatchObject({ mode: 0o40755, uid: 0 });
+    expect(lstatSync(join(first!, 'gone')).isSymbolicLink()).toBe(true);
+    expect(statSync('/etc')).toMatchObject({ uid: etc.uid, mode: etc.mode });
+    expect(readdirSync(second!).sort()).toEqual(['team', 'usr']);
+    expect(readFileSync(join(second!, 'usr/lib/a'), 'utf8')).toBe('lib/a');
+    expect(statSync(join(second!, 'usr/lib')).mode).toBe(0o40700);
+    expect(readdirSync(join(third!, 'usr/lib/c'))).toEqual(['d']);
+    expect(readdirSync(third!).sort()).toEqual(['lib', 'usr']);
   });
 
   it('chooses the platform of an index, and keeps the name of the index', async () => {

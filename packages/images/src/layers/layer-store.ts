@@ -4,6 +4,7 @@ import { errnoOf, KeyedMutex, systemRandom } from '@wherry/base';
 import { spreadSubfolders, syncFileSystem } from '@wherry/linux';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
 import { readNames } from '../content/folder-names.ts';
+import type { LayerResults } from '../threads/layer-task.ts';
 import type { LayerThreads } from '../threads/layer-threads.ts';
 import type { Unpacked, UnpackLimits } from './unpack.ts';
 
@@ -82,28 +83,50 @@ export class LayerStore {
     await this.#locks.run(layer.chainId, async () => {
       if (await this.has(layer.chainId)) return;
       const lower = parents.map((parent) => this.folder(parent));
-      if (below && parents.length > 0) {
-        if (await this.#unpackOnto(undefined, layer, blob, signal)) return;
-        await below;
-      }
-      await this.#unpackOnto(lower, layer, blob, signal);
+      if (parents.length > 0 && below && (await this.#unpackBeside(below, lower, layer, blob, signal))) return;
+      await using temporary = await this.temporary();
+      const { implied: _, ...unpacked } = (await this.#unpackInto(temporary.path, lower, layer, blob, signal))!;
+      await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
     });
   }
 
-  /** Gives whether it could be done without the layers below, where they are not given. */
-  async #unpackOnto(
-    lower: readonly string[] | undefined,
-    { chainId, diffId }: { readonly chainId: Digest; readonly diffId: Digest },
+  /** While the layers below may still be under way, which few layers need. False: it could not be done without them, and they are there. */
+  async #unpackBeside(
+    below: Promise<unknown>,
+    lower: readonly string[],
+    layer: { readonly chainId: Digest; readonly diffId: Digest },
     blob: string,
     signal: AbortSignal | undefined,
   ): Promise<boolean> {
     await using temporary = await this.temporary();
+    const result = await this.#unpackInto(temporary.path, undefined, layer, blob, signal);
+    await below;
+    if (result === undefined) return false;
+    const { implied, ...unpacked } = result;
     const folder = join(temporary.path, 'fs');
+    if (
+      implied.length > 0 &&
+      !(await this.#threads.run<'settle'>({ kind: 'settle', folder, lower, implied }, signal))
+    ) {
+      return false;
+    }
+    await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
+    return true;
+  }
+
+  async #unpackInto(
+    temporary: string,
+    lower: readonly string[] | undefined,
+    { diffId }: { readonly diffId: Digest },
+    blob: string,
+    signal: AbortSignal | undefined,
+  ): Promise<LayerResults['unpack']> {
+    const folder = join(temporary, 'fs');
     await mkdir(folder, { mode: 0o755 });
-    const task = { kind: 'unpack', blob, diffId, folder, lower, limits: this.#limits } as const;
-    const unpacked = await this.#threads.run<'unpack'>(task, signal);
-    if (unpacked) await this.#enter(temporary.path, { ...unpacked, chainId, diffId });
-    return unpacked !== undefined;
+    return await this.#threads.run<'unpack'>(
+      { kind: 'unpack', blob, diffId, folder, lower, limits: this.#limits },
+      signal,
+    );
   }
 
   /**

@@ -1,35 +1,40 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, type Stats, unlinkSync, utimesSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, errnoOf, fsPath, messageOf, readLinkSync, WherryError } from '@wherry/base';
+import { fsPath, readLinkSync, WherryError } from '@wherry/base';
 import { getExtendedAttribute, makeNode, setExtendedAttribute } from '@wherry/linux';
 import { copyUp } from './copy-up.ts';
+import type { ImpliedFolder } from './implied-folders.ts';
+import { isWhiteout, lowerEntry, lstatOf } from './lower-entry.ts';
 
 /** As the kernel's limit on nested links. */
 const mostLinks = 40;
 export const setgid = 0o2000;
 const longestPath = 4096;
-/** Says that a layer cannot be unpacked before those below it. */
-const belowMissing = 'the layers below are not there yet';
 /** Folders within each other. */
 const deepest = 1000;
 
 /**
  * The folder into which one layer is unpacked, above the layers below it. Paths of the archive are
  * resolved inside it as chroot would: every parent is looked at with lstat, links are followed
- * within the tree, and a parent that only a lower layer has is made here with that one's owner and
- * mode, so that overlayfs shows it unchanged. Nobody else writes to the folder, so checks hold.
+ * within the tree, and a parent that only a lower layer has is made here, to become as that one is
+ * (`settleImplied`). Nobody else writes to the folder, so checks hold.
  */
 export class LayerTree {
   readonly root: string;
   readonly #lower: readonly string[] | undefined;
   /** Known real folders of this layer, relative to the root. */
   #folders = new Set<string>(['']);
+  /** Folders of parents that the archive does not have; whether they are to be as below, or have an entry by now. */
+  readonly #implied = new Map<string, boolean>();
   /** Files and folders that no entry of the archive stands for. */
   implied = 0;
   /** Whether some folder gives what is made in it another group or mode: setgid, or a default ACL. */
   bequeaths = false;
 
-  /** `lower`: the layers below, topmost first; `undefined` while they are not there: what needs them throws. */
+  /**
+   * `lower`: the layers below, topmost first; `undefined` while they are not there: then parents are taken for folders, or
+   * nothing, in them, and what seems broken may be none.
+   */
   constructor(root: string, lower: readonly string[] | undefined) {
     this.root = root;
     this.#lower = lower;
@@ -53,8 +58,14 @@ export class LayerTree {
     return join(this.folder(parts.slice(0, -1)), name);
   }
 
-  /** Makes or keeps a folder. */
+  /** Folders that `settleImplied` is to finish. */
+  get impliedFolders(): ImpliedFolder[] {
+    return [...this.#implied].map(([path, inherits]) => ({ path, inherits }));
+  }
+
+  /** Makes or keeps a folder that the archive has. */
   makeFolder(path: string): void {
+    this.#standsForItself(path.slice(this.root.length + 1));
     const there = lstatOf(path);
     if (there?.isDirectory()) return;
     if (there) this.remove(path);
@@ -66,16 +77,6 @@ export class LayerTree {
   /** Clears the way for an entry that is not a folder. */
   makeRoom(path: string): void {
     if (lstatOf(path)) this.remove(path);
-  }
-
-  /** Whether a path that was a folder still is: a parent may have become a link to anywhere since. */
-  isFolder(path: string): boolean {
-    let at = this.root;
-    for (const part of path.slice(this.root.length).split('/')) {
-      at = join(at, part);
-      if (lstatOf(at)?.isDirectory() !== true) return false;
-    }
-    return true;
   }
 
   remove(path: string): void {
@@ -109,7 +110,8 @@ export class LayerTree {
     const there = lstatOf(path);
     if (there !== undefined && !there.isDirectory() && !isWhiteout(there)) return { path, copied: 0 };
     const relative = path.slice(this.root.length + 1).split('/');
-    const below = there === undefined && !this.#isHidden(relative) ? this.#below(relative) : undefined;
+    const below =
+      there === undefined && !this.#isHidden(relative) ? lowerEntry(this.#lower ?? [], relative) : undefined;
     if (below === undefined || below.status.isDirectory()) {
       throw new WherryError('corrupt', `a hard link leads to ${name}, which is no file of the layer or those below`);
     }
@@ -161,64 +163,24 @@ export class LayerTree {
       throw new WherryError('corrupt', `${relative} is not a folder, but the archive has files in it`);
     }
     if (!there?.isDirectory()) {
-      const below = there ? undefined : this.#below(parts);
-      if (below?.status.isSymbolicLink()) return readLinkSync(below.path);
+      if (there) this.#standsForItself(relative);
+      else if (this.#lower === undefined) this.#implied.set(relative, true);
+      else {
+        const below = lowerEntry(this.#lower, parts);
+        if (below?.status.isSymbolicLink()) return readLinkSync(below.path);
+        if (below?.status.isDirectory()) this.#implied.set(relative, true);
+      }
       if (there) unlinkSync(fsPath(path));
       this.implied++;
       mkdirSync(fsPath(path));
       chmodSync(fsPath(path), 0o755);
       if (there) this.makeOpaque(path);
-      if (below?.status.isDirectory()) {
-        inherit(path, below.status);
-        if (below.status.mode & setgid) this.bequeaths = true;
-      }
     }
     this.#folders.add(relative);
     return undefined;
   }
 
-  /** What the topmost lower layer that says anything about a path has there. */
-  #below(parts: readonly string[]): { path: string; status: Stats } | undefined {
-    if (this.#lower === undefined) throw new WherryError('unavailable', belowMissing);
-    for (const layer of this.#lower) {
-      let path = layer;
-      let status: Stats | undefined;
-      for (const [index, part] of parts.entries()) {
-        path = join(path, part);
-        status = lstatOf(path);
-        if (status === undefined) break;
-        const last = index === parts.length - 1;
-        // A file, link or whiteout on the way hides the layers further down.
-        if (!status.isDirectory() && !last) return undefined;
-      }
-      if (status !== undefined) return isWhiteout(status) ? undefined : { path, status };
-    }
-    return undefined;
+  #standsForItself(relative: string): void {
+    if (this.#implied.has(relative)) this.#implied.set(relative, false);
   }
-}
-
-/** lstat, or `undefined` when there is nothing. */
-export function lstatOf(path: string): Stats | undefined {
-  try {
-    return lstatSync(fsPath(path));
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-function isWhiteout(status: Stats): boolean {
-  return status.isCharacterDevice() && status.rdev === 0;
-}
-
-function inherit(path: string, from: Stats): void {
-  const folder = fsPath(path);
-  chownSync(folder, from.uid, from.gid);
-  chmodSync(folder, from.mode & 0o7777);
-  utimesSync(folder, from.mtimeMs / 1000, from.mtimeMs / 1000);
-}
-
-/** Whether a layer could not be unpacked because it needs those below it, which are not there yet. */
-export function needsLower(error: unknown): boolean {
-  return codeOf(error) === 'unavailable' && messageOf(error) === belowMissing;
 }

@@ -20,7 +20,9 @@ import { makeNode, setExtendedAttribute, setTimes } from '@wherry/linux';
 import { namingFullDisk } from '../content/full-disk.ts';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarEntry } from '../tar/tar-reader.ts';
-import { LayerTree, lstatOf, setgid } from './layer-tree.ts';
+import { type ImpliedFolder, settleImplied } from './implied-folders.ts';
+import { LayerTree, setgid } from './layer-tree.ts';
+import { isFolderIn, lstatOf } from './lower-entry.ts';
 
 export interface UnpackLimits {
   /** Bytes of content. */
@@ -47,8 +49,8 @@ const whiteoutPrefix = '.wh.';
 
 /**
  * Unpacks a layer's tar stream into `folder`, an empty folder, for use as a lower directory of
- * overlayfs, above the `lower` ones (topmost first; `undefined` while they are not there). Owners, modes, times, links, device nodes and attributes are those of the archive.
- * Throws `corrupt` for hostile or broken archives, `tooLarge` beyond the limits, `exhausted` on a
+ * overlayfs, above the `lower` ones (topmost first; `undefined` while they are not there: then `settleImplied` is to be
+ * called once they are). Owners, modes, times, links, device nodes and attributes are those of the archive. Throws `corrupt` for hostile or broken archives, `tooLarge` beyond the limits, `exhausted` on a
  * full disk; what was written by then is the caller's to remove. Needs root.
  */
 export async function unpackLayer(
@@ -56,7 +58,7 @@ export async function unpackLayer(
   folder: string,
   lower: readonly string[] | undefined,
   limits: UnpackLimits,
-): Promise<Unpacked> {
+): Promise<Unpacked & { readonly implied: readonly ImpliedFolder[] }> {
   const tree = new LayerTree(folder, lower);
   const folderTimes = new Map<string, TarHeader>();
   let bytes = 0;
@@ -71,11 +73,14 @@ export async function unpackLayer(
       bytes += await placeEntry(tree, entry, folderTimes);
     }
     // At the end: each file made in a folder touches it.
-    for (const [path, header] of folderTimes) if (tree.isFolder(path)) setTimesOf(path, header);
+    if (lower) settleImplied(folder, lower, tree.impliedFolders);
+    for (const [path, header] of folderTimes) {
+      if (isFolderIn(folder, path.slice(folder.length + 1))) setTimesOf(path, header);
+    }
   } catch (error) {
     throw inWords(error);
   }
-  return { bytes, inodes: entries };
+  return { bytes, inodes: entries, implied: lower ? [] : tree.impliedFolders };
 }
 
 function inWords(error: unknown): unknown {

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
+import type { ImpliedFolder } from '../layers/implied-folders.ts';
 import type { Packed, PackRequest } from '../layers/pack-changes.ts';
 import type { Unpacked, UnpackLimits } from '../layers/unpack.ts';
 
@@ -17,12 +18,21 @@ export type LayerTask =
       readonly lower: readonly string[] | undefined;
       readonly limits: UnpackLimits;
     }
+  | {
+      readonly kind: 'settle';
+      readonly folder: string;
+      /** Topmost first. */
+      readonly lower: readonly string[];
+      readonly implied: readonly ImpliedFolder[];
+    }
   | { readonly kind: 'compress'; readonly blob: string; readonly target: string };
 
 export interface LayerResults {
   readonly pack: Packed;
   /** `undefined`: the layers below must be there before. */
-  readonly unpack: (Unpacked & { readonly tarBytes: number }) | undefined;
+  readonly unpack: (Unpacked & { readonly tarBytes: number; readonly implied: readonly ImpliedFolder[] }) | undefined;
+  /** False: it must be unpacked anew, with the layers below. */
+  readonly settle: boolean;
   readonly compress: { readonly digest: Digest; readonly size: number };
 }
 

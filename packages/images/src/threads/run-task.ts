@@ -3,12 +3,12 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { cancelled, WherryError } from '@wherry/base';
+import { cancelled, codeOf, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
 import { decompressed } from '../content/compression.ts';
-import { needsLower } from '../layers/layer-tree.ts';
+import { settleImplied } from '../layers/implied-folders.ts';
 import { packChanges } from '../layers/pack-changes.ts';
-import { largestTarOf, type Unpacked, unpackLayer } from '../layers/unpack.ts';
+import { largestTarOf, unpackLayer } from '../layers/unpack.ts';
 import type { LayerResults, LayerTask } from './layer-task.ts';
 
 type Of<Kind extends LayerTask['kind']> = Extract<LayerTask, { readonly kind: Kind }>;
@@ -20,6 +20,7 @@ export async function runTask(task: LayerTask, isCancelled: () => boolean): Prom
   };
   if (task.kind === 'pack') return packChanges(task, throwIfCancelled);
   if (task.kind === 'unpack') return await unpack(task, throwIfCancelled);
+  if (task.kind === 'settle') return settleImplied(task.folder, task.lower, task.implied);
   return await compress(task, throwIfCancelled);
 }
 
@@ -38,11 +39,12 @@ async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise
       yield chunk;
     }
   };
-  let unpacked: Unpacked;
+  let unpacked: Awaited<ReturnType<typeof unpackLayer>>;
   try {
     unpacked = await unpackLayer(hashed(), task.folder, task.lower, task.limits);
   } catch (error) {
-    if (needsLower(error)) return undefined;
+    // What seems broken may only lack the layers below.
+    if (task.lower === undefined && codeOf(error) === 'corrupt') return undefined;
     throw error;
   }
   const found = hash.digest('hex');
