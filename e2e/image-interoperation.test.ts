@@ -127,6 +127,30 @@ describe.skipIf(tools.podman === undefined)(titled('podman', tools.podman), () =
     await must(['save', '-q', '-m', '-o', path('podman-two.tar'), theirs, 'made:here']);
     expect(await engine.mustDocker(['load', '-i', path('podman-two.tar')])).toContain('Loaded image: ');
     await engine.mustDocker(['rmi', theirs]);
+    await must(['manifest', 'create', 'both', theirs]);
+    await must(['manifest', 'add', '--arch', 's390x', '--variant', 'z', 'both', `docker://${registry}/ours:1`]);
+    for (const [form, type] of [
+      ['oci', 'application/vnd.oci.image.index.v1+json'],
+      ['v2s2', 'application/vnd.docker.distribution.manifest.list.v2+json'],
+    ] as const) {
+      await must([
+        'manifest',
+        'push',
+        '-q',
+        '--all',
+        '--format',
+        form,
+        'both',
+        `docker://${registry}/lists/podman:${form}`,
+      ]);
+      const listed = await engine.mustDocker(['manifest', 'inspect', '--insecure', `${registry}/lists/podman:${form}`]);
+      expect(JSON.parse(listed)).toMatchObject({
+        mediaType: type,
+        manifests: [{}, { platform: { architecture: 's390x' } }],
+      });
+      expect(await shownHere(`${registry}/lists/podman:${form}`)).toBe(await shown(toolOf('podman'), theirs));
+    }
+    await must(['manifest', 'rm', 'both']);
     const search = await must(['search', '--list-tags', `${registry}/theirs/podman`]);
     expect(search).toMatch(/theirs\/podman\s+1\n/);
   });
@@ -169,6 +193,52 @@ describe.skipIf(tools.skopeo === undefined)(titled('skopeo', tools.skopeo), () =
     expect(gone.stderr).toContain('manifest unknown');
     await must(['sync', '--scoped', '-s', 'docker', '-d', 'dir', `${registry}/ours`, path('synced')]);
     expect(existsSync(path(`synced/${registry}/ours:1/manifest.json`))).toBe(true);
+  });
+
+  it('copies lists of platforms whole, in part, and by way of a folder and an archive', async () => {
+    const { must, run } = toolOf('skopeo');
+    const raw = (name: string): Promise<string> => must(['inspect', '--raw', `docker://${registry}/${name}`]);
+    const list = 'theirs/lists:both';
+    const parts = [`${registry}/theirs/lists:here`, `${registry}/theirs/lists:there`] as const;
+    await engine.mustDocker(['tag', 'made:here', parts[0]]);
+    await engine.mustDocker(['push', '-q', parts[0]]);
+    await engine.mustDocker(['rmi', parts[0]]);
+    await copy('--format', 'oci', `docker://${registry}/ours:1`, `docker://${parts[1]}`);
+    await engine.mustDocker(['manifest', 'create', '--insecure', `${registry}/${list}`, ...parts]);
+    await engine.mustDocker(['manifest', 'annotate', '--arch', 's390x', `${registry}/${list}`, parts[1]]);
+    await engine.mustDocker(['manifest', 'push', '--purge', '--insecure', `${registry}/${list}`]);
+    const [first] = (JSON.parse(await raw(list)) as { manifests: { digest: string }[] }).manifests;
+    for (const [from, to] of [
+      [`docker://${registry}/${list}`, `docker://${registry}/theirs/copied:both`],
+      [`docker://${registry}/${list}`, `dir:${path('lists')}`],
+      [`dir:${path('lists')}`, `docker://${registry}/theirs/folder:both`],
+    ] as const)
+      await copy('--all', '--preserve-digests', from, to);
+    for (const name of ['theirs/copied:both', 'theirs/folder:both']) expect(await raw(name)).toBe(await raw(list));
+    await copy('--all', '--format', 'oci', `docker://${registry}/${list}`, `oci-archive:${path('lists.tar')}:both`);
+    await copy('--all', `oci-archive:${path('lists.tar')}:both`, `docker://${registry}/theirs/archived:both`);
+    const archived = JSON.parse(await raw('theirs/archived:both')) as { mediaType: string; manifests: unknown[] };
+    expect(archived).toMatchObject({ mediaType: 'application/vnd.oci.image.index.v1+json' });
+    expect(archived.manifests).toHaveLength(2);
+    const config = await must([
+      ...['--override-arch', 's390x', 'inspect', '--config', '--raw'],
+      `docker://${registry}/theirs/archived:both`,
+    ]);
+    expect(JSON.parse(config)).toHaveProperty('rootfs');
+    // One of them by itself, and a list without what it names.
+    await copy('--multi-arch', 'system', `docker://${registry}/${list}`, `docker://${registry}/theirs/one:1`);
+    const one = await must(['inspect', '--format', '{{.Digest}}', `docker://${registry}/theirs/one:1`]);
+    expect(one.trim()).toBe(first!.digest);
+    const [source, alone] = [`docker://${registry}/${list}`, `docker://${registry}/theirs/alone:1`];
+    const partial = await run(['copy', '-q', '--multi-arch', 'index-only', source, alone]);
+    expect(partial.stderr).toContain('manifest blob unknown');
+    const tags = await must(['list-tags', `docker://${registry}/theirs/lists`]);
+    expect(JSON.parse(tags)).toMatchObject({ Tags: ['both', 'here', 'there'] });
+    await must(['sync', '--all', '-s', 'docker', '-d', 'docker', `${registry}/theirs/lists`, `${registry}/kept`]);
+    expect(await raw('kept/lists:both')).toBe(await raw(list));
+    await must(['delete', `docker://${registry}/theirs/lists:both`]);
+    expect((await run(['inspect', `docker://${registry}/theirs/lists:both`])).stderr).toContain('manifest unknown');
+    expect(await raw('theirs/lists:here')).toContain('config');
   });
 });
 
