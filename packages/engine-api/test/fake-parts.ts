@@ -33,6 +33,7 @@ export function fakeContainers(given: Partial<DockerContainers> = {}): DockerCon
       stop: async () => false,
       counts: () => ({ running: 1, paused: 0, stopped: 2 }),
       userOfImage: () => undefined,
+      checkExec: async () => undefined,
       inspectExec: async (id) => ({ ID: id }),
       ...given,
     },

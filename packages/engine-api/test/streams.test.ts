@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { deferred, WherryError } from '@wherry/base';
-import type { DockerContainers } from '@wherry/docker';
+import type { AttachedStreams, DockerContainers } from '@wherry/docker';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { FrameReader } from '../src/streams/frames.ts';
@@ -232,6 +232,34 @@ describe('exec', () => {
     ]);
     // Without frames, whatever the command has: the start said that it is on a terminal.
     expect(output).toBe('o');
+  });
+
+  it('sends the head before the command starts, whose output would be lost in one piece with it', async () => {
+    const start = deferred<AttachedStreams>();
+    const startExec = (): Promise<AttachedStreams> => start.promise;
+    await using api = await serve(fakeOptions({ containers: fakeContainers({ startExec }) }));
+    const socket = await api.connect();
+    socket.write(
+      `POST /exec/e1/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 2\r\n${upgrade}\r\n{}`,
+    );
+    expect(await until(socket, '\r\n\r\n')).toMatch(/^HTTP\/1\.1 101 UPGRADED\r\n/);
+    const { streams, stdout, stderr } = fakeStreams(false);
+    start.resolve(streams);
+    stdout.end('o');
+    stderr.end();
+    expect(framesOf(await rest(socket))).toEqual([['stdout', 'o']]);
+  });
+
+  it('refuses on HTTP what cannot start now', async () => {
+    const checkExec = async (): Promise<never> => {
+      throw new WherryError('conflict', 'Container c is paused, unpause the container before exec');
+    };
+    await using api = await serve(fakeOptions({ containers: fakeContainers({ checkExec }) }));
+    const refused = await api.call('POST', '/exec/e1/start', {
+      body: '{}',
+      headers: { 'Content-Type': 'application/json' },
+    });
+    expect(refused.status).toBe(409);
   });
 
   it('tells on the stream why a command could not run', async () => {

@@ -75,6 +75,8 @@ export interface DockerContainers {
   /** `docker network disconnect`; emits `disconnect`. With `force` also of a container that is no more. */
   disconnectNetwork(network: string, reference: string, options: { readonly force: boolean }): Promise<void>;
   createExec(reference: string, body: JsonObject): Promise<{ readonly Id: string }>;
+  /** Throws `notFound`, and `conflict` where its container does not run now. */
+  checkExec(id: string): Promise<void>;
   startExec(
     id: string,
     options: {

@@ -417,6 +417,10 @@ class EngineContainers implements OpenDockerContainers {
     return this.#execs.create(this.#find(reference), reference, body);
   }
 
+  async checkExec(id: string): Promise<void> {
+    this.#execs.check(id);
+  }
+
   startExec(
     id: string,
     options: Parameters<DockerContainers['startExec']>[1],

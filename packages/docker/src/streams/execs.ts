@@ -90,6 +90,11 @@ export class Execs {
     if (container.phase !== 'running') throw new WherryError('conflict', `container ${container.id} is not running`);
   }
 
+  /** Throws `notFound`, and `conflict` where its container does not run now. */
+  check(id: string): void {
+    this.#checkRuns(this.#find(id).container);
+  }
+
   /** Rejects in dockerd's words when it could not run; without `detach` gives its streams. */
   async start(
     id: string,
@@ -189,6 +194,8 @@ export class Execs {
   /** Clients ask for it beside the start, and it may come first: it waits for that. */
   async resize(id: string, size: { readonly width: number; readonly height: number }): Promise<void> {
     const exec = this.#find(id);
+    this.#checkRuns(exec.container);
+    if (exec.exitCode !== null) throw processGone(id);
     const patience = new AbortController();
     const late = sleep(this.#context.clock, startPatience, { signal: patience.signal }).then(
       () => true,
@@ -197,7 +204,7 @@ export class Execs {
     const isLate = await Promise.race([exec.started.promise, late]);
     patience.abort();
     if (isLate === true) throw new WherryError('internal', 'timeout waiting for exec session ready');
-    if (exec.session === undefined) throw new WherryError('conflict', `exec process is not running`);
+    if (exec.session === undefined) throw processGone(id);
     exec.session.resize(size);
   }
 
@@ -229,6 +236,10 @@ export class Execs {
   #tell(exec: Exec, action: string, more: Readonly<Record<string, string>> = {}): void {
     tell(this.#context, exec.container, action, { execID: exec.id, ...more });
   }
+}
+
+function processGone(id: string): WherryError {
+  return new WherryError('notFound', `process does not exist ${id}: not found`);
 }
 
 function words({ command }: Exec): string {

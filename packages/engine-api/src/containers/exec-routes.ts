@@ -1,5 +1,5 @@
-import { codeOf, messageOf } from '@wherry/base';
-import type { DockerContainers, JsonObject } from '@wherry/docker';
+import { messageOf } from '@wherry/base';
+import type { AttachedStreams, DockerContainers, JsonObject } from '@wherry/docker';
 import type { Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/router.ts';
 import { frame } from '../streams/frames.ts';
@@ -43,22 +43,26 @@ async function startExec(containers: DockerContainers, exchange: Exchange): Prom
   const detach = body.Detach === true;
   const tty = body.Tty === true;
   const size = consoleSize(body);
-  // One that is not there is refused before the connection leaves HTTP; one that cannot run is told on it.
-  await containers.inspectExec(id);
-  let streams: Awaited<ReturnType<DockerContainers['startExec']>>;
+  // One that is not there, or whose container does not run, is refused before the connection leaves HTTP.
+  await containers.checkExec(id);
+  const options = { detach, tty, ...(size === undefined ? {} : { size }) };
+  if (detach) {
+    await containers.startExec(id, options);
+    return exchange.sendNothing(200);
+  }
+  // Before the start: docker-py loses what comes in one piece with the head.
+  const socket = hijack(exchange, tty);
+  let streams: AttachedStreams;
   try {
-    streams = await containers.startExec(id, { detach, tty, ...(size === undefined ? {} : { size }) });
+    streams = (await containers.startExec(id, options))!;
   } catch (error) {
-    if (detach || codeOf(error) === 'notFound' || codeOf(error) === 'conflict') throw error;
-    const socket = hijack(exchange, tty);
     const text = Buffer.from(`${messageOf(error)}\r\n`);
     socket.end(tty ? text : frame('stdout', text));
     socket.resume();
     return;
   }
-  if (streams === undefined) return exchange.sendNothing(200);
   // Whether there are frames is the caller's word here, not that of who made the command.
-  await runSession(hijack(exchange, tty), streams, { framed: !tty });
+  await runSession(socket, streams, { framed: !tty });
 }
 
 /** `[height, width]`, as clients since 1.42 send it. */

@@ -20,7 +20,7 @@ export async function runSession(socket: Duplex, streams: AttachedStreams, optio
   const output = new Output(socket, options.framed);
   // The session's end is told by its output; a command that could not run says so on its own way.
   session.exit.catch(() => undefined);
-  const closed = new Promise<void>((resolve) => socket.once('close', resolve));
+  const closed = new Promise<void>((resolve) => (socket.closed ? resolve() : socket.once('close', resolve)));
   const fed = session.stdin && feed(socket, session.stdin);
   if (fed === undefined) socket.resume();
   // Who looks at no output stays until its input is over.
