@@ -1,3 +1,4 @@
+import { isDigest } from '@wherry/oci';
 import type { RegistryContext } from '../context.ts';
 import { isRepositoryName, type RepositoryName, requireDigest } from '../names.ts';
 import { refusal } from '../refusal.ts';
@@ -95,16 +96,17 @@ async function mountBlob(
   mount: string,
   from: string | null,
 ): Promise<boolean> {
-  const digest = requireDigest(mount);
+  // What cannot be mounted is uploaded, whatever the reason.
+  if (!isDigest(mount)) return false;
   const { contents } = context;
   const source =
     from === null
-      ? await contents.whoHas(digest, pullable(context, exchange))
+      ? await contents.whoHas(mount, pullable(context, exchange))
       : isRepositoryName(from) && context.allows(exchange, from, 'pull')
         ? from
         : undefined;
-  if (source === undefined || !(await contents.mount(source, name, digest))) return false;
-  created(context, exchange, name, digest);
+  if (source === undefined || !(await contents.mount(source, name, mount))) return false;
+  created(context, exchange, name, mount);
   return true;
 }
 

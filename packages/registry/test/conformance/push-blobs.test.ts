@@ -90,6 +90,8 @@ onEachStorage((client) => {
       `mount=${sha256('nowhere')}&from=push/source`,
       `mount=${digest}&from=push/without`,
       `mount=${digest}&from=../x`,
+      'mount=sha256:short&from=push/source',
+      'mount=',
     ]) {
       const begun = await client.send('POST', `/v2/push/unmounted/blobs/uploads/?${query}`);
       expect(begun.status).toBe(202);
