@@ -1,4 +1,4 @@
-// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,transfers,build,networks] [--json FILE]; the last five only when they are named
+// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,transfers,build,networks,restart] [--json FILE]; the last six only when they are named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
@@ -6,6 +6,7 @@ import { measureBuild } from './build.ts';
 import { measureContainerFloor } from './container-floor.ts';
 import { measureContainers } from './containers.ts';
 import { measureEngine } from './engine.ts';
+import { measureEngineRestart } from './engine-restart.ts';
 import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
 import { measureImages } from './images.ts';
@@ -28,6 +29,7 @@ if (only?.includes('engine') && say('engine')) measures.push(...(await measureEn
 if (only?.includes('images') && say('images')) measures.push(...(await measureImages()));
 if (only?.includes('transfers') && say('transfers')) measures.push(...(await measureTransfers()));
 if (only?.includes('build') && say('build')) measures.push(...(await measureBuild()));
+if (only?.includes('restart') && say('restart')) measures.push(...(await measureEngineRestart()));
 if (wanted('containers') && say('containers')) measures.push(...(await measureContainers()));
 if (only?.includes('networks') && say('networks')) measures.push(...(await measureNetworks()));
 if (wanted('start-up') && say('start-up')) measures.push(...(await measureStartUp()));

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedMutex } from '@wherry/base';
-import { isMountPoint, mountOverlay, removePinnedNamespace, unmountInBackground } from '@wherry/linux';
+import { isMountRoot, mountOverlay, removePinnedNamespace, unmountInBackground } from '@wherry/linux';
 import type { OpenRootfs, UserMappings } from '@wherry/runtime';
 import type { EngineContext } from './context.ts';
 import { unmountImages } from './image-mounts.ts';
@@ -111,7 +111,7 @@ export class ContainerRoots {
 
   /** Holds what a former daemon had mounted. False when it is not mounted (any more). */
   adopt(id: string, holder: unknown): boolean {
-    if (!isMountPoint(this.#context.paths.rootfs(id))) return false;
+    if (!isMountRoot(this.#context.paths.rootfs(id))) return false;
     this.#holders.set(id, (this.#holders.get(id) ?? new Set()).add(holder));
     return true;
   }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, WherryError } from '@wherry/base';
-import { isMountPoint, mountOverlay, openBeneath, unmountAll } from '@wherry/linux';
+import { isMountRoot, mountOverlay, openBeneath, unmountAll } from '@wherry/linux';
 import type { ContainerConfig, Mount } from '@wherry/runtime';
 import type { EngineContext } from './context.ts';
 import type { ContainerRecord } from './state/records.ts';
@@ -50,7 +50,7 @@ function imageTree({ mountedImages = {} }: ContainerRecord, image: string, targe
     throw new WherryError('invalid', `the image ${image} was not there when the container was made`);
   if (lowerDirectories.length === 1) return lowerDirectories[0] as string;
   mkdirSync(target, { recursive: true, mode: 0o755 });
-  if (!isMountPoint(target)) mountOverlay({ lowerDirectories, target });
+  if (!isMountRoot(target)) mountOverlay({ lowerDirectories, target });
   return target;
 }
 

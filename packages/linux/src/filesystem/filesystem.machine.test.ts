@@ -17,6 +17,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   bindMount,
   isMountPoint,
+  isMountRoot,
   listMounts,
   makeNode,
   mountOverlay,
@@ -66,6 +67,22 @@ describe('mounts', () => {
     expect(entry?.superOptions).toContain('size=64k');
     expect(unmount(target)).toBe(true);
     expect(unmount(target)).toBe(false);
+  });
+
+  test('the root of a mount is known by its file', () => {
+    const [source, target] = [make('source/inner'), make('target')];
+    expect([target, join(folder, 'nosuch')].map(isMountRoot)).toEqual([false, false]);
+    bindMount(join(folder, 'source'), target);
+    symlinkSync(target, join(folder, 'link'));
+    expect(isMountRoot(target)).toBe(true);
+    expect([source, join(target, 'inner'), join(folder, 'link'), folder].map(isMountRoot)).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+    expect(unmount(target)).toBe(true);
+    expect(isMountRoot(target)).toBe(false);
   });
 
   test('a read-only bind refuses writes while its source takes them', () => {

@@ -1,4 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { libc } from '../libc.ts';
+
+const statx = libc.func('int statx(int folder, const char *path, int flags, unsigned int mask, void *buffer)');
+const currentFolder = -100; // AT_FDCWD
+const noFollow = 0x100; // AT_SYMLINK_NOFOLLOW
+const mountRoot = 0x2000n; // STATX_ATTR_MOUNT_ROOT
+/** Of `struct statx`, and in it of `stx_attributes` and `stx_attributes_mask`, in bytes. */
+const statxLayout = { size: 256, attributes: 8, attributesMask: 56 } as const;
 
 /** One line of `/proc/<pid>/mountinfo` (proc(5)). */
 export interface MountEntry {
@@ -22,9 +30,21 @@ export function listMounts(path = '/proc/self/mountinfo'): MountEntry[] {
   return parseMountInfo(readFileSync(path, 'utf8'));
 }
 
-/** Whether something is mounted exactly at `path` (absolute, without symbolic links). */
+/** Whether something is mounted exactly at `path` (absolute, without symbolic links). Asks no file system. */
 export function isMountPoint(path: string): boolean {
   return listMounts().some((entry) => entry.mountPoint === path);
+}
+
+/**
+ * As `isMountPoint`, at a cost that does not grow with the mounts (statx(2), Linux ≥ 5.8). Asks the file system that is
+ * mounted there: not for one of a network.
+ */
+export function isMountRoot(path: string): boolean {
+  const { size, attributes, attributesMask } = statxLayout;
+  const buffer = Buffer.alloc(size);
+  if (statx(currentFolder, path, noFollow, 0, buffer) < 0) return false;
+  if ((buffer.readBigUInt64LE(attributesMask) & mountRoot) === 0n) return isMountPoint(path);
+  return (buffer.readBigUInt64LE(attributes) & mountRoot) !== 0n;
 }
 
 /** The mount that `path` (absolute, without symbolic links) lies in: the deepest, of several at one place the last. */

@@ -1,8 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { WherryError } from '@wherry/base';
+import { selectable } from '../processes/descriptors.ts';
 
-/** select(2) takes descriptors below this number; for others the C library ends the process (FD_SETSIZE). */
-const selectable = 1024;
 /** Kept in all, and of them lent at a time: more than other threads open while a library opens one. */
 const wanted = 64;
 const lent = 8;

@@ -6,6 +6,9 @@ const fcntl = libc.func('fcntl', 'int', ['int', 'int', 'long']);
 const closeOnExec = 0o2000000;
 const duplicateCloseOnExec = 1030; // F_DUPFD_CLOEXEC
 
+/** select(2) takes descriptors below this number; for others the C library ends the process (FD_SETSIZE). */
+export const selectable = 1024;
+
 /** The two ends of a pipe, both closed on exec. The caller closes them. */
 export interface PipeEnds {
   readonly read: number;
@@ -21,6 +24,14 @@ export function openPipe(): PipeEnds {
 /** A second descriptor (at least `lowest`) for the same open file, closed on exec. */
 export function duplicateDescriptor(descriptor: number, lowest = 3): number {
   return checked(fcntl(descriptor, duplicateCloseOnExec, lowest) as number, `duplicate descriptor ${descriptor}`);
+}
+
+/** Moves a descriptor that is kept for long out of the low numbers, if the process may have higher ones: its new number. */
+export function beyondSelect(descriptor: number): number {
+  const moved = fcntl(descriptor, duplicateCloseOnExec, selectable) as number;
+  if (moved < 0) return descriptor;
+  closeSync(descriptor);
+  return moved;
 }
 
 /** Closes without complaint what may be closed already. */

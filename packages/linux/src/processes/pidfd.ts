@@ -1,7 +1,7 @@
 import { closeSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { WherryError } from '@wherry/base';
-import { checked, lastErrno, libc, systemError } from '../libc.ts';
+import { lastErrno, libc, systemError } from '../libc.ts';
+import { beyondSelect } from './descriptors.ts';
 import { whenReadable } from './pollable.ts';
 
 // The numbers are the same on every architecture.
@@ -30,17 +30,20 @@ export class ProcessHandle implements Disposable {
   readonly ended: Promise<void>;
   readonly #descriptor: number;
   #open = true;
+  /** Owns the descriptor. */
   readonly #watch: Disposable;
 
   private constructor(pid: number, descriptor: number) {
     this.pid = pid;
     this.#descriptor = descriptor;
-    const watched = checked(Number(pidfdOpenCall(pidfdOpen, pid, 0)), `pidfd of ${pid}`);
     let end!: () => void;
     this.ended = new Promise((resolve) => {
       end = resolve;
     });
-    this.#watch = whenReadable(watched, end);
+    this.#watch = whenReadable(descriptor, () => {
+      this.#open = false;
+      end();
+    });
   }
 
   /**
@@ -48,12 +51,13 @@ export class ProcessHandle implements Disposable {
    * the one of the process that has this number now.
    */
   static open(pid: number, startTime?: string): ProcessHandle | undefined {
-    const descriptor = Number(pidfdOpenCall(pidfdOpen, pid, 0));
-    if (descriptor < 0) {
+    const opened = Number(pidfdOpenCall(pidfdOpen, pid, 0));
+    if (opened < 0) {
       const errno = lastErrno();
       if (errno === 'ESRCH' || errno === 'EINVAL') return undefined;
       throw systemError(`pidfd of ${pid}`, errno);
     }
+    const descriptor = beyondSelect(opened);
     try {
       // Checked after the pidfd is held, so the number cannot change hands in between.
       if (startTime !== undefined && processStartTime(pid) !== startTime) {
@@ -63,7 +67,6 @@ export class ProcessHandle implements Disposable {
       return new ProcessHandle(pid, descriptor);
     } catch (error) {
       closeSync(descriptor);
-      if (error instanceof WherryError && error.code === 'notFound') return undefined;
       throw error;
     }
   }
@@ -83,6 +86,5 @@ export class ProcessHandle implements Disposable {
     if (!this.#open) return;
     this.#open = false;
     this.#watch[Symbol.dispose]();
-    closeSync(this.#descriptor);
   }
 }

@@ -93,6 +93,23 @@ test('a handle knows its process by number and start time', async () => {
   expect(ProcessHandle.open(child.pid, start)).toBeUndefined();
 });
 
+test('processes that are held take one descriptor each, and none of the low ones', async () => {
+  const numbers = (): number[] => readdirSync('/proc/self/fd').map(Number);
+  const child = spawnProgram({ path: findProgram('sleep'), args: ['1000'] });
+  const before = new Set(numbers());
+  const handles = Array.from({ length: 5 }, () => ProcessHandle.open(child.pid));
+  // The listing itself has a low one.
+  const pidfds = numbers().filter((number) => !before.has(number));
+  expect(pidfds).toHaveLength(5);
+  expect(Math.min(...pidfds)).toBeGreaterThanOrEqual(1024);
+  handles[0]?.[Symbol.dispose]();
+  handles[1]?.kill('SIGKILL');
+  await Promise.all(handles.slice(1).map((handle) => handle?.ended));
+  await child.exited;
+  expect(handles.map((handle) => handle?.kill('SIGKILL'))).toEqual(handles.map(() => false));
+  expect(numbers().filter((number) => number >= 1024)).toEqual([]);
+});
+
 test('an orphan is adopted and reaped; children keep their status', async () => {
   adoptOrphans();
   const out = openPipe();

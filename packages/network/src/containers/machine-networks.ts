@@ -29,7 +29,7 @@ import { namesOf, type StartNameServer, startNames } from './name-service.ts';
 import { planNetwork, subnetsInForce } from './plan-network.ts';
 import { defaultBridgeOptions } from './predefined-networks.ts';
 import type { PublishedPorts, Reach } from './published-ports.ts';
-import type { NetworkRecords, PortsFile } from './records.ts';
+import type { NamesFile, NetworkRecords, PortsFile } from './records.ts';
 import { hasOwnParent, lowerParent, raiseParent } from './shared-links.ts';
 
 /** What `MachineNetworks` needs to know. */
@@ -62,6 +62,8 @@ export class MachineNetworks implements ContainerNetworks {
   readonly #changes = new Mutex();
   readonly #containers = new KeyedMutex();
   readonly #nameServices = new Map<string, AsyncDisposable>();
+  /** Those of a former life of the process, by container, until they are taken over. */
+  readonly #formerNames = new Map<string, NamesFile>();
 
   constructor(options: MachineNetworksOptions, parts: MachineNetworksParts) {
     this.#options = options;
@@ -76,7 +78,8 @@ export class MachineNetworks implements ContainerNetworks {
   }
 
   /** Puts back what an earlier life of the process left: fences of all networks, the rest where containers are. */
-  async resume(ports: readonly PortsFile[]): Promise<void> {
+  async resume(ports: readonly PortsFile[], names: readonly NamesFile[]): Promise<void> {
+    for (const former of names) this.#formerNames.set(former.containerId, former);
     const { host, live, published } = this.#parts;
     const inUse = [...live.values()].filter(({ record, endpoints }) => {
       return record.driver === 'bridge' && endpoints.some(({ netns }) => netns !== undefined);
@@ -173,6 +176,7 @@ export class MachineNetworks implements ContainerNetworks {
       await this.#endpoints.disconnect(network, containerId, netns);
       // With the last network that leads out, docker gives the ports back.
       if (!leadsAnywhere(this.#endpoints.reach(containerId))) await this.#parts.published.unpublish(containerId);
+      if (this.#endpoints.of(containerId).length === 0) await this.#forgetNames(containerId);
     });
   }
 
@@ -229,7 +233,10 @@ export class MachineNetworks implements ContainerNetworks {
     const { containerId, links = {} } = request;
     const connections = () => this.#endpoints.of(containerId).map(({ network }) => network);
     await this.#nameServices.get(containerId)?.[Symbol.asyncDispose]();
+    const former = this.#formerNames.get(containerId);
+    this.#formerNames.delete(containerId);
     const server = await startNames(startNameServer, request, {
+      formerPort: former?.netns === request.netns ? former.port : undefined,
       source: namesOf({ networks: () => connections().filter(({ record }) => !record.predefined), links }),
       forward: netns,
       isolated: () =>
@@ -237,6 +244,9 @@ export class MachineNetworks implements ContainerNetworks {
       log: log.with({ container: containerId.slice(0, 12) }),
       clock,
     });
+    const { port } = server;
+    if (port !== former?.port)
+      this.#parts.records.writeNow('names', containerId, { containerId, netns: request.netns, port });
     const service: AsyncDisposable = {
       [Symbol.asyncDispose]: async () => {
         if (this.#nameServices.get(containerId) === service) this.#nameServices.delete(containerId);
@@ -247,10 +257,17 @@ export class MachineNetworks implements ContainerNetworks {
     return service;
   }
 
+  async #forgetNames(containerId: string): Promise<void> {
+    this.#formerNames.delete(containerId);
+    await this.#parts.records.remove('names', containerId);
+  }
+
   async reconcile(running: ReadonlySet<string>): Promise<void> {
     const { host, published, live } = this.#parts;
-    for (const containerId of new Set([...published.containers, ...this.#endpoints.containers])) {
+    const known = [...published.containers, ...this.#endpoints.containers, ...this.#formerNames.keys()];
+    for (const containerId of new Set(known)) {
       if (running.has(containerId)) continue;
+      await this.#forgetNames(containerId);
       await this.unpublish(containerId);
       for (const { network } of this.#endpoints.of(containerId)) await this.disconnect(network.record.id, containerId);
     }

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, parseIp } from '@wherry/base';
+import { type Clock, codeOf, type Logger, parseIp } from '@wherry/base';
 import { Nftables } from '@wherry/linux';
 import type { Answer } from 'dns-packet';
 import type { EndpointRecord, NameService } from '../container-networks.ts';
@@ -115,7 +115,9 @@ const table = 'wherry-names';
 
 /**
  * Starts a container's own name server. It listens on any port of 127.0.0.11 in the container's namespace, and
- * rules there lead port 53 to it, which stays free for a server of the container's.
+ * a rule there leads port 53 to it, which stays free for a server of the container's. Who takes over from a former
+ * daemon takes its port, if that is free, and leaves the rule alone: after a change of a chain the kernel lets nobody
+ * close a socket of nftables before all processors have seen it, some 15 ms. Gives the server and its port.
  */
 export async function startNames(
   start: StartNameServer,
@@ -123,40 +125,43 @@ export async function startNames(
   {
     source,
     forward,
+    formerPort = 0,
     isolated,
     log,
     clock,
   }: {
     readonly source: NameSource;
     readonly forward: string | undefined;
+    /** Where the rule of this namespace leads already. */
+    readonly formerPort?: number | undefined;
     /** The container reaches nothing outside, and neither do its questions. */
     readonly isolated: () => boolean;
     readonly log: Logger;
     readonly clock: Clock;
   },
-): Promise<AsyncDisposable> {
-  const server = await start({
+): Promise<{ readonly port: number } & AsyncDisposable> {
+  const options = {
     sources: [source],
     addresses: [nameServerAddress],
-    port: 0,
     netns,
     forward: { netns: forward },
     upstream: upstream && { servers: upstream },
     mayForward: () => !isolated(),
     log,
     clock,
+  };
+  const server = await start({ ...options, port: formerPort }).catch((error: unknown) => {
+    if (formerPort === 0 || codeOf(error) !== 'conflict') throw error;
+    return start({ ...options, port: 0 });
   });
+  if (server.port === formerPort) return server;
   try {
     using nftables = Nftables.open({ netns });
     nftables.run(`
 add table ip ${table}
-delete table ip ${table}
-table ip ${table} {
-  chain output {
-    type nat hook output priority -100; policy accept;
-    ip daddr ${nameServerAddress} meta l4proto { tcp, udp } th dport 53 dnat to ${nameServerAddress}:${server.port}
-  }
-}`);
+add chain ip ${table} output { type nat hook output priority -100; policy accept; }
+flush chain ip ${table} output
+add rule ip ${table} output ip daddr ${nameServerAddress} meta l4proto { tcp, udp } th dport 53 dnat to ${nameServerAddress}:${server.port}`);
     return server;
   } catch (error) {
     await server[Symbol.asyncDispose]();

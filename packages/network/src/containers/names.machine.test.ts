@@ -1,9 +1,11 @@
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { silentLogger } from '@wherry/base';
 import { createDnsServer } from '@wherry/dns';
-import { bindUdpInNetns, dialInNetns } from '@wherry/linux';
+import { bindUdpInNetns, dialInNetns, listenInNetns, Nftables } from '@wherry/linux';
 import { describe, expect, test } from 'vitest';
-import { create, joinNetwork, makeWorld, networks, run } from '../../test/container-machine.ts';
+import { create, joinNetwork, machine, makeWorld, networks, restart, run } from '../../test/container-machine.ts';
 
 describe('names', () => {
   /** What `dig` would print: response code, and records. */
@@ -105,6 +107,48 @@ describe('names', () => {
       for (const service of services) await service[Symbol.asyncDispose]();
       await elsewhere[Symbol.asyncDispose]();
     }
+  });
+
+  test('after a restart they are served at the same port, unless somebody took it', async () => {
+    await create('n1');
+    const [one, two] = [await run('one', 'n1'), await run('two', 'n1')];
+    const serve = () => networks.serveNames({ containerId: one.id, netns: one.netns, upstream: [] });
+    const rules = (): string => {
+      using nftables = Nftables.open({ netns: one.netns });
+      return nftables.listText('list ruleset');
+    };
+    const again = async (): Promise<void> => {
+      await restart();
+      await networks.reconcile(new Set([one.id, two.id]));
+    };
+    await serve();
+    const before = rules();
+    const port = Number(/dnat to 127\.0\.0\.11:(\d+)/.exec(before)?.[1]);
+    await again();
+    await serve();
+    expect(rules()).toBe(before);
+    expect(await resolve(one.netns, 'two')).toBe(`NOERROR ${two.address}`);
+    for (const takePort of [
+      async () => {
+        const taken = await bindUdpInNetns(one.netns, '0.0.0.0', port);
+        return async () => void taken.close();
+      },
+      async () => {
+        const now = Number(/dnat to [\d.]+:(\d+)/.exec(rules())?.[1]);
+        const taken = await listenInNetns(one.netns, '0.0.0.0', now, () => undefined);
+        return async () => void (await new Promise((resolve) => taken.close(resolve)));
+      },
+    ]) {
+      await again();
+      const free = await takePort();
+      await serve();
+      expect(rules().match(/dnat to/g)).toHaveLength(1);
+      expect(rules()).not.toBe(before);
+      expect(await resolve(one.netns, 'two')).toBe(`NOERROR ${two.address}`);
+      await free();
+    }
+    await networks.disconnect('n1', one.id, one.netns);
+    expect(readdirSync(join(machine.directory, 'networks', 'names'))).toEqual([]);
   });
 
   test('internal networks ask nobody else', async () => {

@@ -49,10 +49,11 @@ export async function openContainerNetworks(options: ContainerNetworksOptions): 
     bridgePrefix = 'br-',
   } = options;
   const records = await NetworkRecords.open(options.stateDirectory, log);
-  const [networks, endpoints, ports] = await Promise.all([
+  const [networks, endpoints, ports, names] = await Promise.all([
     records.load('networks'),
     records.load('endpoints'),
     records.load('ports'),
+    records.load('names'),
   ]);
   const live = new Map<string, LiveNetwork>();
   const host = new HostSide(
@@ -86,7 +87,7 @@ export async function openContainerNetworks(options: ContainerNetworksOptions): 
       { ...options, log, clock, random, pools, bridgePrefix },
       { host, records, published, live },
     );
-    await all.resume(ports);
+    await all.resume(ports, names);
     return all;
   } catch (error) {
     await published[Symbol.asyncDispose]();

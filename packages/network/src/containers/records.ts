@@ -17,6 +17,13 @@ export interface PortsFile {
   readonly ports: readonly PublishedPort[];
 }
 
+/** Where a container's name server listens in its namespace: the rules there lead to this port. */
+export interface NamesFile {
+  readonly containerId: string;
+  readonly netns: string;
+  readonly port: number;
+}
+
 /** What was changed on the machine, and what was chosen once. */
 export interface MachineFile {
   /** Values before ours. */
@@ -26,17 +33,18 @@ export interface MachineFile {
 }
 
 const version = 1;
-const kinds = ['networks', 'endpoints', 'ports'] as const;
+const kinds = ['networks', 'endpoints', 'ports', 'names'] as const;
 type Kind = (typeof kinds)[number];
 
 interface Content {
   readonly networks: NetworkRecord;
   readonly endpoints: EndpointFile;
   readonly ports: PortsFile;
+  readonly names: NamesFile;
 }
 
 /**
- * The records of networks, endpoints and ports: one file each, replaced whole.
+ * The records of networks, endpoints, ports and name servers: one file each, replaced whole.
  */
 export class NetworkRecords {
   readonly #directory: string;
@@ -86,7 +94,7 @@ export class NetworkRecords {
   }
 
   /** At once, in a tenth of a millisecond, and not flushed: a power loss takes the containers along. */
-  writeNow<K extends 'endpoints' | 'ports'>(kind: K, id: string, content: Content[K]): void {
+  writeNow<K extends Exclude<Kind, 'networks'>>(kind: K, id: string, content: Content[K]): void {
     const path = this.#path(kind, id);
     writeFileSync(`${path}.tmp`, textOf(content), { mode: 0o600 });
     renameSync(`${path}.tmp`, path);
