@@ -13,3 +13,5 @@ export * from './json.ts';
 export * from './log.ts';
 export * from './peek.ts';
 export * from './random.ts';
+export * from './serve-tasks.ts';
+export * from './task-threads.ts';

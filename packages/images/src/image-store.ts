@@ -54,7 +54,7 @@ import { search } from './registry/search.ts';
 import type { Rootfs, RootfsSource } from './rootfs.ts';
 import { RunningMark } from './running-mark.ts';
 import type { StoreParts } from './store-parts.ts';
-import { LayerThreads } from './threads/layer-threads.ts';
+import { createLayerThreads } from './threads/layer-threads.ts';
 
 export interface ImageStoreOptions {
   /** Made when it is missing. One process at a time. */
@@ -116,7 +116,7 @@ function makeParts({
   ...options
 }: ImageStoreOptions): StoreParts {
   const limits = options.largestLayer ?? largestLayer;
-  const threads = new LayerThreads();
+  const threads = createLayerThreads();
   const content = new ContentStore(directory);
   const layers = new LayerStore(directory, limits, threads);
   const metadata = new Metadata(directory);

@@ -1,10 +1,10 @@
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, KeyedMutex, systemRandom } from '@wherry/base';
 import { spreadSubfolders, syncFileSystem } from '@wherry/linux';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
 import { readNames } from '../content/folder-names.ts';
-import type { LayerResults } from '../threads/layer-task.ts';
+import type { LayerTasks } from '../threads/layer-task.ts';
 import type { LayerThreads } from '../threads/layer-threads.ts';
 import type { Unpacked, UnpackLimits } from './unpack.ts';
 
@@ -19,6 +19,8 @@ export interface LayerFacts extends Unpacked {
 /** Short names keep overlayfs' mount options short; the whole chain ID stands in `layer.json`. */
 const nameLength = 24;
 const temporaryPrefix = '.unpack-';
+/** Files that are removed as fast as a thread is asked. */
+const fewFiles = 100;
 
 export interface UnpackOptions {
   /** Resolves when the layers below are unpacked. */
@@ -104,10 +106,7 @@ export class LayerStore {
     if (result === undefined) return false;
     const { implied, ...unpacked } = result;
     const folder = join(temporary.path, 'fs');
-    if (
-      implied.length > 0 &&
-      !(await this.#threads.run<'settle'>({ kind: 'settle', folder, lower, implied }, signal))
-    ) {
+    if (implied.length > 0 && !(await this.#threads.run('settle', { folder, lower, implied }, { signal }))) {
       return false;
     }
     await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
@@ -120,13 +119,10 @@ export class LayerStore {
     { diffId }: { readonly diffId: Digest },
     blob: string,
     signal: AbortSignal | undefined,
-  ): Promise<LayerResults['unpack']> {
+  ): Promise<LayerTasks['unpack']['result']> {
     const folder = join(temporary, 'fs');
     await mkdir(folder, { mode: 0o755 });
-    return await this.#threads.run<'unpack'>(
-      { kind: 'unpack', blob, diffId, folder, lower, limits: this.#limits },
-      signal,
-    );
+    return await this.#threads.run('unpack', { blob, diffId, folder, lower, limits: this.#limits }, { signal });
   }
 
   /**
@@ -165,7 +161,7 @@ export class LayerStore {
     await this.#made;
     const path = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
     await mkdir(path, { recursive: true, mode: 0o700 });
-    return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+    return { path, [Symbol.asyncDispose]: () => this.#removeTemporary(path) };
   }
 
   /** All layers that are here. */
@@ -180,8 +176,9 @@ export class LayerStore {
 
   /** Takes a layer away at once; gives what then removes its files, which may take its time. */
   async detach(chainId: Digest): Promise<(() => Promise<void>) | undefined> {
+    const inodes = this.#known.get(chainId)?.inodes;
     this.#known.delete(chainId);
-    return await this.#aside(this.#home(chainId));
+    return await this.#aside(this.#home(chainId), inodes);
   }
 
   /** Takes away every layer that `keep` does not name, and folders that are none. */
@@ -192,7 +189,7 @@ export class LayerStore {
       const facts = await readFacts(join(this.#directory, name));
       if (facts && keep(facts.chainId)) continue;
       if (facts) this.#known.delete(facts.chainId);
-      const removal = await this.#aside(join(this.#directory, name));
+      const removal = await this.#aside(join(this.#directory, name), facts?.inodes);
       if (removal) removals.push(removal);
     }
     return removals;
@@ -218,12 +215,12 @@ export class LayerStore {
   /** Removes what a process that died left half-unpacked. Only before anything is begun. */
   async cleanUp(): Promise<void> {
     for (const name of await readNames(this.#directory)) {
-      if (name.startsWith(temporaryPrefix)) await rm(join(this.#directory, name), { recursive: true, force: true });
+      if (name.startsWith(temporaryPrefix)) await this.#remove(join(this.#directory, name));
     }
   }
 
   /** Out of sight at once, so that a removal that is cut off leaves no half layer. */
-  async #aside(home: string): Promise<(() => Promise<void>) | undefined> {
+  async #aside(home: string, inodes: number | undefined): Promise<(() => Promise<void>) | undefined> {
     const aside = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
     try {
       await rename(home, aside);
@@ -231,7 +228,22 @@ export class LayerStore {
       if (errnoOf(error) === 'ENOENT') return undefined;
       throw error;
     }
-    return () => rm(aside, { recursive: true, force: true });
+    return () => this.#remove(aside, inodes);
+  }
+
+  async #removeTemporary(path: string): Promise<void> {
+    try {
+      await rmdir(join(path, 'fs'));
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') await this.#remove(path);
+    }
+    await rm(path, { recursive: true, force: true });
+  }
+
+  /** On a thread where there may be many files: each would keep the event loop for a moment. */
+  async #remove(folder: string, inodes = Number.POSITIVE_INFINITY): Promise<void> {
+    if (inodes <= fewFiles) await rm(folder, { recursive: true, force: true });
+    else await this.#threads.run('remove', { folder });
   }
 
   async #enter(temporary: string, facts: LayerFacts): Promise<void> {

@@ -15,9 +15,9 @@ export async function commitLayer(parts: StoreParts, request: CommitLayer): Prom
   const copy = join(temporary.path, 'fs');
   await mkdir(copy, { mode: 0o755 });
   try {
-    const packed = await threads.run<'pack'>(
+    const packed = await threads.run(
+      'pack',
       {
-        kind: 'pack',
         upper,
         tar,
         copy: adopt ? undefined : copy,
@@ -26,7 +26,7 @@ export async function commitLayer(parts: StoreParts, request: CommitLayer): Prom
         users,
         limits,
       },
-      signal,
+      { signal },
     );
     if (packed.inodes === 0) return undefined;
     const { digest, size, bytes, inodes } = packed;

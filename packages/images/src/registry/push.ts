@@ -184,7 +184,7 @@ async function pushLayer(
   try {
     const blob = parts.content.path(layer.digest);
     report({ digest, phase: 'pushing', current: 0, total: layer.size });
-    const compressed = await parts.threads.run<'compress'>({ kind: 'compress', blob, target }, signal);
+    const compressed = await parts.threads.run('compress', { blob, target }, { signal });
     await parts.metadata.update(() => [{ compressed: layer.digest, as: compressed }]);
     if (compressed.digest !== known?.digest && (await uploader.has(compressed.digest))) {
       report({ digest, phase: 'exists' });

@@ -1,14 +1,13 @@
-import type { ErrorCode } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
 import type { ImpliedFolder } from '../layers/implied-folders.ts';
 import type { Packed, PackRequest } from '../layers/pack-changes.ts';
 import type { Unpacked, UnpackLimits } from '../layers/unpack.ts';
 
 /** Work on whole layers, which is done beside the event loop. */
-export type LayerTask =
-  | ({ readonly kind: 'pack' } & PackRequest)
-  | {
-      readonly kind: 'unpack';
+export type LayerTasks = {
+  readonly pack: { readonly request: PackRequest; readonly result: Packed };
+  readonly unpack: {
+    readonly request: {
       /** The tar, compressed or not. */
       readonly blob: string;
       readonly diffId: Digest;
@@ -17,32 +16,24 @@ export type LayerTask =
       /** Topmost first; `undefined` while they are not there. */
       readonly lower: readonly string[] | undefined;
       readonly limits: UnpackLimits;
-    }
-  | {
-      readonly kind: 'settle';
+    };
+    /** `undefined`: the layers below must be there before. */
+    readonly result: (Unpacked & { readonly tarBytes: number; readonly implied: readonly ImpliedFolder[] }) | undefined;
+  };
+  readonly settle: {
+    readonly request: {
       readonly folder: string;
       /** Topmost first. */
       readonly lower: readonly string[];
       readonly implied: readonly ImpliedFolder[];
-    }
-  | { readonly kind: 'compress'; readonly blob: string; readonly target: string };
-
-export interface LayerResults {
-  readonly pack: Packed;
-  /** `undefined`: the layers below must be there before. */
-  readonly unpack: (Unpacked & { readonly tarBytes: number; readonly implied: readonly ImpliedFolder[] }) | undefined;
-  /** False: it must be unpacked anew, with the layers below. */
-  readonly settle: boolean;
-  readonly compress: { readonly digest: Digest; readonly size: number };
-}
-
-export interface TaskMessage {
-  readonly id: number;
-  readonly task: LayerTask;
-  /** One word: not 0 once the task is to end. */
-  readonly cancel: SharedArrayBuffer;
-}
-
-export type TaskAnswer =
-  | { readonly id: number; readonly result: LayerResults[LayerTask['kind']] }
-  | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };
+    };
+    /** False: it must be unpacked anew, with the layers below. */
+    readonly result: boolean;
+  };
+  readonly compress: {
+    readonly request: { readonly blob: string; readonly target: string };
+    readonly result: { readonly digest: Digest; readonly size: number };
+  };
+  /** Removes a folder with all that is in it. */
+  readonly remove: { readonly request: { readonly folder: string }; readonly result: undefined };
+};

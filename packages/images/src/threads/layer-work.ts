@@ -1,30 +1,32 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { cancelled, codeOf, WherryError } from '@wherry/base';
+import { codeOf, type TaskWork, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
 import { decompressed } from '../content/compression.ts';
 import { settleImplied } from '../layers/implied-folders.ts';
 import { packChanges } from '../layers/pack-changes.ts';
 import { largestTarOf, unpackLayer } from '../layers/unpack.ts';
-import type { LayerResults, LayerTask } from './layer-task.ts';
+import type { LayerTasks } from './layer-task.ts';
 
-type Of<Kind extends LayerTask['kind']> = Extract<LayerTask, { readonly kind: Kind }>;
+/** What a thread does with layers. */
+export const layerWork: TaskWork<LayerTasks> = {
+  pack: (request, { throwIfCancelled }) => packChanges(request, throwIfCancelled),
+  unpack: (request, { throwIfCancelled }) => unpack(request, throwIfCancelled),
+  settle: ({ folder, lower, implied }) => settleImplied(folder, lower, implied),
+  compress: (request, { throwIfCancelled }) => compress(request, throwIfCancelled),
+  remove: ({ folder }) => {
+    rmSync(folder, { recursive: true, force: true });
+    return undefined;
+  },
+};
 
-/** Does a task on this thread. `isCancelled` is looked at between pieces. */
-export async function runTask(task: LayerTask, isCancelled: () => boolean): Promise<LayerResults[LayerTask['kind']]> {
-  const throwIfCancelled = (): void => {
-    if (isCancelled()) throw cancelled();
-  };
-  if (task.kind === 'pack') return packChanges(task, throwIfCancelled);
-  if (task.kind === 'unpack') return await unpack(task, throwIfCancelled);
-  if (task.kind === 'settle') return settleImplied(task.folder, task.lower, task.implied);
-  return await compress(task, throwIfCancelled);
-}
+type Request<Kind extends keyof LayerTasks> = LayerTasks[Kind]['request'];
+type Result<Kind extends keyof LayerTasks> = LayerTasks[Kind]['result'];
 
-async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise<LayerResults['unpack']> {
+async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Promise<Result<'unpack'>> {
   const { diffId, limits } = task;
   const largestTar = largestTarOf(limits);
   const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
@@ -55,7 +57,7 @@ async function unpack(task: Of<'unpack'>, throwIfCancelled: () => void): Promise
 }
 
 /** The level that docker uses: its default, fast enough for a network. */
-async function compress(task: Of<'compress'>, throwIfCancelled: () => void): Promise<LayerResults['compress']> {
+async function compress(task: Request<'compress'>, throwIfCancelled: () => void): Promise<Result<'compress'>> {
   const hash = createHash('sha256');
   let size = 0;
   const counted = async function* (source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {

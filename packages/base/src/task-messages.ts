@@ -1,0 +1,19 @@
+import type { ErrorCode } from './errors.ts';
+
+/** To a thread: a task, or what a task reads. */
+export type TaskMessage =
+  | {
+      readonly id: number;
+      readonly kind: string;
+      readonly request: object;
+      readonly hasInput: boolean;
+      /** One word: not 0 once the task is to end. */
+      readonly cancel: SharedArrayBuffer;
+    }
+  | { readonly id: number; readonly input: Uint8Array | 'end' | 'failed' };
+
+/** From a thread: what came of a task, or that it took a piece of its input. */
+export type TaskAnswer =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly taken: true }
+  | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };

@@ -1,0 +1,200 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { cancelled, type Deferred, deferred, Semaphore } from './async.ts';
+import { WherryError } from './errors.ts';
+import type { TaskAnswer, TaskMessage } from './task-messages.ts';
+
+/** A thread without work ends after this time (ms): it holds some 15 MB. */
+const idleTime = 20_000;
+/** Pieces of a task's input that are on their way to it. */
+const mostPieces = 16;
+
+/** What threads do: what each kind of task asks for, and gives. All of it can be cloned. */
+export type Tasks = Readonly<Record<string, { readonly request: object; readonly result: unknown }>>;
+
+/** A program for threads: `packages/PACKAGE/src/workers/NAME.ts`, which calls `serveTasks`. */
+export interface ThreadProgram {
+  readonly package: string;
+  readonly name: string;
+}
+
+export interface TaskOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** What the task reads; it is not read ahead of the task by more than a few pieces. */
+  readonly input?: AsyncIterable<Uint8Array> | undefined;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  isBusy: boolean;
+  task: RunningTask | undefined;
+  idle: NodeJS.Timeout | undefined;
+}
+
+interface RunningTask {
+  readonly id: number;
+  readonly done: Deferred<unknown>;
+  isOver: boolean;
+  /** Pieces that were given and not taken yet. */
+  given: number;
+  taken: Deferred<void> | undefined;
+}
+
+/** A few threads for long work on files, started when there is some and ended when there is none. */
+export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
+  readonly #program: ThreadProgram;
+  readonly #slots = new Semaphore(Math.min(4, Math.max(2, availableParallelism())));
+  readonly #threads = new Set<Thread>();
+  #count = 0;
+  #isClosed = false;
+
+  constructor(program: ThreadProgram) {
+    this.#program = program;
+  }
+
+  /** Runs a task on a thread of its own. Rejects as the task or its input does, `cancelled` once the signal says so. */
+  async run<Kind extends keyof Kinds & string>(
+    kind: Kind,
+    request: Kinds[Kind]['request'],
+    { signal, input }: TaskOptions = {},
+  ): Promise<Kinds[Kind]['result']> {
+    return await this.#slots.run(async () => {
+      if (signal?.aborted) throw cancelled(signal);
+      if (this.#isClosed) throw closed();
+      const thread = await this.#take();
+      const cancel = new SharedArrayBuffer(4);
+      const task: RunningTask = { id: ++this.#count, done: deferred(), isOver: false, given: 0, taken: undefined };
+      const abort = (): void => {
+        Atomics.store(new Int32Array(cancel), 0, 1);
+        if (input) send(thread, { id: task.id, input: 'failed' });
+      };
+      signal?.addEventListener('abort', abort);
+      thread.task = task;
+      let fault: { readonly error: unknown } | undefined;
+      try {
+        thread.worker.ref();
+        send(thread, { id: task.id, kind, request, hasInput: input !== undefined, cancel });
+        if (input) {
+          feed(thread, task, input).catch((error: unknown) => {
+            fault = { error };
+            if (!task.isOver) send(thread, { id: task.id, input: 'failed' });
+          });
+        }
+        return await task.done.promise;
+      } catch (error) {
+        throw fault ? fault.error : error;
+      } finally {
+        task.isOver = true;
+        task.taken?.resolve();
+        signal?.removeEventListener('abort', abort);
+        this.#rest(thread);
+      }
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#threads].map(({ worker }) => worker.terminate()));
+  }
+
+  async #take(): Promise<Thread> {
+    for (const thread of this.#threads) {
+      if (thread.isBusy) continue;
+      thread.isBusy = true;
+      clearTimeout(thread.idle);
+      return thread;
+    }
+    const worker = await startWorker(this.#program);
+    const thread: Thread = { worker, isBusy: true, task: undefined, idle: undefined };
+    this.#threads.add(thread);
+    worker.on('message', (answer: TaskAnswer) => hear(thread, answer));
+    const end = (error: Error): void => {
+      this.#threads.delete(thread);
+      thread.task?.done.reject(error);
+    };
+    worker.on('error', end);
+    worker.on('exit', () => end(closed()));
+    return thread;
+  }
+
+  #rest(thread: Thread): void {
+    thread.task = undefined;
+    thread.isBusy = false;
+    thread.worker.unref();
+    thread.idle = setTimeout(() => {
+      this.#threads.delete(thread);
+      void thread.worker.terminate();
+    }, idleTime);
+    thread.idle.unref();
+  }
+}
+
+function closed(): WherryError {
+  return new WherryError('cancelled', 'the threads were ended');
+}
+
+function send({ worker }: Thread, message: TaskMessage, moved: readonly ArrayBuffer[] = []): void {
+  worker.postMessage(message, moved);
+}
+
+function hear({ task }: Thread, answer: TaskAnswer): void {
+  if (task?.id !== answer.id) return;
+  if ('taken' in answer) {
+    task.given--;
+    task.taken?.resolve();
+  } else if ('error' in answer) task.done.reject(new WherryError(answer.error.code, answer.error.message));
+  else task.done.resolve(answer.result);
+}
+
+async function feed(thread: Thread, task: RunningTask, input: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const piece of input) {
+    if (task.isOver) return;
+    const own = new Uint8Array(piece);
+    task.given++;
+    send(thread, { id: task.id, input: own }, [own.buffer]);
+    while (task.given >= mostPieces && !task.isOver) {
+      task.taken = deferred();
+      await task.taken.promise;
+    }
+  }
+  if (!task.isOver) send(thread, { id: task.id, input: 'end' });
+}
+
+async function startWorker(program: ThreadProgram): Promise<Worker> {
+  // 64 MB of young generation would be the default for buffers that live for a moment.
+  const options = { resourceLimits: { maxYoungGenerationSizeMb: 16 } };
+  if (!import.meta.url.endsWith('.ts')) {
+    return new Worker(new URL(`./workers/${program.name}.js`, import.meta.url), options);
+  }
+  return new Worker(await bundleFromSource(program), { ...options, eval: true });
+}
+
+const bundles = new Map<string, Promise<string>>();
+
+/** From source, as tests run: Node 20 cannot load TypeScript, so that the thread's program is bundled as the product's is. */
+function bundleFromSource(program: ThreadProgram): Promise<string> {
+  const { href } = new URL(import.meta.url);
+  const folder = `${href.slice(0, href.lastIndexOf('/packages/'))}/packages/${program.package}/src/workers/`;
+  const entry = new URL(`${program.name}.ts`, folder).pathname;
+  const known = bundles.get(entry);
+  if (known) return known;
+  const bundled = (async () => {
+    const bundler: string = 'esbuild';
+    const { build } = (await import(bundler)) as typeof import('esbuild');
+    const result = await build({
+      entryPoints: [entry],
+      bundle: true,
+      format: 'cjs',
+      platform: 'node',
+      target: 'node20',
+      external: ['koffi', 'lmdb'],
+      write: false,
+      logLevel: 'error',
+    });
+    // A program without a file would look for packages in the working directory.
+    const required = `require('node:module').createRequire(${JSON.stringify(folder)})`;
+    return `((require) => {${result.outputFiles[0]!.text}\n})(${required});`;
+  })();
+  bundles.set(entry, bundled);
+  return bundled;
+}
