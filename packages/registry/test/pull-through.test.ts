@@ -199,6 +199,35 @@ describe('a pull-through cache', () => {
     expect((await other.client.get('/v2/a/manifests/v1')).code).toBe('MANIFEST_UNKNOWN');
   });
 
+  it('follows to where upstream keeps blobs, and tells its password to nobody there', async () => {
+    await using users = await TestRegistry.start();
+    const htpasswd = join(users.directory, 'htpasswd');
+    await writeFile(htpasswd, `cache:${hashSync('secret', 4)}\n`);
+    await using upstream = await TestRegistry.start({ auth: { htpasswd } });
+    const Authorization = `Basic ${Buffer.from('cache:secret').toString('base64')}`;
+    upstream.client.headers = { Authorization };
+    const image = await upstream.client.pushImage('a', 'v1', 'stored elsewhere');
+    await using store = await Between.start(upstream);
+    const asked: unknown[] = [];
+    store.intercept = ({ url, headers }, response) => {
+      asked.push([url, headers.authorization]);
+      response.writeHead(200, { 'Content-Length': 16 }).end('stored elsewhere');
+      return true;
+    };
+    const between = await Between.start(upstream);
+    await using _ = between;
+    between.intercept = ({ url, headers }, response) => {
+      if (headers.authorization === undefined || !url!.includes(`blobs/${image.layer}`)) return false;
+      response.writeHead(307, { Location: `${store.url}/kept?signature=x` }).end();
+      return true;
+    };
+    await using cache = await TestRegistry.start({
+      proxy: { url: between.url, username: 'cache', password: 'secret' },
+    });
+    expect((await cache.client.get(`/v2/a/blobs/${image.layer}`)).body.toString()).toBe('stored elsewhere');
+    expect(asked).toEqual([['/kept?signature=x', undefined]]);
+  });
+
   it('drops what nobody pulled for a week', async () => {
     const clock = new VirtualClock(Date.now());
     await using upstream = await TestRegistry.start();
