@@ -129,7 +129,8 @@ export function sha512(content: Buffer | string): string {
   return `sha512:${createHash('sha512').update(content).digest('hex')}`;
 }
 
-function answerOf(status: number, headers: IncomingHttpHeaders, body: Buffer): Answer {
+/** What came, to be looked at. */
+export function answerOf(status: number, headers: IncomingHttpHeaders, body: Buffer): Answer {
   const json = (): AnswerBody => JSON.parse(body.toString('utf8')) as AnswerBody;
   return {
     status,
