@@ -3,7 +3,7 @@ import { type ClusterConfig, type ClusterWishes, ensureCluster } from '../machin
 import type { Phase } from '../machine/machine.ts';
 import { preflight } from '../machine/preflight.ts';
 import { defaultRegistryAddress } from '../machine/registry.ts';
-import { usedSlots } from '../machine/used-slots.ts';
+import { machineSlots } from '../machine/slots.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { daemonStatus } from './control-client.ts';
 import type { ParsedFlags } from './flags.ts';
@@ -87,7 +87,7 @@ export const upCommand: Command = {
       insecureRegistries: listOf(flags, 'insecure-registry'),
     };
     const isRunning = async (config: ClusterConfig) => (await daemonStatus(config)) !== undefined;
-    const config = await ensureCluster(context.home, wishes, isRunning, usedSlots);
+    const config = await ensureCluster(context.home, wishes, isRunning, machineSlots);
     if ((await daemonStatus(config)) === undefined) await start(config, context, flags.boolean('debug'), quiet);
     if (flags.boolean('merge-kubeconfig') && !config.engineOnly) {
       // Brings a YAML parser, which the way to the daemon does not wait for.

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { codeOf } from '@wherry/base';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkClusterName, ensureCluster, findCluster, forgetCluster, type Home, listClusters } from './config.ts';
+import type { Slots } from './slots.ts';
 
 let home: Home;
 beforeEach(async () => {
@@ -36,8 +37,17 @@ it('gives clusters on one machine their own bridge, port, ranges and folders, an
   expect(b.rootDirectory).not.toBe(a.rootDirectory);
   await forgetCluster(home, 'a');
   expect((await ensureCluster(home, { name: 'c' })).bridge).toBe('wherry0');
-  const others = (): ReadonlySet<number> => new Set([2, 3]);
-  expect((await ensureCluster(home, { name: 'd' }, undefined, others)).bridge).toBe('wherry4');
+  const claimed: number[] = [];
+  const slots: Slots = {
+    used: () => new Set([2, 3]),
+    // Somebody else takes 4 between the look at the used ones and the claim.
+    claim: (slot) => slot !== 4 && claimed.push(slot) > 0,
+    release: (slot) => void claimed.splice(claimed.indexOf(slot), 1),
+  };
+  expect((await ensureCluster(home, { name: 'd' }, undefined, slots)).bridge).toBe('wherry5');
+  expect(claimed).toEqual([5]);
+  await failure(ensureCluster(home, { name: 'e', apiPort: 70_000 }, undefined, slots));
+  expect(claimed).toEqual([5]);
   expect((await listClusters(home)).map(({ name }) => name)).toEqual(['b', 'c', 'd']);
 });
 

@@ -18,6 +18,7 @@ import type { RegisteredRuntime } from '@wherry/engine';
 import { parseInsecureRegistry, parseRegistryMirror } from '@wherry/oci';
 import { parseRegistryAddress, type RegistryAddress } from './registry.ts';
 import { parseRuntime } from './runtimes.ts';
+import type { Slots } from './slots.ts';
 import { hostUserMappings } from './user-mappings.ts';
 
 /**
@@ -139,22 +140,22 @@ export async function forgetCluster(home: Home, name: string): Promise<void> {
 
 /**
  * The remembered cluster of this name, or a new one that stands beside all the others. `isRunning` says whether it has
- * a daemon, which must start anew for some wishes to hold; `usedSlots` gives the numbers that others have.
+ * a daemon, which must start anew for some wishes to hold; a new one's number is claimed in `slots`.
  */
 export async function ensureCluster(
   home: Home,
   wishes: ClusterWishes,
   isRunning: (config: ClusterConfig) => Promise<boolean> = async () => false,
-  usedSlots: () => ReadonlySet<number> = () => new Set(),
+  slots: Slots = ownSlots,
 ): Promise<ClusterConfig> {
   const present = await findCluster(home, wishes.name);
   const changeable = changeableOf(wishes);
   if (present) {
     refuseChanges(present, wishes);
+    slots.claim(slotOf(present.bridge)); // a `down` or a new start of the machine gave it back
     return await changed(home, present, changeable, isRunning);
   }
   const others = await listClusters(home);
-  const slot = freeSlot(others, usedSlots());
   const rootDirectory =
     wishes.rootDirectory === undefined ? join(home.directory, 'machines', wishes.name) : resolve(wishes.rootDirectory);
   const taken = others.find((other) => other.rootDirectory === rootDirectory);
@@ -163,6 +164,25 @@ export async function ensureCluster(
       'conflict',
       `root directory ${rootDirectory} belongs to cluster ${JSON.stringify(taken.name)}`,
     );
+  const slot = claimFreeSlot(others, slots);
+  try {
+    return await remembered(home, newCluster(home, wishes, { slot, rootDirectory, others }));
+  } catch (error) {
+    slots.release(slot);
+    throw error;
+  }
+}
+
+/** Of a process that knows of no others. */
+const ownSlots: Slots = { used: () => new Set(), claim: () => true, release: () => undefined };
+
+/** Throws `invalid`, `conflict`. */
+function newCluster(
+  home: Home,
+  wishes: ClusterWishes,
+  place: { readonly slot: number; readonly rootDirectory: string; readonly others: readonly ClusterConfig[] },
+): ClusterConfig {
+  const { slot, rootDirectory, others } = place;
   const config: ClusterConfig = {
     formatVersion: 1,
     name: wishes.name,
@@ -179,11 +199,15 @@ export async function ensureCluster(
     clusterDomain: 'cluster.local',
     ...(wishes.engineOnly === true ? { engineOnly: true } : {}),
     dockerBridge: freeDockerBridge(slot, others),
-    ...changeable,
+    ...changeableOf(wishes),
   };
   checkAddresses(config);
   const clash = rangeClash(config);
   if (clash) throw new WherryError('conflict', clash);
+  return config;
+}
+
+async function remembered(home: Home, config: ClusterConfig): Promise<ClusterConfig> {
   await mkdir(join(home.directory, 'clusters'), { recursive: true, mode: 0o700 });
   await remember(home, config);
   return config;
@@ -273,9 +297,9 @@ function refuseChanges(present: ClusterConfig, wishes: ClusterWishes): void {
 }
 
 /** The lowest number whose bridge, port and ranges nobody has. */
-function freeSlot(others: readonly ClusterConfig[], usedByOthers: ReadonlySet<number>): number {
-  const used = new Set([...others.map((other) => slotOf(other.bridge)), ...usedByOthers]);
-  for (let slot = 0; slot < 64; slot++) if (!used.has(slot)) return slot;
+function claimFreeSlot(others: readonly ClusterConfig[], slots: Slots): number {
+  const used = new Set([...others.map((other) => slotOf(other.bridge)), ...slots.used()]);
+  for (let slot = 0; slot < 64; slot++) if (!used.has(slot) && slots.claim(slot)) return slot;
   throw new WherryError('exhausted', 'this machine has 64 clusters already; remove one with "wherry down --purge"');
 }
 

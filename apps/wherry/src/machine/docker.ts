@@ -23,6 +23,7 @@ import type { Surroundings } from './control-plane.ts';
 import { createSystemFacts } from './docker-facts.ts';
 import { dockerSocketPath, machinePaths } from './paths.ts';
 import { runtimesOf } from './runtimes.ts';
+import { dockerTable } from './slots.ts';
 import { hostUserMappings } from './user-mappings.ts';
 
 /** Docker's networks of this machine, made or taken over. */
@@ -34,7 +35,7 @@ export function openDockerNetworks(
   const slot = slotOf(config.bridge);
   return openContainerNetworks({
     stateDirectory: machinePaths(config).dockerNetworks,
-    table: `wherry-docker-${config.bridge}`,
+    table: dockerTable(config.bridge),
     defaultBridges: [dockerBridgeOf(config), `wdocker${slot}`],
     bridgePrefix: slot === 0 ? 'br-' : `br${slot}-`,
     walls: config.engineOnly ? [] : [config.bridge],
