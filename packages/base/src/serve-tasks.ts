@@ -5,18 +5,20 @@ import type { TaskAnswer, TaskMessage } from './task-messages.ts';
 import type { Tasks } from './task-threads.ts';
 
 /** What a task has beside its request. */
-export interface TaskContext {
+export interface TaskContext<Progress = never> {
   /** To be called between pieces of work. */
   readonly throwIfCancelled: () => void;
   /** What it was given to read; ends in `cancelled` where that failed. */
   readonly input: AsyncIterable<Buffer>;
+  /** Says how far it is. */
+  readonly report: (progress: Progress) => void;
 }
 
 /** How a thread does each kind of task. */
 export type TaskWork<Kinds extends Tasks> = {
   readonly [Kind in keyof Kinds]: (
     request: Kinds[Kind]['request'],
-    context: TaskContext,
+    context: TaskContext<Kinds[Kind]['progress']>,
   ) => Kinds[Kind]['result'] | Promise<Kinds[Kind]['result']>;
 };
 
@@ -37,8 +39,9 @@ export function serveTasks<Kinds extends Tasks>(work: TaskWork<Kinds>): void {
     };
     const own = new TaskInput(id, () => answer({ id, taken: true }), !hasInput);
     input = own;
+    const report = (progress: unknown): void => answer({ id, progress });
     try {
-      const result = await work[kind]!(request, { throwIfCancelled, input: own.pieces() });
+      const result = await work[kind]!(request, { throwIfCancelled, input: own.pieces(), report });
       answer({ id, result });
     } catch (error) {
       const code = codeOf(error) ?? (errnoOf(error) === 'ENOSPC' ? 'exhausted' : 'internal');

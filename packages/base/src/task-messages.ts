@@ -12,8 +12,9 @@ export type TaskMessage =
     }
   | { readonly id: number; readonly input: Uint8Array | 'end' | 'failed' };
 
-/** From a thread: what came of a task, or that it took a piece of its input. */
+/** From a thread: what came of a task, how far it is, or that it took a piece of its input. */
 export type TaskAnswer =
+  | { readonly id: number; readonly progress: unknown }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly taken: true }
   | { readonly id: number; readonly error: { readonly code: ErrorCode; readonly message: string } };

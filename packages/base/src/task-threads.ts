@@ -9,8 +9,10 @@ const idleTime = 20_000;
 /** Pieces of a task's input that are on their way to it. */
 const mostPieces = 16;
 
-/** What threads do: what each kind of task asks for, and gives. All of it can be cloned. */
-export type Tasks = Readonly<Record<string, { readonly request: object; readonly result: unknown }>>;
+/** What threads do: what each kind of task asks for, gives, and says meanwhile. All of it can be cloned. */
+export type Tasks = Readonly<
+  Record<string, { readonly request: object; readonly result: unknown; readonly progress?: unknown }>
+>;
 
 /** A program for threads: `packages/PACKAGE/src/workers/NAME.ts`, which calls `serveTasks`. */
 export interface ThreadProgram {
@@ -18,10 +20,11 @@ export interface ThreadProgram {
   readonly name: string;
 }
 
-export interface TaskOptions {
+export interface TaskOptions<Progress = unknown> {
   readonly signal?: AbortSignal | undefined;
   /** What the task reads; it is not read ahead of the task by more than a few pieces. */
   readonly input?: AsyncIterable<Uint8Array> | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 interface Thread {
@@ -38,6 +41,7 @@ interface RunningTask {
   /** Pieces that were given and not taken yet. */
   given: number;
   taken: Deferred<void> | undefined;
+  readonly onProgress: ((progress: unknown) => void) | undefined;
 }
 
 /** A few threads for long work on files, started when there is some and ended when there is none. */
@@ -56,14 +60,17 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
   async run<Kind extends keyof Kinds & string>(
     kind: Kind,
     request: Kinds[Kind]['request'],
-    { signal, input }: TaskOptions = {},
+    { signal, input, onProgress }: TaskOptions<Kinds[Kind]['progress']> = {},
   ): Promise<Kinds[Kind]['result']> {
     return await this.#slots.run(async () => {
       if (signal?.aborted) throw cancelled(signal);
       if (this.#isClosed) throw closed();
       const thread = await this.#take();
       const cancel = new SharedArrayBuffer(4);
-      const task: RunningTask = { id: ++this.#count, done: deferred(), isOver: false, given: 0, taken: undefined };
+      const task: RunningTask = {
+        ...{ id: ++this.#count, done: deferred(), isOver: false, given: 0, taken: undefined },
+        onProgress: onProgress as RunningTask['onProgress'],
+      };
       const abort = (): void => {
         Atomics.store(new Int32Array(cancel), 0, 1);
         if (input) send(thread, { id: task.id, input: 'failed' });
@@ -139,7 +146,8 @@ function send({ worker }: Thread, message: TaskMessage, moved: readonly ArrayBuf
 
 function hear({ task }: Thread, answer: TaskAnswer): void {
   if (task?.id !== answer.id) return;
-  if ('taken' in answer) {
+  if ('progress' in answer) task.onProgress?.(answer.progress);
+  else if ('taken' in answer) {
     task.given--;
     task.taken?.resolve();
   } else if ('error' in answer) task.done.reject(new WherryError(answer.error.code, answer.error.message));

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -263,6 +263,79 @@ describe.skipIf(realRegistry === undefined)('a push through a bad line', () => {
     const { id } = await other.pull(`${proxy.host}/again:1`);
     const { lowerDirectories } = await other.rootfs(id, 'o');
     expect(readFileSync(join(lowerDirectories[0]!, 'large')).equals(content)).toBe(true);
+  });
+
+  it('sends the rest of what is compressed meanwhile once it is whole', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using proxy = await FaultyProxy.start(registry.host);
+    const directory = fresh();
+    await using store = await openImageStore({ directory, log: silentLogger, clock: hastyClock });
+    const name = `${proxy.host}/growing:1`;
+    const content = randomBytes(5_000_000);
+    const { id } = await store.createImage({
+      config: {},
+      layers: [{ entries: [file('large', content), file('more', Buffer.alloc(3_000_000, 'text '))] }],
+      references: [name],
+    });
+    const moments = [
+      { cutAfter: 0, method: 'PATCH' },
+      { cutAfter: 1_500_000, method: 'PATCH' },
+      { cutAfter: -1, method: 'PUT' },
+    ];
+    const digests = new Set<string>();
+    for (const [index, { method, cutAfter }] of moments.entries()) {
+      const other = `${proxy.host}/growing${index}:1`;
+      await store.tag(name, other);
+      let cuts = 0;
+      proxy.rule = (incoming, outgoing) => {
+        if (incoming.method === 'HEAD' && incoming.url!.includes('/blobs/')) {
+          outgoing.writeHead(404).end();
+          return true;
+        }
+        incoming.url = incoming.url!.replace(/\?mount=.*/, '');
+        const isIt = incoming.method === method && incoming.url.includes('/blobs/uploads/');
+        if (!isIt || cuts++ > 0) return false;
+        if (cutAfter >= 0) return { cutAfter };
+        outgoing.writeHead(503, { Connection: 'close' }).end();
+        return true;
+      };
+      const [pushed] = await store.push(other, {});
+      digests.add(pushed!.digest);
+      expect(cuts).toBeGreaterThan(0);
+    }
+    expect(digests.size).toBe(1);
+    proxy.rule = () => false;
+    await using puller = await open();
+    expect((await puller.pull(`${registry.host}/growing1:1`)).id).toBe(id);
+    const [folder] = (await puller.rootfs(id, 'o')).lowerDirectories;
+    expect(readFileSync(join(folder!, 'large')).equals(content)).toBe(true);
+    expect(readdirSync(join(directory, 'ingest'))).toEqual([]);
+  });
+
+  it('ends a push, and leaves nothing of it, where it is called off or the disk is full', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    const directory = fresh();
+    mkdirSync(directory, { recursive: true });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=40m', 'tmpfs', directory]);
+    try {
+      await using store = await openImageStore({ directory, log: silentLogger, clock: hastyClock });
+      const name = `${registry.host}/full:1`;
+      const layers = [{ entries: [file('large', randomBytes(15_000_000))] }];
+      await store.createImage({ config: {}, layers, references: [name] });
+      const stop = new AbortController();
+      const onProgress = ({ current = 0 }: PushProgress): void => {
+        if (current > 0) stop.abort();
+      };
+      await expect(store.push(name, { signal: stop.signal, onProgress })).rejects.toMatchObject({ code: 'cancelled' });
+      expect(readdirSync(join(directory, 'ingest'))).toEqual([]);
+      await expect(store.push(name, {})).rejects.toMatchObject({ code: 'exhausted' });
+      expect(readdirSync(join(directory, 'ingest'))).toEqual([]);
+      await expect(store.pull(name)).rejects.toMatchObject({ code: 'notFound' });
+      execFileSync('mount', ['-o', 'remount,size=60m', directory]);
+      await store.push(name, {});
+    } finally {
+      execFileSync('umount', [directory]);
+    }
   });
 
   it('tries again what a registry is too busy for, and gives up in the end', async () => {

@@ -14,6 +14,7 @@ import {
   repositoryOf,
 } from '@wherry/oci';
 import { detectCompression } from '../content/compression.ts';
+import { GrowingFile } from '../content/growing-file.ts';
 import { largestDocument, parseManifest } from '../content/json.ts';
 import { noSuchPlatform } from '../image-finder.ts';
 import type { PushedTag, PushOptions, PushProgress } from '../image-library.ts';
@@ -22,7 +23,7 @@ import type { CompressedLayer, ImageRecord, LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
 import { endpointOf } from './endpoint.ts';
 import { RegistryTransport } from './registry-transport.ts';
-import { Uploader } from './uploader.ts';
+import { type Upload, Uploader } from './uploader.ts';
 import { wholeIndex } from './whole-index.ts';
 
 /** Layers sent at a time, as dockerd does. */
@@ -154,7 +155,7 @@ async function sendImage(context: PushContext, image: ImageRecord): Promise<Sent
   const failed = results.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
   const config = { digest: image.id, size: stored.config.size, path: content.path(image.id) };
-  if (!(await uploader.has(image.id))) await uploader.upload(config, [], () => undefined);
+  if (!(await uploader.has(image.id))) await uploader.upload(config, undefined, () => undefined);
   const pushed: CompressedLayer[] = [];
   for (const { digest } of image.layers) pushed.push(await sent.get(digest)!);
   const blobs = [image.id, ...pushed.map((layer) => layer.digest)];
@@ -167,7 +168,7 @@ async function pushLayer(
   layer: LayerRecord,
   report: (progress: PushProgress) => void,
 ): Promise<CompressedLayer> {
-  const { parts, uploader, signal } = context;
+  const { parts, uploader } = context;
   const digest = layer.diffId;
   const isPlain = detectCompression(await parts.content.start(layer.digest)) === 'none';
   const known = isPlain ? (await parts.metadata.state()).compressed.get(layer.digest) : layer;
@@ -176,42 +177,73 @@ async function pushLayer(
     report({ digest, phase: 'exists' });
     return { digest: known.digest, size: known.size };
   }
-  if (!isPlain) {
-    await send(context, { ...layer, path: parts.content.path(layer.digest) }, digest, report);
-    return { digest: layer.digest, size: layer.size };
+  report({ digest, phase: 'pushing', current: 0, total: layer.size });
+  const { from, upload } = known ? await mount(context, known.digest) : {};
+  if (known && from !== undefined) {
+    report({ digest, phase: 'mounted', from });
+    return { digest: known.digest, size: known.size };
   }
-  const target = await parts.content.temporary();
+  const onBytes = (current: number): void => report({ digest, phase: 'pushing', current, total: layer.size });
+  if (isPlain) return await sendCompressed(context, layer, upload, report);
+  await uploader.upload({ ...layer, path: parts.content.path(layer.digest) }, upload, onBytes);
+  report({ digest, phase: 'pushed' });
+  return { digest: layer.digest, size: layer.size };
+}
+
+/** Compresses a layer that is stored plain, and sends what there is of it meanwhile. Progress is told in plain bytes. */
+async function sendCompressed(
+  { parts, uploader, signal }: PushContext,
+  layer: LayerRecord,
+  upload: Upload | undefined,
+  report: (progress: PushProgress) => void,
+): Promise<CompressedLayer> {
+  const digest = layer.diffId;
+  const blob = parts.content.path(layer.digest);
+  const file = new GrowingFile(await parts.content.temporary());
+  const stop = new AbortController();
+  const compressing = parts.threads.run(
+    'compress',
+    { blob, target: file.path },
+    {
+      signal: AbortSignal.any([signal, stop.signal]),
+      onProgress: ({ read, written }) => {
+        file.grow(written);
+        report({ digest, phase: 'pushing', current: read, total: layer.size });
+      },
+    },
+  );
+  const whole = compressing.then((compressed) => ({ ...compressed, path: file.path }));
+  whole.then(
+    () => file.end(),
+    (error: unknown) => file.fail(error),
+  );
   try {
-    const blob = parts.content.path(layer.digest);
-    report({ digest, phase: 'pushing', current: 0, total: layer.size });
-    const compressed = await parts.threads.run('compress', { blob, target }, { signal });
+    // Other layers may be compressed first, and a registry does not wait for long.
+    await file.begun();
+    await uploader.uploadGrowing({ read: () => file.read(), whole }, upload, () => undefined);
+    const compressed = await compressing;
     await parts.metadata.update(() => [{ compressed: layer.digest, as: compressed }]);
-    if (compressed.digest !== known?.digest && (await uploader.has(compressed.digest))) {
-      report({ digest, phase: 'exists' });
-    } else await send(context, { ...compressed, path: target }, digest, report);
+    report({ digest, phase: 'pushed' });
     return compressed;
   } finally {
-    await rm(target, { force: true });
+    stop.abort();
+    await whole.catch(() => undefined);
+    await rm(file.path, { force: true });
   }
 }
 
-async function send(
+/** Has the registry take a blob from another of its repositories that is known to have it. */
+async function mount(
   { parts, uploader, transport, repository }: PushContext,
-  blob: CompressedLayer & { readonly path: string },
-  digest: Digest,
-  report: (progress: PushProgress) => void,
-): Promise<void> {
+  blob: Digest,
+): Promise<{ readonly from?: string | undefined; readonly upload?: Upload | undefined }> {
   const host = repository.slice(0, repository.indexOf('/') + 1);
-  const sources = ((await parts.metadata.state()).sources.get(blob.digest) ?? [])
+  const sources = ((await parts.metadata.state()).sources.get(blob) ?? [])
     .filter((source) => source.startsWith(host) && source !== repository)
     .map((source) => source.slice(host.length))
     .slice(-mostSources);
   transport.addScopes(sources.map((source) => `repository:${source}:pull`));
-  report({ digest, phase: 'pushing', current: 0, total: blob.size });
-  const { mountedFrom } = await uploader.upload(blob, sources, (current) =>
-    report({ digest, phase: 'pushing', current, total: blob.size }),
-  );
-  report(mountedFrom === undefined ? { digest, phase: 'pushed' } : { digest, phase: 'mounted', from: mountedFrom });
+  return await uploader.mount(blob, sources);
 }
 
 /** The stored manifest where it names what was pushed, else one of the same kind that does, written as docker writes it. */

@@ -5,8 +5,11 @@ import { messageOf, WherryError } from '@wherry/base';
 
 export type RegistryMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
 
-/** What is sent; a large body can be read again for another attempt. */
-export type RequestBody = string | Buffer | { readonly size: number; readonly open: () => AsyncIterable<Uint8Array> };
+/** What is sent; a large body can be read again for another attempt, and may not know its size. */
+export type RequestBody =
+  | string
+  | Buffer
+  | { readonly size: number | undefined; readonly open: () => AsyncIterable<Uint8Array> };
 
 export interface RegistryRequest {
   readonly method: RegistryMethod;
@@ -93,7 +96,7 @@ function bodyLength(method: RegistryMethod, body: RequestBody | undefined): Reco
   if (method === 'GET' || method === 'HEAD') return {};
   if (body === undefined) return { 'Content-Length': 0 };
   if (typeof body === 'string' || Buffer.isBuffer(body)) return { 'Content-Length': Buffer.byteLength(body) };
-  return { 'Content-Length': body.size };
+  return body.size === undefined ? {} : { 'Content-Length': body.size };
 }
 
 function requestError(method: string, url: URL, error: Error, signal: AbortSignal): WherryError {

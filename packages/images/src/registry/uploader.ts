@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { WherryError } from '@wherry/base';
+import { codeOf, WherryError } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
 import { allowedTarget, type RegistryTransport } from './registry-transport.ts';
 import type { RegistryResponse } from './request.ts';
@@ -14,8 +14,15 @@ export interface UploadBlob {
   readonly path: string;
 }
 
+/** A blob that is still being written. */
+export interface GrowingBlob {
+  readonly read: () => AsyncIterable<Uint8Array>;
+  /** Resolves when it is whole. */
+  readonly whole: Promise<UploadBlob>;
+}
+
 /** Where an upload stands. */
-interface Upload {
+export interface Upload {
   readonly location: URL;
   readonly offset: number;
 }
@@ -39,26 +46,43 @@ export class Uploader {
     });
   }
 
-  /** Sends a blob, or has the registry take it from one of its other repositories; gives which. */
-  async upload(
-    blob: UploadBlob,
+  /** Has the registry take a blob from one of its other repositories, or begins to upload it where there are any. */
+  async mount(
+    digest: Digest,
     sources: readonly string[],
-    onBytes: (sent: number) => void,
-  ): Promise<{ readonly mountedFrom: string | undefined }> {
-    let upload: Upload | undefined;
-    for (const from of sources) {
-      const begun = await this.#begin(blob.digest, from);
-      if (begun === undefined) return { mountedFrom: from };
-      upload = begun;
-      break;
-    }
+  ): Promise<{ readonly from: string } | { readonly upload: Upload | undefined }> {
+    const [from] = sources;
+    if (from === undefined) return { upload: undefined };
+    const upload = await this.#begin(digest, from);
+    return upload === undefined ? { from } : { upload };
+  }
+
+  /** Sends a blob; goes on with an upload that was begun. */
+  async upload(blob: UploadBlob, begun: Upload | undefined, onBytes: (sent: number) => void): Promise<void> {
+    let upload = begun;
     await this.#transport.retried(async () => {
       upload = upload === undefined ? (await this.#begin())! : await this.#whereIs(upload);
       await this.#send(blob, upload, onBytes, (reached) => {
         upload = reached;
       });
     });
-    return { mountedFrom: undefined };
+  }
+
+  /** Sends a blob while it is written; what a broken connection left of that once it is whole. */
+  async uploadGrowing(
+    { read, whole }: GrowingBlob,
+    begun: Upload | undefined,
+    onBytes: (sent: number) => void,
+  ): Promise<void> {
+    const upload = begun ?? (await this.#transport.retried(async () => (await this.#begin())!));
+    try {
+      const location = await this.#stream(upload, read);
+      const blob = await whole;
+      await this.#send(blob, { location, offset: blob.size }, onBytes);
+    } catch (error) {
+      if (codeOf(error) !== 'unavailable') throw error;
+      await this.upload(await whole, upload, onBytes);
+    }
   }
 
   /** Puts a manifest under a tag or digest. */
@@ -97,11 +121,19 @@ export class Uploader {
     return { location: await this.#location(response, upload.location), offset: offset === 1 ? 0 : offset };
   }
 
+  /** One request without a known length, as dockerd sends every blob. */
+  async #stream(upload: Upload, read: () => AsyncIterable<Uint8Array>): Promise<URL> {
+    const type = { 'Content-Type': 'application/octet-stream' };
+    const response = await this.#transport.request('PATCH', upload.location, type, { size: undefined, open: read });
+    if (response.status !== 202) throw await this.#transport.failure(response, 'PATCH', upload.location);
+    return await this.#location(response, upload.location);
+  }
+
   async #send(
     blob: UploadBlob,
     from: Upload,
     onBytes: (sent: number) => void,
-    onReached: (upload: Upload) => void,
+    onReached: (upload: Upload) => void = () => undefined,
   ): Promise<void> {
     let { location, offset } = from;
     while (blob.size - offset > chunkSize || (offset > 0 && offset < blob.size)) {

@@ -32,7 +32,10 @@ export type LayerTasks = {
   };
   readonly compress: {
     readonly request: { readonly blob: string; readonly target: string };
+    /** Of the gzip of it, which is not synced. */
     readonly result: { readonly digest: Digest; readonly size: number };
+    /** Bytes of the blob and of the target. */
+    readonly progress: { readonly read: number; readonly written: number };
   };
   /** Removes a folder with all that is in it. */
   readonly remove: { readonly request: { readonly folder: string }; readonly result: undefined };

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, rmSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
-import { codeOf, type TaskWork, WherryError } from '@wherry/base';
+import { closeSync, createReadStream, openSync, readSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { codeOf, type TaskContext, type TaskWork, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
 import { decompressed } from '../content/compression.ts';
+import { gzipBlocks } from '../content/gzip-blocks.ts';
 import { settleImplied } from '../layers/implied-folders.ts';
 import { packChanges } from '../layers/pack-changes.ts';
+import { writeAll } from '../layers/tar-file.ts';
 import { largestTarOf, unpackLayer } from '../layers/unpack.ts';
 import type { LayerTasks } from './layer-task.ts';
 
@@ -16,7 +16,7 @@ export const layerWork: TaskWork<LayerTasks> = {
   pack: (request, { throwIfCancelled }) => packChanges(request, throwIfCancelled),
   unpack: (request, { throwIfCancelled }) => unpack(request, throwIfCancelled),
   settle: ({ folder, lower, implied }) => settleImplied(folder, lower, implied),
-  compress: (request, { throwIfCancelled }) => compress(request, throwIfCancelled),
+  compress,
   remove: ({ folder }) => {
     rmSync(folder, { recursive: true, force: true });
     return undefined;
@@ -56,29 +56,44 @@ async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Pr
   return { ...unpacked, tarBytes };
 }
 
-/** The level that docker uses: its default, fast enough for a network. */
-async function compress(task: Request<'compress'>, throwIfCancelled: () => void): Promise<Result<'compress'>> {
+/** To be read while it grows, which `report` tells of. */
+async function compress(
+  { blob, target }: Request<'compress'>,
+  { throwIfCancelled, report }: TaskContext<LayerTasks['compress']['progress']>,
+): Promise<Result<'compress'>> {
   const hash = createHash('sha256');
-  let size = 0;
-  const counted = async function* (source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of source) {
-      throwIfCancelled();
-      hash.update(chunk);
-      size += chunk.length;
-      yield chunk;
-    }
-  };
-  await pipeline(
-    createReadStream(task.blob, { highWaterMark: 256 * 1024 }),
-    createGzip({ chunkSize: 64 * 1024 }),
-    counted,
-    createWriteStream(task.target, { flags: 'wx', mode: 0o600 }),
-  );
-  const file = await open(task.target, 'r');
+  let [read, written] = [0, 0];
+  const source = openSync(blob, 'r');
   try {
-    await file.datasync();
+    const gzip = openSync(target, 'wx', 0o600);
+    try {
+      const fill = (buffer: Buffer): number => {
+        throwIfCancelled();
+        const length = readFully(source, buffer, read);
+        read += length;
+        return length;
+      };
+      for await (const parts of gzipBlocks(fill, Math.min(4, availableParallelism()))) {
+        for (const part of parts) {
+          hash.update(part);
+          written += writeAll(gzip, part, written);
+        }
+        report({ read, written });
+      }
+    } finally {
+      closeSync(gzip);
+    }
   } finally {
-    await file.close();
+    closeSync(source);
   }
-  return { digest: `sha256:${hash.digest('hex')}`, size };
+  return { digest: `sha256:${hash.digest('hex')}`, size: written };
+}
+
+/** Fills a buffer from a place of a file, as far as there is something; gives how far. */
+function readFully(file: number, buffer: Buffer, position: number): number {
+  let done = 0;
+  for (let count = -1; count !== 0 && done < buffer.length; done += count) {
+    count = readSync(file, buffer, done, buffer.length - done, position + done);
+  }
+  return done;
 }
