@@ -1,5 +1,11 @@
 import { createServer, type Server } from 'node:http';
-import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2';
+import {
+  constants,
+  createSecureServer,
+  type Http2SecureServer,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import { type Logger, WherryError } from '@wherry/base';
 import { Exchange, type HttpRequest, type HttpResponse } from './protocol/exchange.ts';
@@ -22,6 +28,13 @@ export interface Listener extends AsyncDisposable {
 
 /** A connection without a byte in either direction for so long is closed, ms. */
 const idleTimeout = 60_000;
+/**
+ * What HTTP/2 clients may send before it is read, of one body and on a connection (bytes): with the 64 KiB that the protocol
+ * begins with, a push waits for acknowledgements most of the time.
+ */
+const streamWindow = 1024 * 1024;
+const connectionWindow = 4 * 1024 * 1024;
+const maxFrameSize = 64 * 1024;
 /** How long the rest of a refused body is read, for the client to see the answer, ms. */
 const drainTimeout = 5_000;
 
@@ -36,10 +49,14 @@ export async function listen(
     request.on('error', () => undefined);
     response.on('error', () => undefined);
     const exchange = new Exchange(request, response);
+    if ('stream' in request) stopBody(request.stream);
     void handle(exchange).finally(() => drain(request));
   };
   const server = tls
-    ? createSecureServer({ allowHTTP1: true, ...(await tls.read()) }, onRequest)
+    ? createSecureServer(
+        { allowHTTP1: true, settings: { initialWindowSize: streamWindow, maxFrameSize }, ...(await tls.read()) },
+        onRequest,
+      )
     : createServer(onRequest);
   if (!tls) Object.assign(server, { requestTimeout: 0, headersTimeout: 30_000, keepAliveTimeout: 65_000 });
   server.setTimeout(idleTimeout);
@@ -49,7 +66,12 @@ export async function listen(
     connection.once('close', () => connections.delete(connection));
   };
   server.on('connection', track);
-  if (tls) server.on('session', track);
+  if (tls) {
+    server.on('session', (session: ServerHttp2Session) => {
+      track(session);
+      session.setLocalWindowSize(connectionWindow);
+    });
+  }
   server.on('clientError', (_error: Error, socket: Socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
     else socket.destroy();
@@ -81,9 +103,17 @@ async function start(server: Server | Http2SecureServer, address: string, port: 
   });
 }
 
+/** Asks an HTTP/2 client that has its answer to send no more of its body (RFC 9113, 8.1); other streams go on. */
+function stopBody(stream: ServerHttp2Stream): void {
+  if (stream.endAfterHeaders) return;
+  stream.once('finish', () => {
+    if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+  });
+}
+
 /** Node reads the rest of a body that nobody wanted; it is given an end. */
 function drain(request: HttpRequest): void {
-  if (request.readableEnded || request.destroyed) return;
+  if ('stream' in request || request.readableEnded || request.destroyed) return;
   const timer = setTimeout(() => request.socket?.destroy(), drainTimeout);
   timer.unref();
   request.once('close', () => clearTimeout(timer));

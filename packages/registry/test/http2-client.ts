@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { type ClientHttp2Session, connect, constants } from 'node:http2';
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
 import { join } from 'node:path';
 import { systemClock } from '@wherry/base';
 import { ensurePki } from '@wherry/bootstrap';
@@ -7,11 +7,11 @@ import { type Answer, answerOf, type Sent, TestClient, type TestRegistry } from 
 
 /** Sends requests as streams of one connection of HTTP/2 over TLS, as Go's client does where it can. */
 export class Http2Client extends TestClient implements Disposable {
-  readonly #session: ClientHttp2Session;
+  readonly session: ClientHttp2Session;
 
   private constructor(port: number, session: ClientHttp2Session) {
     super(port);
-    this.#session = session;
+    this.session = session;
   }
 
   /** Lets a registry listen with a certificate of its own, kept in `folder`. */
@@ -26,11 +26,16 @@ export class Http2Client extends TestClient implements Disposable {
     return new Http2Client(port, session);
   }
 
+  /** A request whose body is the caller's to send. */
+  open(method: string, path: string, headers: Readonly<Record<string, string>> = {}): ClientHttp2Stream {
+    return this.session.request({ ':method': method, ':path': path, ...headers }, { endStream: method === 'GET' });
+  }
+
   override async send(method: string, path: string, { headers = {}, body }: Sent = {}): Promise<Answer> {
     const { 'Transfer-Encoding': streamed, ...others } = headers;
     const content = body === undefined ? undefined : Buffer.from(body);
     const length = content && streamed === undefined ? { 'content-length': content.length } : {};
-    const stream = this.#session.request(
+    const stream = this.session.request(
       { ':method': method, ':path': path, ...this.headers, ...length, ...others },
       { endStream: content === undefined },
     );
@@ -53,6 +58,6 @@ export class Http2Client extends TestClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#session.destroy();
+    this.session.destroy();
   }
 }

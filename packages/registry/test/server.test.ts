@@ -58,6 +58,9 @@ describe('TLS', () => {
       return size;
     });
     expect(await Promise.all(pulls)).toEqual([3_000_000, 3_000_000, 3_000_000, 3_000_000]);
+    // Pushes are not held up by windows of 64 KiB.
+    expect(session.remoteSettings.initialWindowSize).toBe(1024 * 1024);
+    expect(session.state.remoteWindowSize).toBeGreaterThan(1024 * 1024);
     const begun = session.request({ ':path': '/v2/a/blobs/uploads/', ':method': 'POST' });
     const [headers] = (await once(begun, 'response')) as [Record<string, unknown>];
     expect([headers[':status'], headers.location]).toEqual([202, expect.stringMatching(/^\/v2\/a\/blobs\/uploads\//)]);
