@@ -13,5 +13,6 @@ export * from './json.ts';
 export * from './log.ts';
 export * from './peek.ts';
 export * from './random.ts';
+export * from './record-files.ts';
 export * from './serve-tasks.ts';
 export * from './task-threads.ts';

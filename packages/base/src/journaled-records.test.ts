@@ -64,6 +64,23 @@ test('a line torn in the middle costs its record only', async () => {
   }
   writeFileSync(path, readFileSync(path, 'utf8').replace('"id":"b"', '"id":\0\0\0'));
   expect(await found()).toEqual(['a:1', 'c:1']);
+  expect(readFileSync(`${path}.unreadable`, 'utf8')).toContain('"id":\0\0\0');
+  expect(readFileSync(path, 'utf8')).not.toContain('\0');
+  // Once: it is not found again.
+  const before = readFileSync(`${path}.unreadable`);
+  expect(await found()).toEqual(['a:1', 'c:1']);
+  expect(readFileSync(`${path}.unreadable`)).toEqual(before);
+});
+
+test('a first line torn by a kill is begun anew', async () => {
+  for (const torn of ['', '{"ver', '{"version":1}']) {
+    writeFileSync(path, torn);
+    {
+      await using store = await open();
+      await store.put(thing('a', '1'));
+    }
+    expect(await found()).toEqual(['a:1']);
+  }
 });
 
 test('it is rewritten when it has grown, with what is there then', async () => {
@@ -88,8 +105,20 @@ test('a rewrite that was cut off leaves nothing', async () => {
   expect(readdirSync(folder).sort()).toEqual(['other.tmp', 'things.journal']);
 });
 
-test('a file of another version is not touched', async () => {
-  writeFileSync(path, '{"version":2}\n{}\n');
-  expect(await open().catch(codeOf)).toBe('unsupported');
-  expect(readFileSync(path, 'utf8')).toBe('{"version":2}\n{}\n');
+test.each([
+  ['{"version":2}\n{}\n', 'unsupported', 'things.journal has version 2, and this Wherry reads version 1'],
+  ['{"version":1}\n{"put":{"id":"a","version":7}}\n', 'unsupported', 'the record a in .*things.journal has version 7'],
+  [
+    '{"version":1}\nx\n{"put":{"id":"a","version":2}}\n',
+    'unsupported',
+    'the record a in .*things.journal has version 2',
+  ],
+  ['\0\0\0\n', 'corrupt', 'things.journal is no journal of records'],
+])('a file of another version is not touched: %j', async (content, code, words) => {
+  writeFileSync(path, content);
+  const error = await open().catch((caught: unknown) => caught as Error);
+  expect(codeOf(error)).toBe(code);
+  expect((error as Error).message).toMatch(new RegExp(words));
+  expect(readFileSync(path, 'utf8')).toBe(content);
+  expect(readdirSync(folder)).toEqual(['things.journal']);
 });

@@ -1,8 +1,9 @@
-import { type FileHandle, open, readdir, rm } from 'node:fs/promises';
+import { appendFile, type FileHandle, open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isDiskFull, WherryError } from './errors.ts';
 import { syncPath, writeFileAtomically } from './files.ts';
 import type { Logger } from './log.ts';
+import { otherVersion, unreadableSuffix } from './record-files.ts';
 
 /** A line of the file: the record as it is now, or that there is none any more. */
 export type RecordLine<T> = { readonly put: T } | { readonly delete: string };
@@ -14,12 +15,14 @@ interface Waiting {
 
 /** Below this many bytes a file is never rewritten. */
 const smallest = 1 << 20;
-const header = '{"version":1}\n';
+const version = 1;
+const header = `{"version":${version}}\n`;
 
 /**
  * Records as a file of their changes, a line each: one appended write for all that wait at the same time costs a tenth
- * of a file of its own that is replaced. A line that a crash tore is dropped; what was synced before it stays, as only
- * the end of the file is ever written. Rewritten whole when it has grown to four times its records.
+ * of a file of its own that is replaced. A line that a crash tore at the end is dropped; what was synced before it
+ * stays, as only the end of the file is ever written. Other lines that cannot be read are put aside, into a file beside
+ * it. Rewritten whole when it has grown to four times its records.
  */
 export class RecordJournal<T extends { readonly id: string }> implements AsyncDisposable {
   readonly #path: string;
@@ -40,24 +43,40 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
     this.#lengthWhenRewritten = 0;
   }
 
-  /** Fills `records` with what the file has; from then on they are what a rewrite writes. Throws `unsupported`. */
+  /**
+   * Fills `records` with what the file has; from then on they are what a rewrite writes. Throws `unsupported` where the
+   * file or a record is of another version, and `corrupt` where it is no journal: to begin anew would be to remove all
+   * that has no record.
+   */
   static async open<T extends { readonly id: string }>(
     path: string,
     records: Map<string, T>,
     log: Logger,
   ): Promise<RecordJournal<T>> {
     await removeUnfinished(path);
-    const file = await open(path, 'a+', 0o600);
+    let file = await open(path, 'a+', 0o600);
     try {
-      const content = (await file.readFile('utf8')) || header;
-      if (!content.startsWith(header))
-        throw new WherryError('unsupported', `${path} was written by another version of Wherry`);
-      const whole = content.slice(0, content.lastIndexOf('\n') + 1);
+      const written = await file.readFile('utf8');
+      // A kill may leave a part of the first line.
+      if (header.startsWith(written)) await file.truncate(0);
+      const content = header.startsWith(written) ? header : written;
+      checkHeader(path, content);
+      let whole = content.slice(0, content.lastIndexOf('\n') + 1);
+      const unreadable: string[] = [];
       for (const line of whole.slice(header.length).split('\n').slice(0, -1)) {
-        const change = parseLine<T>(line);
-        if (change === undefined) log.warn('dropped an unreadable record', { file: path });
+        const change = parseLine<T>(path, line);
+        if (change === undefined) unreadable.push(line);
         else if ('put' in change) records.set(change.put.id, change.put);
         else records.delete(change.delete);
+      }
+      if (unreadable.length > 0) {
+        const aside = `${path}${unreadableSuffix}`;
+        await appendFile(aside, unreadable.map((line) => `${line}\n`).join(''), { mode: 0o600 });
+        log.warn('put aside records that cannot be read', { path, aside, records: unreadable.length });
+        whole = wholeText(records);
+        await writeFileAtomically(path, whole);
+        await file.close();
+        file = await open(path, 'a+', 0o600);
       }
       const length = Buffer.byteLength(whole);
       const { size } = await file.stat();
@@ -157,12 +176,27 @@ async function removeUnfinished(path: string): Promise<void> {
     if (name.startsWith(`${basename(path)}.`) && name.endsWith('.tmp')) await rm(join(dirname(path), name));
 }
 
-function parseLine<T extends { readonly id: string }>(line: string): RecordLine<T> | undefined {
+function checkHeader(path: string, content: string): void {
+  if (content.startsWith(header)) return;
+  let found: unknown;
   try {
-    const value = JSON.parse(line) as { put?: { id?: unknown; version?: unknown }; delete?: unknown };
-    const known = typeof value.delete === 'string' || (typeof value.put?.id === 'string' && value.put.version === 1);
-    return known ? (value as RecordLine<T>) : undefined;
+    found = (JSON.parse(content.split('\n', 1)[0]!) as { version?: unknown }).version;
+  } catch {}
+  if (found !== undefined) throw otherVersion(path, found, version);
+  throw new WherryError('corrupt', `${path} is no journal of records: mend it, or move it away to begin without them`);
+}
+
+/** What cannot be read gives `undefined`. Throws `unsupported`. */
+function parseLine<T extends { readonly id: string }>(path: string, line: string): RecordLine<T> | undefined {
+  let value: { put?: { id?: unknown; version?: unknown }; delete?: unknown };
+  try {
+    value = JSON.parse(line) as typeof value;
+    if (typeof value.delete === 'string') return value as RecordLine<T>;
+    if (typeof value.put?.id !== 'string' || value.put.version === undefined) return undefined;
   } catch {
     return undefined;
   }
+  if (value.put.version !== version)
+    throw otherVersion(`the record ${value.put.id} in ${path}`, value.put.version, version);
+  return value as RecordLine<T>;
 }

@@ -1,6 +1,6 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, syncPath, systemRandom, WherryError } from '@wherry/base';
+import { errnoOf, otherVersion, syncPath, systemRandom, WherryError } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
 import { readNames } from './content/folder-names.ts';
 
@@ -12,6 +12,7 @@ export interface Hold {
   readonly layers: readonly { readonly digest: Digest; readonly chainId: Digest }[];
 }
 
+const version = 1;
 const ownerPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$/;
 
 /**
@@ -36,7 +37,7 @@ export class Holds {
     (await this.#all()).set(owner, hold);
     const temporary = join(this.#folder, `.${systemRandom.hex(12)}`);
     try {
-      await writeFile(temporary, JSON.stringify(hold), { flag: 'wx', mode: 0o600 });
+      await writeFile(temporary, JSON.stringify({ version, ...hold }), { flag: 'wx', mode: 0o600 });
       await rename(temporary, join(this.#folder, owner));
     } catch (error) {
       await rm(temporary, { force: true });
@@ -92,12 +93,19 @@ export class Holds {
   }
 
   async #read(owner: string): Promise<Hold | undefined> {
+    const path = join(this.#folder, owner);
+    let file: Hold & { readonly version?: unknown };
     try {
-      return JSON.parse(await readFile(join(this.#folder, owner), 'utf8')) as Hold;
+      file = JSON.parse(await readFile(path, 'utf8')) as typeof file;
     } catch (error) {
       // Released meanwhile, or torn by a power cut.
       if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined;
       throw error;
     }
+    if (!Array.isArray(file?.layers)) return undefined;
+    // Those of before holds had a version are of the first.
+    const { version: written = version, ...hold } = file;
+    if (written !== version) throw otherVersion(path, written, version);
+    return hold;
   }
 }

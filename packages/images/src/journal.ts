@@ -1,6 +1,6 @@
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf, WherryError, writeFileAtomically } from '@wherry/base';
+import { errnoOf, otherVersion, WherryError, writeFileAtomically } from '@wherry/base';
 import { readNames } from './content/folder-names.ts';
 import { namingFullDisk } from './content/full-disk.ts';
 import { parseObject } from './content/json.ts';
@@ -143,9 +143,8 @@ export class Journal<Change, State extends JournalState<Change>> implements Asyn
     }
     const whole = content.lastIndexOf(0x0a) + 1;
     const [first = '', ...lines] = content.toString('utf8', 0, whole).split('\n').slice(0, -1);
-    if (parseObject(Buffer.from(first), `image index ${path}`).version !== 2) {
-      throw new WherryError('unsupported', `${path} was written by another version of Wherry`);
-    }
+    const { version } = parseObject(Buffer.from(first), `image index ${path}`);
+    if (version !== 2) throw otherVersion(path, version, 2);
     for (const [index, line] of lines.entries()) {
       const changes = parseLine(line);
       if (changes === undefined) {
@@ -185,7 +184,7 @@ async function readVersion1(path: string): Promise<unknown[]> {
   const content = await readIfThere(path);
   if (content === undefined) return [];
   const value = parseObject(content, `image index ${path}`);
-  if (value.version !== 1) throw new WherryError('unsupported', `${path} was written by another version of Wherry`);
+  if (value.version !== 1) throw otherVersion(path, value.version, 1);
   const images = Object.values((value.images ?? {}) as object).map((image) => ({ image }));
   const names = Object.entries((value.names ?? {}) as object).map(([name, to]) => ({ name, to }));
   return [...images, ...names];

@@ -1,9 +1,9 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { type Cidr, ipv4At, type Logger, parseIp, WherryError, writeFileAtomically } from '@wherry/base';
+import { basename, join } from 'node:path';
+import { type Cidr, ipv4At, type Logger, otherVersion, parseIp, WherryError, writeFileAtomically } from '@wherry/base';
 import type { PortMapping } from '@wherry/runtime';
 
-/** Who has an address, as it stands on disk. */
+/** Who has an address. */
 export interface Lease {
   readonly id: string;
   readonly address: string;
@@ -11,6 +11,7 @@ export interface Lease {
   readonly portMappings: readonly PortMapping[];
 }
 
+const version = 1;
 const cursorFile = 'cursor';
 
 /**
@@ -32,7 +33,7 @@ export class AddressBook {
     this.#cursor = cursor;
   }
 
-  /** Reads the folder, which is made when missing. Files that are no leases of this range are removed. */
+  /** Reads the folder, which is made when missing. Files that are no leases are removed. Throws `unsupported` for one of another version. */
   static async open(directory: string, range: Cidr, log: Logger): Promise<AddressBook> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const files = await readdir(directory);
@@ -40,7 +41,7 @@ export class AddressBook {
     const book = new AddressBook(directory, range, Number.isInteger(cursor) && cursor > 0 ? cursor : 1);
     for (const file of files) {
       if (file === cursorFile) continue;
-      const lease = parseIp(file) && parseLease(file, await readFile(join(directory, file), 'utf8'));
+      const lease = parseIp(file) && parseLease(join(directory, file), await readFile(join(directory, file), 'utf8'));
       if (lease === undefined || book.#byId.has(lease.id)) {
         log.warn('removing an address file that is not a lease', { file });
         await rm(join(directory, file), { force: true });
@@ -68,7 +69,7 @@ export class AddressBook {
     this.#taken.add(lease.address);
     try {
       const path = join(this.#directory, lease.address);
-      await writeFileAtomically(path, JSON.stringify(lease) + '\n', { sync: false });
+      await writeFileAtomically(path, `${JSON.stringify({ version, ...lease })}\n`, { sync: false });
       await writeFileAtomically(join(this.#directory, cursorFile), `${this.#cursor}\n`, { sync: false });
     } catch (error) {
       await this.release(lease.id);
@@ -97,13 +98,17 @@ export class AddressBook {
   }
 }
 
-function parseLease(address: string, text: string): Lease | undefined {
+/** `undefined` for what is no lease. Those of before leases had a version are of the first. */
+function parseLease(path: string, text: string): Lease | undefined {
+  let file: Lease & { readonly version?: unknown };
   try {
-    const lease = JSON.parse(text) as Lease;
-    return lease.address === address && typeof lease.id === 'string' && Array.isArray(lease.portMappings)
-      ? lease
-      : undefined;
+    file = JSON.parse(text) as typeof file;
+    if (typeof file !== 'object' || file === null) return undefined;
   } catch {
     return undefined;
   }
+  const { version: written = version, ...lease } = file;
+  if (written !== version) throw otherVersion(path, written, version);
+  const whole = typeof lease.id === 'string' && Array.isArray(lease.portMappings);
+  return whole && lease.address === basename(path) ? lease : undefined;
 }

@@ -80,7 +80,7 @@ export async function createBridgeNetwork(options: BridgeNetworkOptions): Promis
   const socket = NetlinkSocket.open({ netns });
   try {
     checkRangesFree(socket, bridge, [clusterCidr, serviceCidr]);
-    const state = await NodeState.open(stateDirectory, { bridge, podCidr, netns });
+    const state = await NodeState.open(stateDirectory, { bridge, podCidr, netns, log });
     raiseFence(socket, [clusterCidr, serviceCidr]);
     const rules: RuleSettings = { table: `wherry-net-${bridge}`, bridge, podCidr, clusterCidr, serviceCidr };
     const table = WatchedTable.open({

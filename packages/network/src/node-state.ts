@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, WherryError, writeFileAtomically } from '@wherry/base';
+import { errnoOf, type Logger, otherVersion, setAside, WherryError, writeFileAtomically } from '@wherry/base';
 import { readNetworkSysctl, writeNetworkSysctl } from '@wherry/linux';
 
 interface StateFile {
@@ -11,6 +11,7 @@ interface StateFile {
   readonly sysctls: Readonly<Record<string, string>>;
 }
 
+const version = 1;
 const fileName = 'network.json';
 
 /** What a network changed on the node beyond its own interfaces, kept on disk so that it can be put back after a crash. */
@@ -25,13 +26,13 @@ export class NodeState {
     this.#state = state;
   }
 
-  /** Throws `conflict` when the folder belongs to a network with another bridge or range, `corrupt` for an unreadable file. */
+  /** Throws `conflict` when the folder belongs to a network with another bridge or range, `unsupported` for another version. */
   static async open(
     directory: string,
-    { bridge, podCidr, netns }: { bridge: string; podCidr: string; netns: string | undefined },
+    { bridge, podCidr, netns, log }: { bridge: string; podCidr: string; netns: string | undefined; log: Logger },
   ): Promise<NodeState> {
     const path = join(directory, fileName);
-    const state = (await read(path)) ?? { version: 1, bridge, podCidr, sysctls: {} };
+    const state = (await read(path, log)) ?? { version: 1, bridge, podCidr, sysctls: {} };
     if (state.bridge !== bridge || state.podCidr !== podCidr) {
       const which = `bridge ${state.bridge} with ${state.podCidr}`;
       throw new WherryError('conflict', `${directory} belongs to ${which}, not to ${bridge} with ${podCidr}`);
@@ -62,13 +63,15 @@ export class NodeState {
   }
 }
 
-async function read(path: string): Promise<StateFile | undefined> {
+async function read(path: string, log: Logger): Promise<StateFile | undefined> {
+  let state: StateFile;
   try {
-    const state = JSON.parse(await readFile(path, 'utf8')) as StateFile;
-    if (state.version === 1) return state;
+    state = JSON.parse(await readFile(path, 'utf8')) as StateFile;
+    if (typeof state !== 'object' || state === null) throw new WherryError('corrupt', 'no record');
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw new WherryError('corrupt', `${path} cannot be read`, { cause: error });
+    if (errnoOf(error) !== 'ENOENT') await setAside(path, log, error);
+    return undefined;
   }
-  throw new WherryError('unsupported', `${path} was written by another version`);
+  if (state.version !== version) throw otherVersion(path, state.version, version);
+  return state;
 }

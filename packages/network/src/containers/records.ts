@@ -1,7 +1,7 @@
 import { renameSync, writeFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Logger, messageOf, syncPath, WherryError, writeFileAtomically } from '@wherry/base';
+import { errnoOf, type Logger, otherVersion, setAside, syncPath, WherryError, writeFileAtomically } from '@wherry/base';
 import type { EndpointRecord, NetworkRecord, PublishedPort } from '../container-networks.ts';
 
 /** An endpoint as it is on disk. */
@@ -60,15 +60,15 @@ export class NetworkRecords {
     return new NetworkRecords(directory, log);
   }
 
-  /** All of a kind. Throws `unsupported` for another version, `corrupt` for a network that cannot be read. */
+  /** All of a kind. Those that cannot be read are put aside. Throws `unsupported` for another version. */
   async load<K extends Kind>(kind: K): Promise<Content[K][]> {
     const folder = join(this.#directory, kind);
-    const names = await readdir(folder);
-    const loaded = await Promise.all(names.map((name) => this.#read(kind, join(folder, name))));
+    const names = (await readdir(folder)).filter((name) => /\.(json|tmp)$/.test(name));
+    const loaded = await Promise.all(names.map((name) => this.#read<K>(join(folder, name))));
     return loaded.filter((content) => content !== undefined);
   }
 
-  async #read<K extends Kind>(kind: K, path: string): Promise<Content[K] | undefined> {
+  async #read<K extends Kind>(path: string): Promise<Content[K] | undefined> {
     // Left by a kill while it was written.
     if (path.endsWith('.tmp')) {
       await rm(path, { force: true });
@@ -79,12 +79,10 @@ export class NetworkRecords {
       content = JSON.parse(await readFile(path, 'utf8')) as typeof content;
       if (typeof content !== 'object' || content === null) throw new WherryError('corrupt', 'no record');
     } catch (error) {
-      if (kind === 'networks') throw new WherryError('corrupt', `${path} cannot be read`, { cause: error });
-      this.#log.warn('removing a record that cannot be read', { path, error: messageOf(error) });
-      await rm(path, { force: true });
+      await setAside(path, this.#log, error);
       return undefined;
     }
-    if (content.version !== version) throw new WherryError('unsupported', `${path} was written by another version`);
+    if (content.version !== version) throw otherVersion(path, content.version, version);
     return content.content;
   }
 
@@ -107,15 +105,17 @@ export class NetworkRecords {
   }
 
   async machine(): Promise<MachineFile> {
+    const path = join(this.#directory, 'machine.json');
+    let found: { readonly version: unknown; readonly content: MachineFile };
     try {
-      const text = await readFile(join(this.#directory, 'machine.json'), 'utf8');
-      const { version: written, content } = JSON.parse(text) as { version: unknown; content: MachineFile };
-      if (written === version) return content;
+      found = JSON.parse(await readFile(path, 'utf8')) as typeof found;
+      if (typeof found !== 'object' || found === null) throw new WherryError('corrupt', 'no record');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { sysctls: {}, ipv6Base: undefined };
-      throw new WherryError('corrupt', `${this.#directory}/machine.json cannot be read`, { cause: error });
+      if (errnoOf(error) !== 'ENOENT') await setAside(path, this.#log, error);
+      return { sysctls: {}, ipv6Base: undefined };
     }
-    throw new WherryError('unsupported', `${this.#directory}/machine.json was written by another version`);
+    if (found.version !== version) throw otherVersion(path, found.version, version);
+    return found.content;
   }
 
   async writeMachine(content: MachineFile): Promise<void> {

@@ -34,7 +34,7 @@ export interface NamedVolumesOptions {
 const unfinished = '.new-';
 const removed = '.removed-';
 
-/** Opens the volumes below `root`; puts right what a crash left half done. */
+/** Opens the volumes below `root`; puts right what a crash left half done. Throws `unsupported` for a record of another version. */
 export async function openNamedVolumes(options: NamedVolumesOptions): Promise<NamedVolumes> {
   const folder = join(options.root, 'volumes');
   await mkdir(folder, { recursive: true, mode: 0o711 });
@@ -49,6 +49,7 @@ export async function openNamedVolumes(options: NamedVolumesOptions): Promise<Na
       files.set(name, await recovered(path, await readVolumeFile(path)));
       for (const file of await readdir(path)) if (file.endsWith('.tmp')) await rm(join(path, file), { force: true });
     } catch (error) {
+      if (codeOf(error) === 'unsupported') throw error;
       options.log.warn('left a folder among the volumes alone', { path, error: messageOf(error) });
     }
   }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { WherryError, writeFileAtomically } from '@wherry/base';
+import { otherVersion, WherryError, writeFileAtomically } from '@wherry/base';
 
 /** What a volume's `volume.json` says. */
 export interface VolumeFile {
@@ -20,9 +20,18 @@ export interface VolumeFile {
 /** The name of the record in a volume's folder. */
 export const recordName = 'volume.json';
 
+/** Throws `unsupported` for a record of another version, `corrupt` and errors of the file system for what is none. */
 export async function readVolumeFile(folder: string): Promise<VolumeFile> {
-  const file = JSON.parse(await readFile(join(folder, recordName), 'utf8')) as VolumeFile;
-  if (file.version !== 1) throw new WherryError('unsupported', `${folder} has a record of another version`);
+  const path = join(folder, recordName);
+  let file: VolumeFile;
+  try {
+    file = JSON.parse(await readFile(path, 'utf8')) as VolumeFile;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new WherryError('corrupt', `${path} cannot be read`, { cause: error });
+  }
+  if (typeof file !== 'object' || file === null) throw new WherryError('corrupt', `${path} cannot be read`);
+  if (file.version !== 1) throw otherVersion(path, file.version, 1);
   return file;
 }
 
