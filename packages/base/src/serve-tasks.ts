@@ -6,8 +6,9 @@ import type { Tasks } from './task-threads.ts';
 
 /** What a task has beside its request. */
 export interface TaskContext<Progress = never> {
-  /** To be called between pieces of work. */
+  /** To be called between pieces of work that does not wait for anything. */
   readonly throwIfCancelled: () => void;
+  readonly signal: AbortSignal;
   /** What it was given to read; ends in `cancelled` where that failed. */
   readonly input: AsyncIterable<Buffer>;
   /** Says how far it is. */
@@ -24,7 +25,7 @@ export type TaskWork<Kinds extends Tasks> = {
 
 /** The program of a thread of `TaskThreads`: does one task at a time. */
 export function serveTasks<Kinds extends Tasks>(work: TaskWork<Kinds>): void {
-  let input: TaskInput | undefined;
+  let current: { readonly input: TaskInput; readonly abort: AbortController } | undefined;
   const answer = (message: TaskAnswer): void => parentPort!.postMessage(message);
   const run = async ({
     id,
@@ -37,11 +38,13 @@ export function serveTasks<Kinds extends Tasks>(work: TaskWork<Kinds>): void {
     const throwIfCancelled = (): void => {
       if (Atomics.load(flag, 0) !== 0) throw cancelled();
     };
-    const own = new TaskInput(id, () => answer({ id, taken: true }), !hasInput);
-    input = own;
+    const input = new TaskInput(id, () => answer({ id, taken: true }), !hasInput);
+    const abort = new AbortController();
+    current = { input, abort };
     const report = (progress: unknown): void => answer({ id, progress });
+    const context = { throwIfCancelled, signal: abort.signal, input: input.pieces(), report };
     try {
-      const result = await work[kind]!(request, { throwIfCancelled, input: own.pieces(), report });
+      const result = await work[kind]!(request, context);
       answer({ id, result });
     } catch (error) {
       const code = codeOf(error) ?? (errnoOf(error) === 'ENOSPC' ? 'exhausted' : 'internal');
@@ -50,7 +53,12 @@ export function serveTasks<Kinds extends Tasks>(work: TaskWork<Kinds>): void {
   };
   parentPort!.on('message', (message: TaskMessage) => {
     if ('kind' in message) void run(message);
-    else if (message.id === input?.id) input.give(message.input);
+    else if (message.id !== current?.input.id) return;
+    else if ('input' in message) current.input.give(message.input);
+    else {
+      current.abort.abort();
+      current.input.give('failed');
+    }
   });
 }
 

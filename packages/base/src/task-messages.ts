@@ -7,10 +7,11 @@ export type TaskMessage =
       readonly kind: string;
       readonly request: object;
       readonly hasInput: boolean;
-      /** One word: not 0 once the task is to end. */
+      /** One word: not 0 once the task is to end, for tasks that hear no messages meanwhile. */
       readonly cancel: SharedArrayBuffer;
     }
-  | { readonly id: number; readonly input: Uint8Array | 'end' | 'failed' };
+  | { readonly id: number; readonly input: Uint8Array | 'end' | 'failed' }
+  | { readonly id: number; readonly isCancelled: true };
 
 /** From a thread: what came of a task, how far it is, or that it took a piece of its input. */
 export type TaskAnswer =

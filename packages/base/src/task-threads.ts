@@ -18,6 +18,8 @@ export type Tasks = Readonly<
 export interface ThreadProgram {
   readonly package: string;
   readonly name: string;
+  /** It closes descriptors that Node has not opened, of which Node warns where it keeps account of a thread's. */
+  readonly opensByItself?: boolean;
 }
 
 export interface TaskOptions<Progress = unknown> {
@@ -73,7 +75,7 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
       };
       const abort = (): void => {
         Atomics.store(new Int32Array(cancel), 0, 1);
-        if (input) send(thread, { id: task.id, input: 'failed' });
+        send(thread, { id: task.id, isCancelled: true });
       };
       signal?.addEventListener('abort', abort);
       thread.task = task;
@@ -170,7 +172,10 @@ async function feed(thread: Thread, task: RunningTask, input: AsyncIterable<Uint
 
 async function startWorker(program: ThreadProgram): Promise<Worker> {
   // 64 MB of young generation would be the default for buffers that live for a moment.
-  const options = { resourceLimits: { maxYoungGenerationSizeMb: 16 } };
+  const options = {
+    resourceLimits: { maxYoungGenerationSizeMb: 16 },
+    trackUnmanagedFds: program.opensByItself !== true,
+  };
   if (!import.meta.url.endsWith('.ts')) {
     return new Worker(new URL(`./workers/${program.name}.js`, import.meta.url), options);
   }

@@ -16,6 +16,13 @@ export interface Builder {
     readonly olderThan?: number;
   }): Promise<{ readonly deleted: readonly string[]; readonly bytes: number }>;
   usage(): Promise<readonly BuildCacheRecord[]>;
+  /**
+   * Unpacks an archive, compressed or not, into an empty folder for use as a context. All files are root's, as dockerd
+   * makes them. Throws `invalid` for what leads out of the folder and for device nodes, `corrupt`, `tooLarge`, `exhausted`.
+   */
+  unpackContext(archive: AsyncIterable<Uint8Array>, folder: string, signal: AbortSignal): Promise<void>;
+  /** Takes the folder of a context away. */
+  removeContext(folder: string): Promise<void>;
 }
 
 /** As docker's `HostConfig` has it; 0 and empty: none. */

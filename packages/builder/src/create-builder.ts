@@ -8,6 +8,7 @@ import type { BuilderOptions } from './options.ts';
 import { BuilderPaths } from './paths.ts';
 import { CacheMounts } from './run/cache-mounts.ts';
 import type { Services } from './services.ts';
+import { BuildFiles } from './threads/build-files.ts';
 
 /** Makes a builder, and takes away what builds of a process that died have left. One process at a time has its folders. */
 export async function createBuilder(options: BuilderOptions): Promise<Builder> {
@@ -21,6 +22,7 @@ export async function createBuilder(options: BuilderOptions): Promise<Builder> {
   const services: Services = {
     images: options.images,
     runner: options.runner,
+    files: new BuildFiles(),
     checkResources: options.checkResources ?? (() => undefined),
     cache: await StepCache.open(options.directory, clock, log),
     cacheMounts,
@@ -67,6 +69,14 @@ class LocalBuilder implements Builder {
       if (build.hasFolders) await endBuild(this.#services, id, log);
       await cache.save().catch((error: unknown) => log.error('the build cache was not saved', { error }));
     }
+  }
+
+  async unpackContext(archive: AsyncIterable<Uint8Array>, folder: string, signal: AbortSignal): Promise<void> {
+    await this.#services.files.unpackContext(archive, folder, signal);
+  }
+
+  async removeContext(folder: string): Promise<void> {
+    await this.#services.files.removeContext(folder);
   }
 
   async usage(): Promise<readonly BuildCacheRecord[]> {

@@ -12,3 +12,4 @@ export {
   type StepNetwork,
 } from './run/engine-runner.ts';
 export * from './step-runner.ts';
+export { BuildFiles } from './threads/build-files.ts';

@@ -6,11 +6,13 @@ import type { BuilderImages } from './options.ts';
 import type { BuilderPaths } from './paths.ts';
 import type { CacheMounts } from './run/cache-mounts.ts';
 import type { StepRunner } from './step-runner.ts';
+import type { BuildFiles } from './threads/build-files.ts';
 
 /** What every build of one builder works with. */
 export interface Services {
   readonly images: BuilderImages;
   readonly runner: StepRunner;
+  readonly files: BuildFiles;
   readonly checkResources: (resources: StepResources) => void;
   readonly cache: StepCache;
   readonly cacheMounts: CacheMounts;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { WherryError } from '@wherry/base';
-import type { Builder, BuildRequest } from '@wherry/builder';
+import { type Builder, BuildFiles, type BuildRequest } from '@wherry/builder';
 import { type TarInput, writeTar } from '@wherry/images';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fakeImage, fakeImages, fakeOptions } from './fake-parts.ts';
@@ -243,7 +243,14 @@ describe('build', () => {
   });
 
   function builderOf(build: (request: BuildRequest) => Promise<{ imageId: string }>): Builder {
-    return { build, prune: async () => ({ deleted: [], bytes: 0 }), usage: async () => [] };
+    const files = new BuildFiles();
+    return {
+      build,
+      prune: async () => ({ deleted: [], bytes: 0 }),
+      usage: async () => [],
+      unpackContext: (archive, folder, signal) => files.unpackContext(archive, folder, signal),
+      removeContext: (folder) => files.removeContext(folder),
+    };
   }
 
   it('unpacks the context, asks the builder and says what the classic builder says', async () => {

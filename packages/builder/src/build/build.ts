@@ -7,8 +7,7 @@ import { BuildArguments } from '../config/build-arguments.ts';
 import { expandInstruction } from '../config/expand-instruction.ts';
 import { expandWord } from '../dockerfile/expand.ts';
 import { type Dockerfile, parseDockerfile } from '../dockerfile/parse.ts';
-import { openContext } from '../files/build-context.ts';
-import type { SourceTree } from '../files/source-tree.ts';
+import type { TreeSpec } from '../files/tree-spec.ts';
 import type { Services } from '../services.ts';
 import { resolveImage } from './base-image.ts';
 import { CacheProbe } from './find-cached.ts';
@@ -30,7 +29,7 @@ export class Build {
   readonly #probe: CacheProbe;
   readonly #stages = new Map<number, Deferred<StageImage>>();
   readonly #aborts = new Map<number, AbortController>();
-  #context: SourceTree | undefined;
+  readonly #context: TreeSpec;
   #folders = 0;
   #made: Promise<void> | undefined;
 
@@ -49,6 +48,8 @@ export class Build {
     this.#plan = planBuild(dockerfile, request, this.#arguments);
     this.#events = new OrderedEvents(request.onProgress);
     this.#probe = new CacheProbe(services, request);
+    const { context, dockerfileName, ignoredBy } = request;
+    this.#context = { kind: 'context', context, dockerfileName, ignoredBy };
   }
 
   /** It wrote below its folders, or held layers. */
@@ -162,10 +163,7 @@ export class Build {
       id: this.#id,
       stage,
       escapeToken: this.#plan.dockerfile.escapeToken,
-      context: () => {
-        this.#context ??= openContext(this.#request);
-        return this.#context;
-      },
+      context: this.#context,
       timestamp: epoch && /^\d{1,12}$/.test(epoch) ? Number(epoch) * 1000 : undefined,
       imageFrom: (reference) => this.#imageFrom(reference, stage, platform, emit, signal),
       signal,

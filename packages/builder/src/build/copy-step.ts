@@ -4,19 +4,22 @@ import { DisposalStack, WherryError } from '@wherry/base';
 import type { CommittedLayer } from '@wherry/images';
 import { shellOf } from '../config/apply.ts';
 import type { CopyInstruction } from '../dockerfile/instruction.ts';
-import { copyFiles, destinationPath } from '../files/copy-files.ts';
-import { type CopySource, checksumOfAll, findSources } from '../files/copy-sources.ts';
-import { Destination } from '../files/destination.ts';
+import { type ChosenSource, destinationPath } from '../files/copy-files.ts';
+import { checksumOfAll, type SourceFacts, type WantedSource } from '../files/copy-sources.ts';
 import { download, isUrl } from '../files/download.ts';
-import { parseMode } from '../files/file-mode.ts';
 import { parseOwner } from '../files/file-owner.ts';
-import { SourceTree } from '../files/source-tree.ts';
+import type { TreeSpec } from '../files/tree-spec.ts';
 import { cloneRepository } from '../git/clone-repository.ts';
 import { isGitAddress } from '../git/git-address.ts';
 import { mountReadOnly, mountWritable } from '../run/layer-mounts.ts';
 import type { CacheStep } from './find-cached.ts';
 import { type StageContext, worded } from './stage-context.ts';
 import type { StageImage } from './stage-image.ts';
+
+/** A source as the cache knows it, and as it is copied. */
+interface DescribedSource extends SourceFacts {
+  readonly chosen: ChosenSource;
+}
 
 /** A COPY or ADD: what its cache key is made of comes first, its files are looked at again only where it misses. */
 export class CopyStep implements AsyncDisposable {
@@ -26,7 +29,7 @@ export class CopyStep implements AsyncDisposable {
   readonly #image: StageImage;
   readonly #disposals: DisposalStack;
   #from: Pick<StageImage, 'id' | 'layers'> | undefined;
-  #sources: readonly CopySource[] | undefined;
+  #sources: readonly DescribedSource[] | undefined;
 
   /** `instruction` is expanded. */
   constructor(context: StageContext, instruction: CopyInstruction, number: number, image: StageImage) {
@@ -65,20 +68,21 @@ export class CopyStep implements AsyncDisposable {
     const { services, signal, workFolder, mountPoint, hold, timestamp } = this.#context;
     const { name, owner, mode, destination, link, parents, unpack } = this.#instruction;
     this.#sources ??= await worded(`${name} failed: `, () => this.#find());
-    const sources = this.#sources;
+    const sources = [...new Set(this.#sources.map(({ chosen }) => chosen))];
     const folders = await hold(this.#image.layers);
     const layered = this.#image.layers.length > 0 ? folders : [];
     const given = owner === undefined ? undefined : parseOwner(owner, layered);
     await using mounted = await mountWritable(link ? [] : layered, workFolder(), mountPoint());
-    await copyFiles(new Destination(mounted.root), {
+    const request = {
+      root: mounted.root,
       sources,
       destination: destinationPath(destination, this.#image.config.WorkingDir ?? ''),
       owner: given,
-      mode: mode === undefined ? undefined : parseMode(mode),
+      mode,
       unpack: name === 'ADD' && unpack !== false,
       parents,
-      signal,
-    });
+    };
+    await services.files.copy(request, signal);
     await mounted.unmount();
     const base = this.#image.layers;
     return await services.images.commitLayer({ upper: mounted.upper, base, adopt: true, timestamp, signal });
@@ -103,17 +107,17 @@ export class CopyStep implements AsyncDisposable {
     return checksum;
   }
 
-  async #find(): Promise<readonly CopySource[]> {
-    const { name, sources: written, exclude, files, from } = this.#instruction;
-    const { signal } = this.#context;
-    const found: CopySource[] = [];
-    let tree: SourceTree | undefined;
-    for (const source of written) {
-      if (isGitAddress(source) && name === 'ADD') found.push(await this.#clone(source));
-      else if (isUrl(source)) found.push(await this.#download(source));
+  async #find(): Promise<readonly DescribedSource[]> {
+    const { name, sources: words, exclude, files, from } = this.#instruction;
+    const found: DescribedSource[] = [];
+    let tree: TreeSpec | undefined;
+    for (const written of words) {
+      if (isGitAddress(written) && name === 'ADD') found.push(...(await this.#clone(written)));
+      else if (isUrl(written)) found.push(...(await this.#download(written)));
       else {
         tree ??= await this.#tree();
-        found.push(...(await findSources(tree, source, { isContext: from === undefined, exclude, signal })));
+        const chosen = { tree, written, isContext: from === undefined, exclude, mayUnpack: true };
+        found.push(...(await this.#described(chosen)));
       }
     }
     if (files.length > 0) found.push(...(await this.#inlineFiles()));
@@ -121,16 +125,21 @@ export class CopyStep implements AsyncDisposable {
     return found;
   }
 
-  async #tree(): Promise<SourceTree> {
-    if (this.#from === undefined) return this.#context.context();
+  async #described(chosen: ChosenSource): Promise<readonly DescribedSource[]> {
+    const { services, signal } = this.#context;
+    return (await services.files.describe(chosen, signal)).map((facts) => ({ ...facts, chosen }));
+  }
+
+  async #tree(): Promise<TreeSpec> {
+    if (this.#from === undefined) return this.#context.context;
     const { hold, mountPoint } = this.#context;
     const { layers } = this.#from;
     const folders = await hold(layers);
     const mounted = this.#disposals.use(await mountReadOnly(layers.length > 0 ? folders : [], mountPoint()));
-    return new SourceTree(mounted.root, { keepsOwners: true });
+    return { kind: 'folder', root: mounted.root, keepsOwners: true };
   }
 
-  async #download(url: string): Promise<CopySource> {
+  async #download(url: string): Promise<readonly DescribedSource[]> {
     const { name, destination, checksum } = this.#instruction;
     const { signal, emit } = this.#context;
     if (name === 'COPY') throw new WherryError('invalid', "source can't be a URL for COPY");
@@ -143,14 +152,14 @@ export class CopyStep implements AsyncDisposable {
     if (fetched.name === '' && destination.endsWith('/')) {
       throw new WherryError('invalid', `cannot determine filename for source ${url}`);
     }
-    const tree = new SourceTree(folder);
-    const [source] = await findSources(tree, fetched.name || '__unnamed__', { isContext: false, exclude: [], signal });
     // What comes from afar is unpacked only where that is asked for.
-    return { ...source!, checksum: source!.checksum.slice(5), mayUnpack: this.#instruction.unpack === true };
+    const mayUnpack = this.#instruction.unpack === true;
+    const found = await this.#described({ ...within(folder, fetched.name || '__unnamed__'), mayUnpack });
+    return found.map((source) => ({ ...source, checksum: source.checksum.slice(5) }));
   }
 
   /** What is in a repository, as a folder's content is copied. */
-  async #clone(address: string): Promise<CopySource> {
+  async #clone(address: string): Promise<readonly DescribedSource[]> {
     const { checksum, keepsGitFolder } = this.#instruction;
     const { signal } = this.#context;
     const { folder, commit } = await cloneRepository(address, this.#newFolder(), {
@@ -160,21 +169,19 @@ export class CopyStep implements AsyncDisposable {
     if (checksum !== undefined && !commit.startsWith(checksum.replace(/^sha1:/, ''))) {
       throw new WherryError('invalid', `expected checksum to match ${checksum}, got ${commit}`);
     }
-    const [source] = await findSources(new SourceTree(folder), '', { isContext: false, exclude: [], signal });
-    return source!;
+    return await this.#described({ ...within(folder, ''), mayUnpack: true });
   }
 
-  async #inlineFiles(): Promise<readonly CopySource[]> {
+  async #inlineFiles(): Promise<readonly DescribedSource[]> {
     const folder = this.#newFolder();
-    const tree = new SourceTree(folder);
-    const found: CopySource[] = [];
+    const found: DescribedSource[] = [];
     for (const { name, content } of this.#instruction.files) {
       if (name.includes('/') || name === '.' || name === '..') {
         throw new WherryError('invalid', `invalid here-document name ${JSON.stringify(name)}`);
       }
       writeFileSync(join(folder, name), content, { mode: 0o644 });
-      const [source] = await findSources(tree, literalPath(name), { isContext: false, exclude: [] });
-      found.push({ ...source!, path: name, mayUnpack: false });
+      const chosen = { ...within(folder, literalPath(name)), mayUnpack: false, as: name };
+      found.push(...(await this.#described(chosen)));
     }
     return found;
   }
@@ -189,13 +196,14 @@ export class CopyStep implements AsyncDisposable {
     const sources = this.#sources;
     if (sources === undefined) return undefined;
     const files = new Map<string, string>();
-    for (const { path, entry, manifest } of sources) {
-      for (const [name, sum] of manifest) {
-        files.set(entry.type === 'directory' ? join(path, name) : path, sum.slice(0, 16));
-      }
-    }
+    for (const { manifest } of sources) for (const [path, sum] of manifest) files.set(path, sum.slice(0, 16));
     return files;
   }
+}
+
+/** All of a folder of the step's own. */
+function within(root: string, written: string): WantedSource {
+  return { tree: { kind: 'folder', root }, written, isContext: false, exclude: [] };
 }
 
 function literalPath(name: string): string {

@@ -1,7 +1,7 @@
 import { codeOf, messageOf, WherryError } from '@wherry/base';
 import type { LayerRecord } from '@wherry/images';
 import type { BuildEvent, BuildRequest } from '../builder.ts';
-import type { SourceTree } from '../files/source-tree.ts';
+import type { TreeSpec } from '../files/tree-spec.ts';
 import type { Services } from '../services.ts';
 import type { CacheProbe } from './find-cached.ts';
 import type { StageImage } from './stage-image.ts';
@@ -15,8 +15,8 @@ export interface StageContext {
   readonly id: string;
   readonly stage: number;
   readonly escapeToken: string;
-  /** The build's context, read when a step first needs it. */
-  readonly context: () => SourceTree;
+  /** The build's context. */
+  readonly context: TreeSpec;
   /** Of SOURCE_DATE_EPOCH, ms. */
   readonly timestamp: number | undefined;
   /** The image of a stage or of a reference, as `--from` names it. */

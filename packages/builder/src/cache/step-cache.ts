@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, errnoOf, type Logger, Mutex, writeFileAtomically } from '@wherry/base';
+import { mostNamedFiles } from '../files/copy-sources.ts';
 
 /** What a step was and what came of it. */
 export interface StepRecord {
@@ -26,8 +27,6 @@ interface State {
 
 const mostSteps = 5000;
 const mostChecksums = 5000;
-/** A step with more files than this does not say which of them changed. */
-const mostFiles = 500;
 
 /** Finds the image that a step gave before; in one file that is replaced after each build. */
 export class StepCache {
@@ -64,7 +63,7 @@ export class StepCache {
 
   add(key: string, step: Omit<StepRecord, 'createdAt' | 'lastUsedAt'>): void {
     const now = this.#clock.now();
-    const files = step.files && Object.keys(step.files).length <= mostFiles ? step.files : undefined;
+    const files = step.files && Object.keys(step.files).length <= mostNamedFiles ? step.files : undefined;
     delete this.#state.steps[key];
     this.#state.steps[key] = { ...step, files, createdAt: now, lastUsedAt: now };
     shorten(this.#state.steps, mostSteps);

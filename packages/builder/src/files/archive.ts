@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { Breather, codeOf } from '@wherry/base';
+import { Breather, bytesOfName, codeOf, fsPath } from '@wherry/base';
 import { decompressed, readTar, type TarEntry, type TarHeader } from '@wherry/images';
 import { makeNode, setExtendedAttribute } from '@wherry/linux';
 import { openEntry } from './content-digest.ts';
@@ -53,7 +53,7 @@ export async function unpackArchive(
     await place(archived, destination, inside, folders);
     await breather.rest();
   }
-  for (const [path, { mtime }] of folders.reverse()) utimesSync(path, mtime, mtime);
+  for (const [path, { mtime }] of folders.reverse()) utimesSync(fsPath(path), mtime, mtime);
 }
 
 async function place(
@@ -68,29 +68,29 @@ async function place(
   const isNew = destination.makeRoom(target, header.type === 'directory');
   const { uid, gid } = header;
   if (header.type === 'directory') {
-    if (isNew) mkdirSync(target);
+    if (isNew) mkdirSync(fsPath(target));
     folders.push([target, header]);
   } else if (header.type === 'file') {
-    const file = await open(target, 'wx', 0o600);
+    const file = await open(fsPath(target), 'wx', 0o600);
     try {
       for await (const piece of body) await file.writeFile(piece);
     } finally {
       await file.close();
     }
-  } else if (header.type === 'symlink') symlinkSync(header.linkName, target);
+  } else if (header.type === 'symlink') symlinkSync(bytesOfName(header.linkName), fsPath(target));
   else if (header.type === 'link') {
-    linkSync(destination.place(`${folder}/${safePath(header.linkName)}`, { uid: 0, gid: 0 }), target);
+    linkSync(fsPath(destination.place(`${folder}/${safePath(header.linkName)}`, { uid: 0, gid: 0 })), fsPath(target));
     return;
   } else {
     const { type, major, minor } = header;
-    makeNode(target, { type, mode: 0o600, major, minor });
+    makeNode(fsPath(target), { type, mode: 0o600, major, minor });
   }
-  lchownSync(target, uid, gid);
-  if (header.type !== 'symlink') chmodSync(target, header.mode);
+  lchownSync(fsPath(target), uid, gid);
+  if (header.type !== 'symlink') chmodSync(fsPath(target), header.mode);
   for (const [key, value] of header.xattrs) {
-    if (/^(?:user\.|security\.capability$)/.test(key)) setExtendedAttribute(target, key, value);
+    if (/^(?:user\.|security\.capability$)/.test(key)) setExtendedAttribute(fsPath(target), key, value);
   }
-  lutimesSync(target, header.mtime, header.mtime);
+  lutimesSync(fsPath(target), header.mtime, header.mtime);
 }
 
 /** Below the destination: `..` at the top is the top, as for dockerd, which unpacks within a root of its own. */

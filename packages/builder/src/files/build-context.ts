@@ -2,17 +2,13 @@ import ignore from '@balena/dockerignore';
 import { WherryError } from '@wherry/base';
 import { readFileBeneath } from '@wherry/linux';
 import { SourceTree } from './source-tree.ts';
+import type { ContextSpec } from './tree-spec.ts';
 
 /** Bytes of an ignore file. */
 const largestIgnoreFile = 1024 * 1024;
 
 /** The context's files without those that its ignore file names: `NAME.dockerignore` beside the Dockerfile, or `.dockerignore`. */
-export function openContext(request: {
-  readonly context: string;
-  readonly dockerfileName: string;
-  readonly ignoredBy?: 'builder' | 'client' | undefined;
-}): SourceTree {
-  const { context, dockerfileName, ignoredBy } = request;
+export function openContext({ context, dockerfileName, ignoredBy }: ContextSpec): SourceTree {
   const ignored = readIgnored(context, dockerfileName);
   if (ignored === undefined) return new SourceTree(context);
   const { isIgnored, mayReturn } = ignored;

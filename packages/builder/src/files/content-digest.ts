@@ -1,7 +1,7 @@
 import { createHash, webcrypto } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, read as readCallback, readSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { Breather, Semaphore, WherryError } from '@wherry/base';
+import { Breather, bytesOfName, Semaphore, WherryError } from '@wherry/base';
 import { openBeneath } from '@wherry/linux';
 import type { SourceEntry, SourceTree } from './source-tree.ts';
 
@@ -44,7 +44,9 @@ export async function checksumsOf(
 
 /** One checksum of many things. */
 export function combine(parts: readonly string[]): string {
-  return createHash('sha256').update(parts.join('\n')).digest('hex');
+  return createHash('sha256')
+    .update(bytesOfName(parts.join('\n')))
+    .digest('hex');
 }
 
 function checksum(entry: SourceEntry, content: string): string {

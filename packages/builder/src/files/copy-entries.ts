@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Breather, WherryError } from '@wherry/base';
+import { Breather, bytesOfName, fsPath, WherryError } from '@wherry/base';
 import {
   getExtendedAttribute,
   listExtendedAttributes,
@@ -28,7 +28,6 @@ import {
 } from '@wherry/linux';
 import { openEntry } from './content-digest.ts';
 import type { Destination, Owner } from './destination.ts';
-
 import type { ChangeMode } from './file-mode.ts';
 import type { SourceEntry, SourceTree } from './source-tree.ts';
 
@@ -61,11 +60,11 @@ export async function copyEntries(
     const target = join(hostFolder, path);
     const isNew = destination.makeRoom(target, entry.type === 'directory');
     if (entry.type === 'directory') {
-      if (isNew) mkdirSync(target);
+      if (isNew) mkdirSync(fsPath(target));
       folders.push([target, entry]);
     } else {
       const other = entry.inode === undefined ? undefined : copied.get(entry.inode);
-      if (other !== undefined) linkSync(other, target);
+      if (other !== undefined) linkSync(fsPath(other), fsPath(target));
       else await copyEntry(tree, entry, target, options);
       if (entry.inode !== undefined) copied.set(entry.inode, target);
     }
@@ -75,7 +74,7 @@ export async function copyEntries(
   for (const [target, entry] of folders.reverse()) {
     setFacts(target, entry, options);
     copyAttributes(join(tree.root, entry.path), target);
-    utimesSync(target, entry.mtime / 1000, entry.mtime / 1000);
+    utimesSync(fsPath(target), entry.mtime / 1000, entry.mtime / 1000);
     await breather.rest();
   }
 }
@@ -92,14 +91,14 @@ export async function copyEntry(
   if (entry.type === 'file') {
     await copyFile(tree, entry, target, options);
   } else if (entry.type === 'symlink') {
-    symlinkSync(entry.linkName, target);
-    lchownSync(target, uid, gid);
-    lutimesSync(target, time, time);
+    symlinkSync(bytesOfName(entry.linkName), fsPath(target));
+    lchownSync(fsPath(target), uid, gid);
+    lutimesSync(fsPath(target), time, time);
   } else if (entry.type !== 'directory') {
     const type = entry.type;
-    makeNode(target, { type, mode: 0o600, ...numbersOfDevice(entry.device) });
+    makeNode(fsPath(target), { type, mode: 0o600, ...numbersOfDevice(entry.device) });
     setFacts(target, entry, options);
-    utimesSync(target, time, time);
+    utimesSync(fsPath(target), time, time);
   }
 }
 
@@ -107,8 +106,8 @@ async function copyFile(tree: SourceTree, entry: SourceEntry, target: string, op
   const source = openEntry(tree, entry.path);
   try {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    if (entry.size > smallFile) await copyContent(`/proc/self/fd/${source}`, target, constants.COPYFILE_EXCL);
-    const file = openSync(target, entry.size > smallFile ? constants.O_WRONLY : flags, 0o600);
+    if (entry.size > smallFile) await copyContent(`/proc/self/fd/${source}`, fsPath(target), constants.COPYFILE_EXCL);
+    const file = openSync(fsPath(target), entry.size > smallFile ? constants.O_WRONLY : flags, 0o600);
     try {
       if (entry.size <= smallFile) copySmall(source, file, entry.size);
       const { uid, gid } = options.owner ?? entry;
@@ -141,8 +140,8 @@ function copySmall(source: number, target: number, size: number): void {
 
 function setFacts(target: string, entry: SourceEntry, options: CopyOptions): void {
   const { uid, gid } = options.owner ?? entry;
-  lchownSync(target, uid, gid);
-  chmodSync(target, modeOf(entry, options));
+  lchownSync(fsPath(target), uid, gid);
+  chmodSync(fsPath(target), modeOf(entry, options));
 }
 
 function modeOf(entry: SourceEntry, { mode }: CopyOptions): number {
@@ -151,9 +150,9 @@ function modeOf(entry: SourceEntry, { mode }: CopyOptions): number {
 
 /** Capabilities of files and what users set; `trusted.overlay.*` is of the layers alone. */
 function copyAttributes(source: string, target: string): void {
-  for (const name of listExtendedAttributes(source)) {
+  for (const name of listExtendedAttributes(fsPath(source))) {
     if (!/^(?:user\.|security\.capability$)/.test(name)) continue;
-    const value = getExtendedAttribute(source, name);
-    if (value) setExtendedAttribute(target, name, value);
+    const value = getExtendedAttribute(fsPath(source), name);
+    if (value) setExtendedAttribute(fsPath(target), name, value);
   }
 }

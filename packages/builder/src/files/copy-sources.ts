@@ -3,7 +3,18 @@ import ignore from '@balena/dockerignore';
 import { WherryError } from '@wherry/base';
 import { checksumsOf, combine } from './content-digest.ts';
 import type { SourceEntry, SourceTree } from './source-tree.ts';
+import { openTree, type TreeSpec } from './tree-spec.ts';
 import { hasWildcards, wildcardPattern } from './wildcard.ts';
+import type { WorkBound } from './work-bound.ts';
+
+/** What a word of COPY or ADD asks for, as a thread is told of it. */
+export interface WantedSource {
+  readonly tree: TreeSpec;
+  readonly written: string;
+  /** The tree is the build's context: paths must stay in it, and what is missing may have been left out of it. */
+  readonly isContext: boolean;
+  readonly exclude: readonly string[];
+}
 
 /** One thing to copy: a file, or what is in a folder. */
 export interface CopySource {
@@ -14,27 +25,32 @@ export interface CopySource {
   readonly path: string;
   /** Of a folder: everything below it. */
   readonly entries: readonly SourceEntry[];
+}
+
+/** What a source is to the cache. */
+export interface SourceFacts {
+  /** The path that was asked for, from the tree's root. */
+  readonly path: string;
   /** `file:…` or `dir:…` */
   readonly checksum: string;
-  /** Checksums by path from the source, for saying what changed. */
+  /** Checksums by path from the tree's root, for saying what changed; without those of many files. */
   readonly manifest: ReadonlyMap<string, string>;
-  /** An archive of it may be unpacked. */
-  readonly mayUnpack: boolean;
 }
 
-export interface CopySourceOptions {
-  /** The tree is the build's context: paths must stay in it, and what is missing may have been left out of it. */
-  readonly isContext: boolean;
-  readonly exclude: readonly string[];
+interface FindOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Throws `MoreWork` beyond it. */
+  readonly bound?: WorkBound | undefined;
 }
+
+/** A step with more files than this does not say which of them changed. */
+export const mostNamedFiles = 500;
 
 /** Finds what a source of COPY or ADD means, wildcards included. Throws `invalid` in dockerd's words. */
-export async function findSources(
-  tree: SourceTree,
-  written: string,
-  options: CopySourceOptions,
-): Promise<readonly CopySource[]> {
+export async function findSources(wanted: WantedSource, find: FindOptions): Promise<readonly CopySource[]> {
+  const { written } = wanted;
+  const tree = openTree(wanted.tree);
+  const options = { ...wanted, ...find };
   const path = written.replace(/^\/+/, '').replace(/^(?:\.\/)+/, '');
   const clean = posix.normalize(path);
   if (clean === '..' || clean.startsWith('../')) {
@@ -42,7 +58,7 @@ export async function findSources(
   }
   if (!hasWildcards(path)) return [await findOne(tree, path, options)];
   const found: CopySource[] = [];
-  for (const match of await matches(tree, clean, options.signal)) found.push(await findOne(tree, match, options));
+  for (const match of await matches(tree, clean, options)) found.push(await findOne(tree, match, options));
   return found;
 }
 
@@ -52,8 +68,22 @@ export function checksumOfAll(sources: readonly { readonly checksum: string }[])
   return `multi:${combine(sources.map(({ checksum }) => checksum))}`;
 }
 
+/** Reads what a source holds. */
+export async function describeSource(source: CopySource, signal?: AbortSignal): Promise<SourceFacts> {
+  const { tree, entry, path, entries } = source;
+  const isFolder = entry.type === 'directory';
+  const sums = await checksumsOf(tree, isFolder ? entries : [entry], signal);
+  const lines = [...sums].map(([{ path: full }, sum]) => `${sum} ${relative(entry, full)}`);
+  const checksum = isFolder ? `dir:${combine(lines)}` : `file:${sums.get(entry)!}`;
+  const manifest = new Map<string, string>();
+  for (const [{ path: full }, sum] of sums.size > mostNamedFiles ? [] : sums) {
+    manifest.set(isFolder ? posix.join(path, relative(entry, full)) : path, sum);
+  }
+  return { path, checksum, manifest };
+}
+
 /** Looks no further than the folder before the first wildcard. */
-async function matches(tree: SourceTree, pattern: string, signal?: AbortSignal): Promise<readonly string[]> {
+async function matches(tree: SourceTree, pattern: string, options: FindOptions): Promise<readonly string[]> {
   const parts = pattern.split('/');
   const first = parts.findIndex(hasWildcards);
   const prefix = parts.slice(0, first).join('/');
@@ -62,26 +92,21 @@ async function matches(tree: SourceTree, pattern: string, signal?: AbortSignal):
   const expression = wildcardPattern(pattern);
   // Docker takes a pattern that is none for one that matches nothing.
   if (expression === undefined) return [];
-  return (await tree.list(folder.path, signal))
+  return (await tree.list(folder.path, options.signal, options.bound))
     .map(({ path }) => posix.join(prefix, path.slice(folder.path === '' ? 0 : folder.path.length + 1)))
     .filter((path) => expression.test(path));
 }
 
-async function findOne(tree: SourceTree, path: string, options: CopySourceOptions): Promise<CopySource> {
+async function findOne(tree: SourceTree, path: string, options: WantedSource & FindOptions): Promise<CopySource> {
   const entry = await tree.find(path);
   if (entry === undefined) {
     const missing = `stat ${path}: file does not exist`;
     const hint = options.isContext ? 'file not found in build context or excluded by .dockerignore: ' : '';
     throw new WherryError('invalid', hint + missing);
   }
-  const below = entry.type === 'directory' ? await tree.list(entry.path, options.signal) : [];
-  const entries = filtered(entry, below, options.exclude);
-  const sums = await checksumsOf(tree, entry.type === 'directory' ? entries : [entry], options.signal);
-  const manifest = new Map<string, string>();
-  for (const [{ path: full }, sum] of sums) manifest.set(relative(entry, full), sum);
-  const lines = [...manifest].map(([name, sum]) => `${sum} ${name}`);
-  const checksum = entry.type === 'directory' ? `dir:${combine(lines)}` : `file:${sums.get(entry)!}`;
-  return { tree, entry, path, entries, checksum, manifest, mayUnpack: true };
+  const below = entry.type === 'directory' ? await tree.list(entry.path, options.signal, options.bound) : [];
+  if (entry.type !== 'directory') options.bound?.take(entry.size);
+  return { tree, entry, path, entries: filtered(entry, below, options.exclude) };
 }
 
 /** A path as it is below its source. */

@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { WherryError } from '@wherry/base';
+import { fsPath, WherryError } from '@wherry/base';
 import { resolveWithin, statusOf } from './resolve-within.ts';
 
 export interface Owner {
@@ -33,9 +33,9 @@ export class Destination {
       const there = statusOf(at);
       if (there?.isDirectory()) continue;
       if (there) throw new WherryError('invalid', `mkdir ${at.slice(this.root.length)}: not a directory`);
-      mkdirSync(at);
-      chmodSync(at, mode);
-      if (owner.uid !== 0 || owner.gid !== 0) chownSync(at, owner.uid, owner.gid);
+      mkdirSync(fsPath(at));
+      chmodSync(fsPath(at), mode);
+      if (owner.uid !== 0 || owner.gid !== 0) chownSync(fsPath(at), owner.uid, owner.gid);
     }
     return at;
   }
@@ -53,7 +53,7 @@ export class Destination {
     if (there === undefined) return true;
     if (there.isDirectory() && forFolder) return false;
     if (hostPath === this.root) throw new WherryError('invalid', 'cannot replace the root folder');
-    rmSync(hostPath, { recursive: true, force: true });
+    rmSync(fsPath(hostPath), { recursive: true, force: true });
     return true;
   }
 }

@@ -1,6 +1,6 @@
-import { lstatSync, readlinkSync, type Stats } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf, WherryError } from '@wherry/base';
+import { errnoOf, fsPath, readLinkSync, WherryError } from '@wherry/base';
 
 /** As the kernel's limit on nested links. */
 const mostLinks = 40;
@@ -27,7 +27,7 @@ export function resolveWithin(root: string, path: string, { followLast = true } 
       continue;
     }
     if (++links > mostLinks) throw new WherryError('invalid', `too many levels of symbolic links: ${path}`);
-    const link = readlinkSync(here);
+    const link = readLinkSync(here);
     if (link.startsWith('/')) at.length = 0;
     todo.push(...link.split('/').reverse());
   }
@@ -37,7 +37,7 @@ export function resolveWithin(root: string, path: string, { followLast = true } 
 /** lstat, or `undefined` when there is nothing, or a file stands where a folder would have to. */
 export function statusOf(path: string): Stats | undefined {
   try {
-    return lstatSync(path);
+    return lstatSync(fsPath(path));
   } catch (error) {
     const code = errnoOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;

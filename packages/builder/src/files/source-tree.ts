@@ -1,7 +1,8 @@
-import { lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
+import { lstatSync, readdirSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { Breather, WherryError } from '@wherry/base';
+import { Breather, fsPath, readLinkSync, textOfName, WherryError } from '@wherry/base';
 import { resolveWithin, statusOf } from './resolve-within.ts';
+import type { WorkBound } from './work-bound.ts';
 
 export type EntryType = 'file' | 'directory' | 'symlink' | 'character' | 'block' | 'fifo';
 
@@ -24,6 +25,12 @@ export interface SourceEntry {
 
 /** Files of one source: huge trees fail instead of filling the memory. */
 const mostEntries = 2_000_000;
+
+interface Walk {
+  readonly found: SourceEntry[];
+  readonly breather: Breather;
+  readonly bound: WorkBound | undefined;
+}
 
 /** A tree that is copied from: the build's context, another image's root, what was downloaded. */
 export class SourceTree {
@@ -71,27 +78,30 @@ export class SourceTree {
     return (await this.list(real)).length > 0 ? entry : undefined;
   }
 
-  /** Everything below a folder, in the order of names; links are not followed. */
-  async list(folder: string, signal?: AbortSignal): Promise<readonly SourceEntry[]> {
+  /** Everything below a folder, in the order of names; links are not followed. Throws `MoreWork` beyond the bound. */
+  async list(folder: string, signal?: AbortSignal, bound?: WorkBound): Promise<readonly SourceEntry[]> {
     const found: SourceEntry[] = [];
-    await this.#walk(folder, found, new Breather(signal));
+    await this.#walk(folder, { found, breather: new Breather(signal), bound });
     return found;
   }
 
-  async #walk(folder: string, found: SourceEntry[], breather: Breather): Promise<void> {
-    for (const name of readdirSync(join(this.root, folder)).sort()) {
+  async #walk(folder: string, walk: Walk): Promise<void> {
+    const { found, breather, bound } = walk;
+    const names = readdirSync(fsPath(join(this.root, folder)), { encoding: 'buffer' }).map(textOfName);
+    for (const name of names.sort()) {
       const path = folder === '' ? name : `${folder}/${name}`;
       const isIncluded = this.#isIncluded(path);
       if (!isIncluded && !this.#mayReturn) continue;
-      const status = lstatSync(join(this.root, path));
+      const status = lstatSync(fsPath(join(this.root, path)));
       if (this.#skipsSockets && status.isSocket()) continue;
       const entry = this.#entry(path, status);
+      bound?.take(entry.size);
       if (found.length >= mostEntries) throw new WherryError('tooLarge', `more than ${mostEntries} files to copy`);
       if (isIncluded) found.push(entry);
       await breather.rest();
       if (entry.type !== 'directory') continue;
       const before = found.length;
-      await this.#walk(path, found, breather);
+      await this.#walk(path, walk);
       // The folder of what came back is there, too.
       if (!isIncluded && found.length > before) found.splice(before, 0, entry);
     }
@@ -112,7 +122,7 @@ export class SourceTree {
       gid: this.keepsOwners ? status.gid : 0,
       size: type === 'file' ? status.size : 0,
       mtime: status.mtimeMs,
-      linkName: type === 'symlink' ? readlinkSync(join(this.root, path)) : '',
+      linkName: type === 'symlink' ? readLinkSync(join(this.root, path)) : '',
       device: type === 'character' || type === 'block' ? status.rdev : 0,
       inode: type === 'file' && status.nlink > 1 ? `${status.dev}:${status.ino}` : undefined,
     };

@@ -8,6 +8,7 @@ import { copyEntries } from '../files/copy-entries.ts';
 import { Destination } from '../files/destination.ts';
 import { resolveWithin } from '../files/resolve-within.ts';
 import { SourceTree } from '../files/source-tree.ts';
+import { openTree } from '../files/tree-spec.ts';
 import type { StepMount } from '../step-runner.ts';
 import { mountReadOnly, mountWritable } from './layer-mounts.ts';
 import type { BindMount, CacheMount, RunMount, SecretMount, TmpfsMount } from './run-mount.ts';
@@ -36,7 +37,7 @@ export class StepMounts implements AsyncDisposable {
         const { id, layers } = await this.#origin(mount.from);
         parts.push([mount.target, layers.at(-1)?.chainId ?? id]);
       } else {
-        const tree = this.#context.context();
+        const tree = openTree(this.#context.context);
         const found = await tree.find(mount.source);
         if (found === undefined) throw missing(mount.source);
         const entries = found.type === 'directory' ? await tree.list(found.path, this.#context.signal) : [found];
@@ -96,7 +97,7 @@ export class StepMounts implements AsyncDisposable {
       const folders = await hold(layers);
       return this.#disposals.use(await mountReadOnly(layers.length > 0 ? folders : [], mountPoint()));
     }
-    const tree = context();
+    const tree = openTree(context);
     if (!tree.isFiltered) return tree;
     // A mount would show what the ignore file leaves out.
     const copy = workFolder();

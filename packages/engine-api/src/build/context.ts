@@ -2,12 +2,11 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Logger, messageOf, peek, type Random, WherryError } from '@wherry/base';
-import { cloneRepository, isGitAddress } from '@wherry/builder';
+import { type Builder, cloneRepository, isGitAddress } from '@wherry/builder';
 import { decompressed } from '@wherry/images';
 import { readFileBeneath } from '@wherry/linux';
 import { readText } from '../http/body.ts';
 import { fetchContent } from '../http/fetch-content.ts';
-import { unpackContext } from './unpack-context.ts';
 
 /** A build's context on disk, removed when it is disposed. */
 export interface BuildContext extends AsyncDisposable {
@@ -25,6 +24,8 @@ export interface ContextSource {
   readonly dockerfile: string;
   readonly signal: AbortSignal;
 }
+
+type ContextBuilder = Pick<Builder, 'unpackContext' | 'removeContext'>;
 
 const largestDockerfile = 4 * 1024 * 1024;
 const defaultName = 'Dockerfile';
@@ -51,20 +52,20 @@ export class BuildContexts {
   }
 
   /** Throws `invalid`, `unsupported`, `tooLarge`, `internal` (no such Dockerfile, in dockerd's words). */
-  async open(source: ContextSource): Promise<BuildContext> {
+  async open(source: ContextSource, builder: ContextBuilder): Promise<BuildContext> {
     const folder = join(this.#directory, prefix + this.#random.hex(16));
     await mkdir(folder, { mode: 0o700, recursive: true });
     try {
-      const { root = folder, name, text } = await this.#fill(folder, source);
+      const { root = folder, name, text } = await this.#fill(folder, source, builder);
       if (text === '') throw new WherryError('invalid', `the Dockerfile (${name}) cannot be empty`);
       return {
         folder: root,
         dockerfile: text,
         dockerfileName: name,
-        [Symbol.asyncDispose]: () => this.#remove(folder),
+        [Symbol.asyncDispose]: () => this.#remove(folder, (path) => builder.removeContext(path)),
       };
     } catch (error) {
-      await this.#remove(folder);
+      await this.#remove(folder, (path) => builder.removeContext(path));
       throw error;
     }
   }
@@ -72,9 +73,10 @@ export class BuildContexts {
   async #fill(
     folder: string,
     { body, remote, dockerfile, signal }: ContextSource,
+    builder: ContextBuilder,
   ): Promise<{ name: string; text: string; root?: string }> {
     if (remote === '') {
-      await unpackContext(decompressed(body), folder, { signal });
+      await builder.unpackContext(body, folder, signal);
       return await readDockerfile(folder, dockerfile || defaultName);
     }
     if (isGitAddress(remote)) {
@@ -88,18 +90,20 @@ export class BuildContexts {
         name: defaultName,
         text: await readText(Readable.from(whole, { objectMode: false }), largestDockerfile),
       };
-    await unpackContext(whole, folder, { signal });
+    await builder.unpackContext(whole, folder, signal);
     return await readDockerfile(folder, dockerfile || defaultName);
   }
 
-  async #remove(folder: string): Promise<void> {
+  async #remove(folder: string, remove: ContextBuilder['removeContext'] = removeFolder): Promise<void> {
     try {
-      await rm(folder, { recursive: true, force: true });
+      await remove(folder);
     } catch (error) {
       this.#log.warn('a build context could not be removed', { folder, error: messageOf(error) });
     }
   }
 }
+
+const removeFolder = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true });
 
 /** `dockerfile` is taken for `Dockerfile` where that is not there. */
 async function readDockerfile(folder: string, name: string): Promise<{ name: string; text: string }> {

@@ -37,7 +37,7 @@ async function build(options: EngineApiOptions, contexts: BuildContexts, exchang
   const builder = builderOf(options);
   const settings = buildSettings(exchange);
   const source = { body, remote: query.text('remote'), dockerfile: query.text('dockerfile'), signal };
-  await using context = await contexts.open(source);
+  await using context = await contexts.open(source, builder);
   const quiet = query.flag('q');
   const lines = exchange.lines('\r\n');
   const told = new BuildLines(lines, clock, {

@@ -18,7 +18,7 @@ import {
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { Breather, errnoOf, throwIfAborted, WherryError } from '@wherry/base';
+import { Breather, bytesOfName, errnoOf, fsPath, throwIfAborted, WherryError } from '@wherry/base';
 import { readTar, type TarEntry, type TarHeader } from '@wherry/images';
 import { makeNode } from '@wherry/linux';
 
@@ -95,15 +95,15 @@ class ContextWriter {
         await writeFile(path, header, body);
         return;
       case 'symlink':
-        symlinkSync(header.linkName, path);
-        lutimesSync(path, timeOf(header), timeOf(header));
+        symlinkSync(bytesOfName(header.linkName), fsPath(path));
+        lutimesSync(fsPath(path), timeOf(header), timeOf(header));
         return;
       case 'link':
         this.#makeLink(path, header);
         return;
       case 'fifo':
-        makeNode(path, { type: 'fifo', mode: 0o600, major: 0, minor: 0 });
-        chmodSync(path, header.mode & 0o7777);
+        makeNode(fsPath(path), { type: 'fifo', mode: 0o600, major: 0, minor: 0 });
+        chmodSync(fsPath(path), header.mode & 0o7777);
         return;
       default:
         throw new WherryError('invalid', `${header.name}: build contexts with device nodes are not supported`);
@@ -111,16 +111,16 @@ class ContextWriter {
   }
 
   finish(): void {
-    for (const [path, time] of this.#folderTimes) utimesSync(path, time, time);
+    for (const [path, time] of this.#folderTimes) utimesSync(fsPath(path), time, time);
   }
 
   #makeFolder(path: string, header: TarHeader): void {
     if (!this.#folders.has(path)) {
-      if (statusOf(path)?.isDirectory() === false) rmSync(path, { force: true });
-      mkdirSync(path, { recursive: true });
+      if (statusOf(path)?.isDirectory() === false) rmSync(fsPath(path), { force: true });
+      mkdirSync(fsPath(path), { recursive: true });
       this.#folders.add(path);
     }
-    chmodSync(path, header.mode & 0o7777);
+    chmodSync(fsPath(path), header.mode & 0o7777);
     this.#folderTimes.set(path, timeOf(header));
   }
 
@@ -128,7 +128,7 @@ class ContextWriter {
   #clear(path: string): void {
     const there = statusOf(path);
     if (there === undefined) return;
-    rmSync(path, { recursive: true, force: true });
+    rmSync(fsPath(path), { recursive: true, force: true });
     if (!there.isDirectory()) return;
     this.#folders.clear();
     for (const folder of this.#folderTimes.keys()) {
@@ -140,7 +140,7 @@ class ContextWriter {
     const target = partsOf(linkName);
     this.#makeParents(target, linkName);
     try {
-      linkSync(join(this.#root, ...target), path);
+      linkSync(fsPath(join(this.#root, ...target)), fsPath(path));
     } catch (error) {
       throw new WherryError('invalid', `${name} is a hard link to ${linkName}, which is not in the build context`, {
         cause: error,
@@ -155,7 +155,7 @@ class ContextWriter {
       path = join(path, part);
       if (this.#folders.has(path)) continue;
       const there = statusOf(path);
-      if (there === undefined) mkdirSync(path, { mode: 0o755 });
+      if (there === undefined) mkdirSync(fsPath(path), { mode: 0o755 });
       else if (!there.isDirectory()) {
         throw new WherryError('invalid', `${name}: ${part} is no folder of the build context`);
       }
@@ -165,11 +165,11 @@ class ContextWriter {
 }
 
 async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
-  const file = openSync(path, 'wx', 0o600);
+  const file = openSync(fsPath(path), 'wx', 0o600);
   try {
     if (header.size <= smallFile) {
       for await (const piece of body) for (let done = 0; done < piece.length; ) done += writeSync(file, piece, done);
-    } else await pipeline(Readable.from(body), createWriteStream(path, { fd: file, autoClose: false }));
+    } else await pipeline(Readable.from(body), createWriteStream('', { fd: file, autoClose: false }));
     fchmodSync(file, header.mode & 0o7777);
     futimesSync(file, timeOf(header), timeOf(header));
   } finally {
@@ -178,7 +178,7 @@ async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Bu
 }
 
 function statusOf(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
+  return lstatSync(fsPath(path), { throwIfNoEntry: false });
 }
 
 /** Throws `invalid` for what leads out of the context. */
