@@ -5,9 +5,9 @@ export interface Run {
   readonly isRandom: boolean;
 }
 
-const segmentSize = 8192;
+const segmentSize = 16_384;
 /** Segments that are worth being treated apart from what is around them. */
-const leastSegments = 4;
+const leastSegments = 2;
 
 /** Cuts what stands behind `start` into runs that shall be compressed and long ones that look random. */
 export function runsOf(content: Uint8Array, start: number): Run[] {

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { type Deferred, deferred } from '@wherry/base';
 
-const pieceSize = 256 * 1024;
+const pieceSize = 1024 * 1024;
 
 /** A file that one writes to its end while others read it. */
 export class GrowingFile {

@@ -12,7 +12,7 @@ async function gzip(content: Buffer, parallel: number): Promise<Buffer> {
     at += count;
     return count;
   };
-  for await (const some of gzipBlocks(read, parallel)) parts.push(...some);
+  for await (const some of gzipBlocks(read, parallel)) parts.push(...some.map((part) => Buffer.from(part)));
   return Buffer.concat(parts);
 }
 

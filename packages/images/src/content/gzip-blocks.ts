@@ -17,25 +17,26 @@ const largestStored = 65535;
 /**
  * gzip of what `read` fills buffers with, until it gives 0. Blocks are deflated `parallel` at a time on libuv's threads,
  * each with the end of the one before as its dictionary and flushed to a whole byte; what looks random is stored as it
- * is. The bytes are the same however many there are at a time.
+ * is. The bytes are the same however many there are at a time. What it yields is valid until the next parts are asked for.
  */
 export async function* gzipBlocks(
   read: (into: Buffer) => number,
   parallel: number,
 ): AsyncGenerator<readonly Buffer[], void, undefined> {
   const waiting: Promise<Buffer[]>[] = [];
+  // One for each block under way, and one whose parts the consumer has.
+  const buffers = Array.from({ length: parallel + 1 }, () => Buffer.allocUnsafeSlow(windowSize + blockSize));
   let [sum, size] = [0, 0];
   let window = Buffer.alloc(0);
   yield [header];
   try {
-    for (;;) {
-      const buffer = Buffer.allocUnsafe(window.length + blockSize);
+    for (let turn = 0; ; turn++) {
+      const buffer = buffers[turn % buffers.length]!;
       window.copy(buffer);
-      const length = read(buffer.subarray(window.length));
+      const length = read(buffer.subarray(window.length, window.length + blockSize));
       if (length === 0) break;
       const content = buffer.subarray(0, window.length + length);
-      const block = content.subarray(window.length);
-      sum = crc32(block, sum);
+      sum = crc32(content.subarray(window.length), sum);
       size += length;
       const work = deflateBlock(content, window.length);
       work.catch(() => undefined);
