@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { hostPlatform } from '@wherry/oci';
-import { createTestCluster, type TestCluster } from '@wherry/testkit';
+import { createTestCluster, repository, type TestCluster } from '@wherry/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 // Images for several platforms under one name: made and looked at by the client alone, which talks to the registry itself
@@ -47,9 +47,9 @@ interface Index {
 
 /** What the registry has under a name, with its digest. */
 async function inRegistry(name: string): Promise<{ readonly digest: string; readonly index: Index }> {
-  const [repository, tag] = name.slice(registry.length + 1).split(':');
+  const [path, tag] = name.slice(registry.length + 1).split(':');
   const accept = 'Accept: application/vnd.docker.distribution.manifest.list.v2+json';
-  const url = `http://${registry}/v2/${repository}/manifests/${tag}`;
+  const url = `http://${registry}/v2/${path}/manifests/${tag}`;
   const head = await shell(`curl -sI -H '${accept}' ${url}`);
   const index = JSON.parse(await shell(`curl -s -H '${accept}' ${url}`)) as Index;
   return { digest: /^docker-content-digest: (\S+)/im.exec(head)![1]!, index };
@@ -132,6 +132,39 @@ it('pushes the whole list, or what is asked for', async () => {
   }
   const refused = await engine.docker(['push', '--platform', 'linux/s390x', copy]);
   expect(refused.stderr).toContain('does not provide the specified platform (linux/s390x)');
+});
+
+it('makes a list of images of several repositories, where users log in', async () => {
+  const users = path('users');
+  const added = await engine.wherry(['registry', 'passwd', 'bob', '--htpasswd', users], { input: 'secret\n' });
+  expect(added).toMatchObject({ code: 0 });
+  const options = ['--port', '5001', '--root', path('users-registry'), '--htpasswd', users, '--token'];
+  const program = [join(repository, 'bin', 'wherry'), 'registry', 'serve', ...options];
+  await using server = engine.machine.start(process.execPath, program);
+  await server.waitFor('registry serves');
+  await engine.mustDocker(['login', '-u', 'bob', '--password-stdin', '127.0.0.1:5001'], { input: 'secret\n' });
+  const [first, second] = ['127.0.0.1:5001/one/app:1', '127.0.0.1:5001/two/app:1'];
+  for (const [name, architecture] of [
+    [first, here],
+    [second, there],
+  ] as const) {
+    await docker('tag', both, name);
+    await docker('push', '-q', '--platform', `linux/${architecture}`, name);
+    await docker('rmi', name);
+  }
+  const joined = '127.0.0.1:5001/joined/app:both';
+  await docker('manifest', 'create', '--insecure', joined, first, second);
+  await docker('manifest', 'push', '--purge', '--insecure', joined);
+  const refused = await engine.machine.run('docker', ['manifest', 'inspect', '--insecure', joined], {
+    env: { DOCKER_CONFIG: path('nobody') },
+  });
+  expect(refused.stderr).toContain('requested access to the resource is denied');
+  const listed = JSON.parse(await docker('manifest', 'inspect', '--insecure', joined)) as Index;
+  expect(listed.manifests.map(({ platform }) => platform.architecture)).toEqual([here, there]);
+  await docker('pull', '-q', joined);
+  expect(await docker('run', '--rm', joined, '/busybox', 'echo', 'hi')).toBe('hi\n');
+  await docker('rmi', joined);
+  await docker('logout', '127.0.0.1:5001');
 });
 
 it('removes the image of one platform, and leaves the name to the other', async () => {
