@@ -115,6 +115,16 @@ it('has both once both were pulled: runs, shows and saves each', async () => {
   }
 });
 
+it('builds from both, whichever the name means', async () => {
+  const steps = [`FROM --platform=linux/${there} ${both} AS theirs`, `FROM --platform=linux/${here} ${both}`];
+  await shell(`printf '%s\\n' '${steps.join("' '")}' 'COPY --from=theirs /busybox /theirs' > ${path('Dockerfile')}`);
+  await shell(`mkdir -p ${path('context')}; cp ${path('Dockerfile')} ${path('context')}`);
+  await engine.mustDocker(['build', '-q', '-t', 'from-both', path('context')], { env: { DOCKER_BUILDKIT: '0' } });
+  expect(await architectures('from-both')).toBe(here);
+  expect(await architectures(both)).toBe(there);
+  await docker('rmi', 'from-both');
+});
+
 it('pushes the whole list, or what is asked for', async () => {
   const copy = `${registry}/copy:both`;
   await docker('tag', both, copy);

@@ -1,3 +1,4 @@
+import { codeOf } from '@wherry/base';
 import type { ImageDetails } from '@wherry/images';
 import { formatReference, type Platform, parseReference, tryParseReference } from '@wherry/oci';
 import type { BuildEvent, BuildRequest } from '../builder.ts';
@@ -13,10 +14,11 @@ export async function resolveImage(
 ): Promise<ImageDetails> {
   const found = await images.find(reference);
   if (found) {
-    const details = await images.details(found.id);
+    const own = await images.details(found.id);
     // An id names one image alone: there is nothing to fetch.
-    const isEnough = !request.pull || !namesIt(reference, details);
-    if (isEnough && (platform === undefined || suits(details, platform))) return details;
+    const isEnough = !request.pull || !namesIt(reference, own);
+    const details = isEnough ? await ofPlatform(images, reference, own, platform) : undefined;
+    if (details) return details;
   }
   const auth = request.auth(parseReference(reference).host);
   const id = await images.pullImage(reference, {
@@ -27,6 +29,23 @@ export async function resolveImage(
     onProgress: (progress) => emit({ type: 'pull', reference, ...progress }),
   });
   return await images.details(id);
+}
+
+/** The image of a name, or another one that the index behind it has here for the platform. */
+async function ofPlatform(
+  images: Services['images'],
+  reference: string,
+  own: ImageDetails,
+  platform: Platform | undefined,
+): Promise<ImageDetails | undefined> {
+  if (platform === undefined || suits(own, platform)) return own;
+  try {
+    const other = await images.details(reference, platform);
+    return suits(other, platform) ? other : undefined;
+  } catch (error) {
+    if (codeOf(error) === 'notFound') return undefined;
+    throw error;
+  }
 }
 
 function namesIt(reference: string, { names, digests }: ImageDetails): boolean {
