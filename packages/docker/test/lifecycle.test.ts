@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AsyncQueue, jsonLogger, VirtualClock } from '@wherry/base';
 import type { NamedVolumes } from '@wherry/volumes';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   createDockerContainers,
   createEventLog,
@@ -165,6 +165,22 @@ describe('a restart policy', () => {
     expect(await status(id)).toBe('exited');
     await clock.advance(minute);
     expect(engine.starts.get(id)).toBe(5);
+  });
+
+  test('leaves the exit code of the last run where the next start fails', async () => {
+    const HostConfig = { NetworkMode: 'none', RestartPolicy: { Name: 'always' } };
+    const owner = await started('owner', '');
+    const body = { Image: 'busybox', Cmd: ['true'], HostConfig: { ...HostConfig, PidMode: 'container:owner' } };
+    const { Id } = await containers.create(body, { name: 'joined' });
+    await containers.start(Id);
+    await until('start');
+    await ends(owner, 0);
+    await ends(Id, 137);
+    await clock.advance(100);
+    await vi.waitFor(async () => expect(await state(Id)).toMatchObject({ Status: 'exited', ExitCode: 137 }));
+    await expect(containers.start(Id)).rejects.toThrow('failed to join PID namespace');
+    expect((await state(Id)).ExitCode).toBe(137);
+    expect(problems.splice(0)).toHaveLength(1);
   });
 
   test.each(['stop', 'kill', 'remove'] as const)('gives up its wait at %s', async (how) => {

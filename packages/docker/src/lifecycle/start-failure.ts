@@ -6,6 +6,9 @@ export interface StartFailure {
   readonly exitCode: number;
 }
 
+/** The exit code of a start that failed for another reason than its command. */
+export const startUnknown = 128;
+
 const missing =
   /executable file not found|no such file or directory|system cannot find the file specified|not a directory/;
 const denied = /permission denied|is a directory|exec format error/i;
@@ -20,13 +23,16 @@ export function startFailure(thrown: unknown): StartFailure {
       /^(?:unable to find (?:user|group) |uids and gids |error gathering device |stat \/|path \/|both ')/.test(message);
     const error =
       thrown instanceof WherryError && !own ? thrown : new WherryError('internal', message, { cause: thrown });
-    return { error, exitCode: 128 };
+    return { error, exitCode: startUnknown };
   }
   const checking = thrown instanceof WherryError && thrown.details?.stage === 'checking';
   const text = checking ? reason : `unable to start container process: ${reason}`;
   const message = `failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: ${text}: unknown${/not a directory/.test(text) ? wrongKind : ''}`;
-  const exitCode = missing.test(reason) ? 127 : denied.test(reason) ? 126 : 128;
-  return { error: new WherryError(exitCode === 128 ? 'internal' : 'invalid', message, { cause: thrown }), exitCode };
+  const exitCode = missing.test(reason) ? 127 : denied.test(reason) ? 126 : startUnknown;
+  return {
+    error: new WherryError(exitCode === startUnknown ? 'internal' : 'invalid', message, { cause: thrown }),
+    exitCode,
+  };
 }
 
 /** What dockerd adds where a folder is not a folder. */

@@ -11,7 +11,7 @@ import { formatNano, never } from '../times.ts';
 import type { Connections } from './connections.ts';
 import { linksOfStart, linkVariables } from './links.ts';
 import { checkSpecification, checkTask } from './start-checks.ts';
-import { startFailure } from './start-failure.ts';
+import { startFailure, startUnknown } from './start-failure.ts';
 import { closeMounts, openMounts, tellMounted, tellUnmounted } from './volume-mounts.ts';
 
 /** Brings containers to run and gives back what a run has taken. Its callers hold the container's lock. */
@@ -38,7 +38,10 @@ export class Starter {
     } catch (thrown) {
       const { error, exitCode } = startFailure(thrown);
       await this.release(container);
-      container.enter(container.phase === 'created' ? 'created' : 'exited', { exitCode, error: error.message });
+      container.enter(container.phase === 'created' ? 'created' : 'exited', {
+        exitCode: codeAfterFailure(container, exitCode),
+        error: error.message,
+      });
       saveSoon(this.#context, container);
       throw error;
     }
@@ -162,4 +165,10 @@ export function startable(container: Container): boolean {
 /** Whether it has run before. */
 export function hasRun(container: Container): boolean {
   return container.record.state.startedAt !== never;
+}
+
+/** As dockerd: what the last run ended with stands unless the runtime says why the command cannot run, and after a restart by policy in any case. */
+function codeAfterFailure({ phase, record }: Container, failed: number): number {
+  const { exitCode } = record.state;
+  return phase === 'restarting' || (failed === startUnknown && exitCode !== 0) ? exitCode : failed;
 }
