@@ -405,7 +405,20 @@ test('commits what a container has written, with changes of its config', async (
   expect(image.config.config?.Env).toContain('K=a b');
   expect(image.config.history?.at(-1)).toMatchObject({ created_by: 'sh -c echo v > /written', comment: 'why' });
   expect((await run([], { AutoRemove: true }, { Image: 'committed:v1' })).out).toBe('v\n');
+  // With a config of its own it remembers nothing of the container's run.
+  const { Id: own } = await machine.containers.commit({
+    container: id,
+    pause: true,
+    changes: [],
+    config: { Env: ['X=1'], Hostname: 'mine' },
+  });
+  expect((await machine.images.details(own)).config.config).toMatchObject({
+    Hostname: 'mine',
+    Image: '',
+    Env: ['X=1', expect.stringMatching(/^PATH=/)],
+  });
   await remove(id);
+  await machine.images.remove(own, { force: true, inUse: () => undefined });
   // An image of two layers, mounted, outlives its name.
   const mounts = [
     { Type: 'image', Source: 'committed:v1', Target: '/all' },

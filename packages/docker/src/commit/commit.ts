@@ -106,7 +106,7 @@ async function assemble(
       ...(base.config.variant === undefined ? {} : { variant: base.config.variant }),
       created,
       ...(request.author === undefined || request.author === '' ? {} : { author: request.author }),
-      config: { ...ofTheRun(record.config), ...imageConfig(config) },
+      config: { ...ofTheRun(config), ...imageConfig(config) },
       history: [
         ...(base.config.history ?? []),
         {

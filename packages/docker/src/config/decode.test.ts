@@ -77,6 +77,14 @@ test('null is nothing: in lists and maps too', () => {
   });
 });
 
+test.each([
+  [{}, null],
+  [{ PortBindings: null }, null],
+  [{ PortBindings: {} }, {}],
+])('ports that are bound: %j is kept as %j', (HostConfig, kept) => {
+  expect(decodeCreate({ Image: 'a', HostConfig }).host.PortBindings).toEqual(kept);
+});
+
 test('names count in any case', () => {
   expect(decodeCreate({ image: 'a', hostconfig: { MEMORY: 5 } })).toMatchObject({
     config: { Image: 'a' },

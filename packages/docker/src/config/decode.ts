@@ -140,7 +140,8 @@ export function decodeRestartPolicy(reader: BodyReader): RestartPolicy {
   };
 }
 
-function decodePortBindings(reader: BodyReader): Record<string, PortBinding[]> {
+function decodePortBindings(reader: BodyReader): HostConfig['PortBindings'] {
+  if ((reader.raw('PortBindings') ?? null) === null) return null;
   const bindings: Record<string, PortBinding[]> = {};
   for (const [port, list] of reader.objectLists('PortBindings', 'nat.PortBinding', 'nat.PortMap'))
     define(

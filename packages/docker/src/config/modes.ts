@@ -31,7 +31,7 @@ export function checkNetworkMode(config: ContainerConfig, host: HostConfig): voi
   if ((host.Dns ?? []).length > 0) conflict('dns and the network mode');
   if ((host.ExtraHosts ?? []).length > 0) conflict('custom host-to-IP mapping and the network mode');
   if ((config.MacAddress ?? '') !== '') conflict('mac-address and the network mode');
-  if (Object.keys(host.PortBindings).length > 0 || host.PublishAllPorts)
+  if (Object.keys(host.PortBindings ?? {}).length > 0 || host.PublishAllPorts)
     conflict('port publishing and the container type network mode');
   if (Object.keys(config.ExposedPorts ?? {}).length > 0) conflict('port exposing and the container type network mode');
 }

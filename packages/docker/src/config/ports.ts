@@ -57,7 +57,7 @@ export function portKey({ port, protocol }: ContainerPort): string {
 export function portRequests(config: ContainerConfig, host: HostConfig): PortRequest[] {
   const requests: PortRequest[] = [];
   const ports = new Map<string, readonly PortBinding[]>();
-  for (const [port, list] of Object.entries(host.PortBindings)) ports.set(portKey(parsePort(port)), list);
+  for (const [port, list] of Object.entries(host.PortBindings ?? {})) ports.set(portKey(parsePort(port)), list);
   if (host.PublishAllPorts)
     for (const key of exposedPorts(config)) if (!ports.has(key)) ports.set(key, [{ HostIp: '', HostPort: '' }]);
   for (const key of [...ports.keys()].sort(byPort)) {

@@ -143,7 +143,7 @@ export interface HostConfig extends Resources {
   ContainerIDFile: string;
   LogConfig: { Type: string; Config: Record<string, string> };
   NetworkMode: string;
-  PortBindings: Record<string, PortBinding[]>;
+  PortBindings: Record<string, PortBinding[]> | null;
   RestartPolicy: RestartPolicy;
   AutoRemove: boolean;
   VolumeDriver: string;

@@ -50,7 +50,7 @@ function checkHostConfig(host: HostConfig, abilities: Abilities): void {
     refuse("can't create 'AutoRemove' container with restart policy");
   for (const mount of host.Mounts ?? []) checkMountSpec(mount, abilities.exists);
   for (const entry of host.ExtraHosts ?? []) checkExtraHost(entry);
-  checkPortBindings(host.PortBindings);
+  checkPortBindings(host.PortBindings ?? {});
   checkRestartPolicy(host.RestartPolicy);
   normaliseCapabilities('CapAdd', host.CapAdd);
   normaliseCapabilities('CapDrop', host.CapDrop);
@@ -93,7 +93,7 @@ function checkPlatform(host: HostConfig, abilities: Abilities): string[] {
     if (/^\/+$/.test(destination)) refuse("invalid specification: destination can't be '/'");
   }
   for (const options of Object.values(host.Tmpfs ?? {})) checkTmpfsOptions(options);
-  if (host.NetworkMode === 'host' && Object.keys(host.PortBindings).length > 0)
+  if (host.NetworkMode === 'host' && Object.keys(host.PortBindings ?? {}).length > 0)
     warnings.push('Published ports are discarded when using host network mode');
   return warnings;
 }
