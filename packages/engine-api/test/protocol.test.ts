@@ -148,6 +148,7 @@ describe('the protocol', () => {
     const list = JSON.parse((await api.call('GET', '/v1.45/images/json')).text) as { RepoTags: string[] }[];
     expect(list.map(({ RepoTags }) => RepoTags)).toEqual([['busybox:latest'], []]);
     const old = JSON.parse((await api.call('GET', '/v1.40/images/json')).text) as object[];
+    expect(old[0]).toMatchObject({ RepoTags: ['busybox:latest'], RepoDigests: null });
     expect(old[1]).toMatchObject({ RepoTags: ['<none>:<none>'], VirtualSize: 1000 });
     const inspected = await api.docker.getImage('busybox').inspect();
     expect(inspected).toMatchObject({ RepoTags: ['busybox:latest'], Size: 1000, DockerVersion: '20.10' });

@@ -4,6 +4,7 @@ import type { Exchange } from '../http/exchange.ts';
 import { parseInteger } from '../http/query.ts';
 import type { Route } from '../http/router.ts';
 import { nameOf } from './lifecycle-routes.ts';
+import { inspectionForClient } from './older-clients.ts';
 
 const conditions = ['not-running', 'next-exit', 'removed'] as const;
 
@@ -29,7 +30,8 @@ export function observationRoutes(containers: DockerContainers): readonly Route[
       method: 'GET',
       path: '/containers/{name:.*}/json',
       async handle(exchange) {
-        exchange.send(200, await containers.inspect(nameOf(exchange), { size: exchange.query.flag('size') }));
+        const container = await containers.inspect(nameOf(exchange), { size: exchange.query.flag('size') });
+        exchange.send(200, inspectionForClient(exchange, container));
       },
     },
     {

@@ -56,6 +56,8 @@ function mountOf(before: Before, given: JsonObject): JsonObject {
     let options: JsonObject = mount.BindOptions;
     if (before(44) && mount.Type === 'bind' && options.ReadOnlyForceRecursive === true)
       throw new WherryError('invalid', 'BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer');
+    if (before(44) && mount.Type === 'bind' && mount.ReadOnly === true)
+      options = { ...options, ReadOnlyNonRecursive: true };
     if (before(40)) options = without(options, 'NonRecursive');
     if (before(42)) options = without(options, 'CreateMountpoint');
     mount = { ...mount, BindOptions: options };
@@ -83,4 +85,27 @@ function withOneNetwork(body: JsonObject): JsonObject {
     endpoints.map(([name, settings]) => [name, isObject(settings) ? without(settings, 'MacAddress') : settings]),
   );
   return { ...body, NetworkingConfig: { ...networking, EndpointsConfig } };
+}
+
+/** A container's inspection as a client knows it: before 1.45 its short id was an alias in networks of users. */
+export function inspectionForClient(exchange: Exchange, container: JsonObject): JsonObject {
+  const settings = container.NetworkSettings;
+  if (exchange.speaks(45) || !isObject(settings) || !isObject(settings.Networks)) return container;
+  const short = String(container.Id).slice(0, 12);
+  const Networks = Object.fromEntries(
+    Object.entries(settings.Networks).map(([name, endpoint]) => [
+      name,
+      predefinedNetworks.has(name) || !isObject(endpoint)
+        ? endpoint
+        : { ...endpoint, Aliases: aliasesWith(endpoint, short) },
+    ]),
+  );
+  return { ...container, NetworkSettings: { ...settings, Networks } };
+}
+
+const predefinedNetworks: ReadonlySet<string> = new Set(['bridge', 'default', 'host', 'none']);
+
+function aliasesWith({ Aliases }: JsonObject, more: string): readonly unknown[] {
+  const own: readonly unknown[] = Array.isArray(Aliases) ? Aliases : [];
+  return own.includes(more) ? own : [...own, more];
 }

@@ -106,6 +106,9 @@ async function sendImages(options: EngineApiOptions, clock: Clock, exchange: Exc
   // Removed since, an image has none.
   for (const { image, tags, digests } of containers ? listed : [])
     manifests.set(image.id, await manifestsBehind(images, tags[0] ?? digests[0] ?? image.id));
+  // Before 1.43 no list was empty: `null` beside names of the other kind.
+  const namesOf = (names: readonly string[], others: readonly string[], none: string): readonly string[] | null =>
+    names.length > 0 || exchange.speaks(43) ? names : others.length === 0 ? [none] : null;
   exchange.send(
     200,
     listed.map(({ image, tags, digests }) => ({
@@ -114,8 +117,8 @@ async function sendImages(options: EngineApiOptions, clock: Clock, exchange: Exc
       Id: image.id,
       Labels: Object.keys(image.labels).length === 0 ? null : image.labels,
       ParentId: image.parent ?? '',
-      RepoDigests: digests.length === 0 && tags.length === 0 && !exchange.speaks(43) ? ['<none>@<none>'] : digests,
-      RepoTags: digests.length === 0 && tags.length === 0 && !exchange.speaks(43) ? ['<none>:<none>'] : tags,
+      RepoDigests: namesOf(digests, tags, '<none>@<none>'),
+      RepoTags: namesOf(tags, digests, '<none>:<none>'),
       SharedSize: -1,
       Size: image.sizeBytes,
       ...(exchange.speaks(44) ? {} : { VirtualSize: image.sizeBytes }),

@@ -75,7 +75,7 @@ export async function informationOf(options: EngineApiOptions, speaks: (minor: n
     RuncCommit: commitOf(facts.runtimes.find(({ name }) => name === 'runc')),
     InitCommit: commitOf(undefined),
     SecurityOptions: facts.securityOptions,
-    CDISpecDirs: speaks(44) ? [] : undefined,
+    CDISpecDirs: [],
     Warnings: facts.warnings.length === 0 ? null : facts.warnings,
   };
 }
