@@ -42,14 +42,11 @@ import { OciRuntimes } from './runtime/oci-runtimes.ts';
 import { RuntimeNamespace } from './runtime/runtime-namespace.ts';
 import { Sandboxes } from './sandboxes.ts';
 import { supportedResources } from './spec/resources.ts';
-import { refuseZeroBytes } from './spec/zero-bytes.ts';
 import { EventHub } from './state/event-hub.ts';
 import { enginePaths } from './state/paths.ts';
 import type { ContainerRecord, SandboxRecord } from './state/records.ts';
 import { reopenLog } from './streams/attach.ts';
-import { type ExecSession, startExec } from './streams/exec.ts';
-import { execProcess } from './streams/exec-process.ts';
-import { collectExec } from './streams/exec-sync.ts';
+import { Execs } from './streams/execs.ts';
 import { treeSize } from './tree-size.ts';
 
 /** Opens the engine on its folders and takes over what a former one left running. */
@@ -93,12 +90,14 @@ class EmbeddedEngine implements Engine {
   readonly #context: EngineContext;
   readonly #sandboxes: Sandboxes;
   readonly #containers: Containers;
+  readonly #execs: Execs;
 
   constructor(context: EngineContext, parallelStarts: number) {
     this.#context = context;
     this.#containers = new Containers(context, parallelStarts);
     this.#sandboxes = new Sandboxes(context, this.#containers);
     this.#containers.connect(this.#sandboxes);
+    this.#execs = new Execs(context, this.#containers);
   }
 
   async recover(): Promise<void> {
@@ -230,27 +229,17 @@ class EmbeddedEngine implements Engine {
     this.#context.cgroups.anticipateMoves();
   }
 
-  async execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<ExecResult> {
-    const session = await this.#exec(id, { command, tty: false, stdin: false, stdout: true, stderr: true });
-    return await collectExec(session, timeoutSeconds, this.#context.clock);
+  execSync(id: string, command: readonly string[], timeoutSeconds: number): Promise<ExecResult> {
+    return this.#execs.runToEnd(id, command, timeoutSeconds);
   }
 
   exec(id: string, options: ExecOptions): Promise<ExecStreamSession> {
-    return this.#exec(id, options);
+    return this.#execs.run(id, options);
   }
 
-  async #exec(id: string, options: ExecOptions): Promise<ExecSession> {
-    if (options.command.length === 0) throw new WherryError('invalid', 'no command specified');
-    const { record, runtime, live } = this.#containers.running(id);
+  anticipateExec(id: string, streams: AttachOptions): void {
     this.anticipate();
-    if (this.#isPaused(record))
-      throw new WherryError('conflict', `container ${record.id} is paused, unpause the container before exec`);
-    const { paths, random } = this.#context;
-    const bundle = paths.container(record.id);
-    live.processSpec ??= this.#containers.specOf(record.id).process;
-    const process = execProcess(live.processSpec, options, paths.rootfs(record.id));
-    refuseZeroBytes(process);
-    return await startExec({ id: random.hex(64), containerId: record.id, bundle, runtime, process, options });
+    this.#execs.anticipate(id, streams);
   }
 
   async attach(id: string, options: AttachOptions): Promise<StreamSession> {
@@ -388,6 +377,7 @@ class EmbeddedEngine implements Engine {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#execs[Symbol.dispose]();
     await this.#containers[Symbol.asyncDispose]();
     this.#context.runtimes[Symbol.dispose]();
     this.#context.events.end();

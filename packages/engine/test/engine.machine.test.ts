@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { codeOf } from '@wherry/base';
+import { codeOf, VirtualClock } from '@wherry/base';
 import { isMountPoint, listenInNetns, mountsBelow, mountTmpfs, setPropagation, unmountAll } from '@wherry/linux';
 import type { ContainerConfig } from '@wherry/runtime';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -30,6 +30,15 @@ const text = async (stream: Readable | undefined): Promise<string> => {
   let all = '';
   for await (const chunk of stream ?? []) all += String(chunk);
   return all;
+};
+/** Children of this process, oldest first, with these letters in their command line. */
+const childrenWith = (letters: string): number[] =>
+  readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
+    .split(' ')
+    .filter((pid) => pid.trim() !== '' && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(letters))
+    .map(Number);
+const until = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 };
 const sh = (script: string): string[] => ['sh', '-c', script];
 const out = async (id: string, script: string): Promise<string> =>
@@ -212,6 +221,42 @@ describe('streams', () => {
       stderr: false,
     });
     await expect(terminal.exit).rejects.toThrow(/executable file not found/);
+  });
+
+  test('exec: a command as large as the kernel takes', async () => {
+    const id = await started(['sleep', '1000']);
+    const large = 'x'.repeat(120_000);
+    const { stdout } = await engine.execSync(id, ['echo', large, large], 10);
+    expect(stdout.toString()).toBe(`${large} ${large}\n`);
+  });
+
+  test('exec: a runtime that was started before is told the command that comes with its streams', async () => {
+    const clock = new VirtualClock();
+    await using another = testMachine();
+    await using waiting = await createEngine({ ...another.options, clock });
+    const sandbox = await waiting.runPodSandbox(podConfig(another));
+    const id = await waiting.createContainer(sandbox.id, containerConfig(['sleep', '1000'], {}));
+    await waiting.startContainer(id);
+    const runtimes = (): number[] => childrenWith('--process=/proc/self/fd/');
+    const piped = { tty: false, stdin: true, stdout: true, stderr: true };
+    const terminal = { tty: true, stdin: true, stdout: true, stderr: false };
+    waiting.anticipateExec(id, terminal);
+    waiting.anticipateExec(id, piped);
+    await until(() => runtimes().length === 2);
+    const [first, second] = runtimes();
+    const session = await waiting.exec(id, { ...piped, command: ['cat'] });
+    const parent = /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${await session.pid}/status`, 'utf8'))?.[1];
+    expect(Number(parent)).toBe(second);
+    session.stdin?.end('told');
+    const over = Promise.all([text(session.stdout), text(session.stderr), session.exit]);
+    expect(await over).toEqual(['told', '', 0]);
+    expect(runtimes()).toEqual([first]);
+    // Nobody comes for the other one.
+    await clock.advance(1000);
+    await until(() => runtimes().length === 0);
+    const late = await waiting.exec(id, { ...terminal, command: sh('echo late; exit 3') });
+    const [said, code] = await Promise.all([text(late.stdout), late.exit]);
+    expect([said.trim(), code]).toEqual(['late', 3]);
   });
 
   test('exec on a terminal: its size, resized, and the exit code', async () => {

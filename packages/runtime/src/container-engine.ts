@@ -42,6 +42,11 @@ export interface ContainerEngine extends RuntimeService {
    */
   attachEarly(id: string, options: AttachOptions): Promise<StreamSession>;
   exec(id: string, options: ExecOptions): Promise<ExecStreamSession>;
+  /**
+   * Says that an `exec` with these streams is about to come: what does not depend on the command is done meanwhile, and
+   * undone after a second without it.
+   */
+  anticipateExec(id: string, streams: AttachOptions): void;
   /** Sets the size of a running container's terminal. Throws `conflict` when it does not run. */
   resizeContainer(id: string, size: { readonly width: number; readonly height: number }): Promise<void>;
   /** Sends a signal (`SIGTERM`, or a number for real-time ones) to the first process. Throws `conflict`. */

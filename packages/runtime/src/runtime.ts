@@ -277,12 +277,16 @@ export interface ExecResult {
   readonly exitCode: number;
 }
 
-export interface ExecOptions {
-  readonly command: readonly string[];
+/** Which streams a session has. */
+export interface AttachOptions {
   readonly tty: boolean;
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
+}
+
+export interface ExecOptions extends AttachOptions {
+  readonly command: readonly string[];
   readonly env?: readonly string[] | undefined;
   readonly user?: string | undefined;
   readonly workingDir?: string | undefined;
@@ -291,13 +295,6 @@ export interface ExecOptions {
   readonly size?: { readonly width: number; readonly height: number } | undefined;
   /** Disposing the session lets the command run on: its input ends, and what it says is thrown away. Otherwise it is killed. */
   readonly outlivesSession?: boolean | undefined;
-}
-
-export interface AttachOptions {
-  readonly tty: boolean;
-  readonly stdin: boolean;
-  readonly stdout: boolean;
-  readonly stderr: boolean;
 }
 
 /** A running exec or attach. Back-pressure is the streams'. Destroying `stdin` half-closes it. */

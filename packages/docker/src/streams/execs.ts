@@ -1,5 +1,5 @@
 import { type Deferred, deferred, sleep, WherryError } from '@wherry/base';
-import type { ExecStreamSession } from '@wherry/runtime';
+import type { AttachOptions, ExecStreamSession } from '@wherry/runtime';
 import { BodyReader } from '../config/body-reader.ts';
 import type { Container } from '../containers/container.ts';
 import type { AttachedStreams, JsonObject } from '../containers/containers.ts';
@@ -51,7 +51,6 @@ export class Execs {
     const command = reader.texts('Cmd') ?? [];
     if (command.length === 0) throw new WherryError('invalid', 'No exec command specified');
     this.#checkRuns(container, reference);
-    this.#context.engine.anticipate();
     const detachKeys = reader.text('DetachKeys');
     checkKeys(detachKeys);
     const size = consoleSize(reader);
@@ -76,6 +75,7 @@ export class Execs {
       session: undefined,
       started: deferred(),
     };
+    this.#context.engine.anticipateExec(container.id, streamsOf(exec));
     this.#execs.set(exec.id, exec);
     container.execs.add(exec.id);
     this.#tell(exec, `exec_create: ${words(exec)}`);
@@ -130,10 +130,7 @@ export class Execs {
         throw new WherryError('invalid', 'OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown');
       const session = await this.#context.engine.exec(exec.container.id, {
         command: exec.command,
-        tty: exec.tty,
-        stdin: exec.stdin && !detach,
-        stdout: exec.stdout && !detach,
-        stderr: exec.stderr && !detach && !exec.tty,
+        ...(detach ? { tty: exec.tty, stdin: false, stdout: false, stderr: false } : streamsOf(exec)),
         env: exec.env,
         user: exec.user || undefined,
         workingDir: exec.workingDir || undefined,
@@ -240,6 +237,10 @@ export class Execs {
 
 function processGone(id: string): WherryError {
   return new WherryError('notFound', `process does not exist ${id}: not found`);
+}
+
+function streamsOf({ tty, stdin, stdout, stderr }: Exec): AttachOptions {
+  return { tty, stdin, stdout, stderr: stderr && !tty };
 }
 
 function words({ command }: Exec): string {

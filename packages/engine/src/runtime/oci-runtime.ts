@@ -50,6 +50,11 @@ export class OciRuntime implements Disposable {
     return this.#isCrun;
   }
 
+  /** Whether a `--pid-file` is made beside its place and renamed, as runc does: what stands there cannot be a pipe. */
+  get replacesPidFiles(): boolean {
+    return !this.#isCrun;
+  }
+
   /** The runtime with these arguments, in its namespace. */
   command(args: readonly string[]): CommandLine {
     if (this.#isCrun) this.#sealed ??= sealProgram(this.#path());

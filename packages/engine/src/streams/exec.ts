@@ -1,8 +1,7 @@
-import { readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough, type Readable, Transform, type Writable } from 'node:stream';
-import { deferred, WherryError } from '@wherry/base';
+import { WherryError } from '@wherry/base';
 import {
   type Child,
   closeQuietly,
@@ -15,9 +14,10 @@ import {
   streamOfDescriptor,
 } from '@wherry/linux';
 import type { ProcessSpec } from '@wherry/oci';
-import type { ExecOptions, ExecStreamSession, StreamSession } from '@wherry/runtime';
-import { lastError, startFailure } from '../runtime/messages.ts';
-import type { CommandLine, OciRuntime } from '../runtime/oci-runtime.ts';
+import type { AttachOptions, ExecOptions, ExecStreamSession, StreamSession } from '@wherry/runtime';
+import { startFailure } from '../runtime/messages.ts';
+import type { OciRuntime } from '../runtime/oci-runtime.ts';
+import { ExecChannel } from './exec-channel.ts';
 
 export interface ExecRequest {
   readonly id: string;
@@ -25,8 +25,7 @@ export interface ExecRequest {
   /** Folder for the files of this call. */
   readonly bundle: string;
   readonly runtime: OciRuntime;
-  readonly process: ProcessSpec;
-  readonly options: ExecOptions;
+  readonly streams: AttachOptions;
 }
 
 /** A session that can also be ended by force. */
@@ -35,117 +34,123 @@ export interface ExecSession extends ExecStreamSession {
   kill(): void;
 }
 
-interface Files {
-  readonly process: string;
-  readonly pid: string;
-  readonly log: string;
-  readonly console: string;
+/**
+ * A `<runtime> exec` that has all but its command: it has loaded its libraries and is about to read, or has read, what
+ * it knows of the container. Disposing it ends it.
+ */
+export interface WaitingExec extends Disposable {
+  /** Resolves when the runtime has ended. */
+  readonly ended: Promise<unknown>;
+  /** Lets it run this command; once. Its exit code is the command's. */
+  run(process: ProcessSpec, options: ExecOptions): Promise<ExecSession>;
 }
 
-/** Runs a command in a running container with `<runtime> exec`, whose exit code is the command's. */
-export async function startExec(request: ExecRequest): Promise<ExecSession> {
-  const at = (suffix: string): string => join(request.bundle, `exec-${request.id.slice(0, 16)}.${suffix}`);
-  const files: Files = { process: at('json'), pid: at('pid'), log: at('log'), console: at('tty') };
-  writeFileSync(files.process, JSON.stringify(request.process), { mode: 0o600 });
+/** Starts the runtime for a command in a running container, with the streams that it will have. */
+export function openExec(request: ExecRequest): WaitingExec {
+  const { tty, stdin, stdout, stderr } = request.streams;
+  if (tty) return request.runtime.handsOverTerminals ? onTerminal(request) : onOwnTerminal(request);
+  return stdin || stdout || stderr ? onPipes(request) : onNothing(request);
+}
+
+/** How a command is connected, for each kind of streams. */
+interface Connection {
+  /** Descriptors of the runtime by number; closed here once it has them. */
+  readonly given: Readonly<Record<number, number>>;
+  /** More options of the runtime's `exec`. */
+  readonly options?: readonly string[];
+  /** Before the command is told. */
+  before?(options: ExecOptions): void;
+  /** The command's streams. */
+  connect(running: Running, options: ExecOptions): Streams | Promise<Streams>;
+  /** Closes what `connect` was not asked for. */
+  close?(): void;
+}
+
+interface Running {
+  readonly request: ExecRequest;
+  readonly child: Child;
+  readonly channel: ExecChannel;
+}
+
+interface Streams {
+  readonly stdin: Writable | undefined;
+  readonly stdout: Readable | undefined;
+  readonly stderr: Readable | undefined;
+  readonly resize: StreamSession['resize'];
+}
+
+function open(request: ExecRequest, connection: Connection): WaitingExec {
+  const { runtime, containerId } = request;
+  const channel = new ExecChannel(runtime.replacesPidFiles ? fileOf(request, 'pid') : undefined);
+  let child: Child;
   try {
-    const { tty, stdin, stdout, stderr } = request.options;
-    if (tty)
-      return request.runtime.handsOverTerminals ? await onTerminal(request, files) : onOwnTerminal(request, files);
-    return stdin || stdout || stderr ? onPipes(request, files) : onNothing(request, files);
+    const { global, exec } = channel.options;
+    child = spawnProgram({
+      ...runtime.command([...global, 'exec', ...(connection.options ?? []), ...exec, containerId]),
+      env: {},
+      descriptors: { ...connection.given, ...channel.descriptors },
+      newSession: true,
+    });
   } catch (error) {
-    removeFiles(files);
+    channel.end(error);
+    connection.close?.();
     throw error;
+  } finally {
+    channel.started();
+    closeQuietly(...new Set(Object.values(connection.given)));
   }
-}
-
-function commandOf(request: ExecRequest, files: Files): CommandLine {
-  const socket = request.runtime.handsOverTerminals ? [`--console-socket=${files.console}`] : [];
-  const terminal = request.options.tty ? ['--tty', ...socket] : [];
-  return request.runtime.command([
-    `--log=${files.log}`,
-    '--log-format=json',
-    'exec',
-    ...terminal,
-    `--process=${files.process}`,
-    `--pid-file=${files.pid}`,
-    request.containerId,
-  ]);
-}
-
-/** Nobody looks on: it goes on when this process ends, and can write for ever. */
-function onNothing(request: ExecRequest, files: Files): ExecSession {
-  const pid = pidFrom(request.bundle, files.pid);
-  const child = start(request, files, {}, pid);
-  const nothing = { stdin: undefined, stdout: undefined, stderr: undefined, resize: () => undefined };
-  return session(request, files, child, { ...nothing, pid });
-}
-
-function start(request: ExecRequest, files: Files, descriptors: Record<number, number>, pid: PidFile): Child {
-  try {
-    return spawnProgram({ ...commandOf(request, files), env: {}, descriptors, newSession: true });
-  } catch (error) {
-    pid.end(error);
-    throw error;
-  }
-}
-
-interface PidFile {
-  readonly pid: Promise<number>;
-  /** Without an error the number must be there by now. */
-  end(error?: unknown): void;
-}
-
-/** Waits for the process number that the runtime writes when the command runs. */
-function pidFrom(folder: string, file: string): PidFile {
-  const found = deferred<number>();
-  found.promise.catch(() => undefined);
-  const look = (): void => {
-    const pid = Number(readText(file));
-    if (pid > 0) found.resolve(pid);
-  };
-  const watcher = watch(folder, { persistent: false }, look).on('error', found.reject);
-  const close = (): void => watcher.close();
-  found.promise.then(close, close);
+  const running = { request, child, channel };
   return {
-    pid: found.promise,
-    end: (error) => {
-      look();
-      found.reject(error ?? new WherryError('internal', 'the command ended without a process number'));
+    ended: child.exited,
+    async run(process, options) {
+      connection.before?.(options);
+      channel.tell(process);
+      return session(running, options, await connection.connect(running, options));
+    },
+    [Symbol.dispose]() {
+      child.kill('SIGKILL');
+      channel[Symbol.dispose]();
+      connection.close?.();
     },
   };
 }
 
-function onPipes(request: ExecRequest, files: Files): ExecSession {
-  const { stdin: wantsIn } = request.options;
-  const ends = { in: wantsIn ? openPipe() : undefined, out: openPipe(), err: openPipe() };
-  const pid = pidFrom(request.bundle, files.pid);
-  let child: Child;
-  try {
-    const descriptors = { 1: ends.out.write, 2: ends.err.write, ...(ends.in && { 0: ends.in.read }) };
-    child = start(request, files, descriptors, pid);
-  } catch (error) {
-    closeQuietly(ends.in?.write, ends.out.read, ends.err.read);
-    throw error;
-  } finally {
-    closeQuietly(ends.in?.read, ends.out.write, ends.err.write);
-  }
-  const stdin = ends.in && streamOfDescriptor(ends.in.write, { readable: false });
-  // A command that ends without reading all of its input is no failure.
-  stdin?.on('error', () => undefined);
-  const stdout = streamOfDescriptor(ends.out.read, { writable: false });
-  const stderr = withoutRuntimeError(streamOfDescriptor(ends.err.read, { writable: false }), files.log);
-  return session(request, files, child, { stdin, stdout, stderr, resize: () => undefined, pid });
+const fileOf = ({ bundle, id }: ExecRequest, suffix: string): string =>
+  join(bundle, `exec-${id.slice(0, 16)}.${suffix}`);
+const fixed = (): void => undefined;
+
+/** Nobody looks on: it goes on when this process ends, and can write for ever. */
+function onNothing(request: ExecRequest): WaitingExec {
+  const nothing = { stdin: undefined, stdout: undefined, stderr: undefined, resize: fixed };
+  return open(request, { given: {}, connect: () => nothing });
+}
+
+function onPipes(request: ExecRequest): WaitingExec {
+  const input = request.streams.stdin ? openPipe() : undefined;
+  const [output, errors] = [openPipe(), openPipe()];
+  return open(request, {
+    given: { 1: output.write, 2: errors.write, ...(input && { 0: input.read }) },
+    connect({ channel }) {
+      const stdin = input && streamOfDescriptor(input.write, { readable: false });
+      // A command that ends without reading all of its input is no failure.
+      stdin?.on('error', () => undefined);
+      const stdout = streamOfDescriptor(output.read, { writable: false });
+      const stderr = withoutRuntimeError(streamOfDescriptor(errors.read, { writable: false }), channel);
+      return { stdin, stdout, stderr, resize: fixed };
+    },
+    close: () => closeQuietly(input?.write, output.read, errors.read),
+  });
 }
 
 /**
  * The runtime writes why a command could not start to its log and then to the standard error that is meant for
  * the command. The failure is told by `exit`; what it wrote is not the command's.
  */
-function withoutRuntimeError(source: Readable, log: string): Readable {
+function withoutRuntimeError(source: Readable, channel: ExecChannel): Readable {
   let first = true;
   const filtered = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      const error = first ? lastError(readText(log)) : undefined;
+      const error = first ? channel.error() : undefined;
       first = false;
       const own = error !== undefined && chunk.toString().startsWith(error) ? chunk.indexOf('\n') + 1 : 0;
       done(null, chunk.subarray(own));
@@ -156,36 +161,33 @@ function withoutRuntimeError(source: Readable, log: string): Readable {
   return source.pipe(filtered);
 }
 
-async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSession> {
-  using console = listenForTerminal(files.console);
-  const pid = pidFrom(request.bundle, files.pid);
-  const child = start(request, files, {}, pid);
-  const early = child.exited.then(() => console.terminalOfEnded());
-  const master = await Promise.race([console.terminal, early]);
-  if (master === undefined) {
-    // It could not run.
-    const nothing = new PassThrough().end();
-    return session(request, files, child, {
-      stdin: undefined,
-      stdout: nothing,
-      stderr: undefined,
-      resize: () => undefined,
-      pid,
-    });
-  }
-  // Older crun take no notice of `consoleSize` in an exec's process.
-  if (request.options.size !== undefined) resizeTerminal(master, request.options.size);
-  const stream = streamOfDescriptor(master);
-  const output = terminalOutput(stream);
-  const resize: StreamSession['resize'] = (size) => {
-    if (!stream.destroyed) resizeTerminal(master, size);
-  };
-  return session(request, files, child, {
-    stdin: terminalInput(stream),
-    stdout: output,
-    stderr: undefined,
-    resize,
-    pid,
+function onTerminal(request: ExecRequest): WaitingExec {
+  const socket = fileOf(request, 'tty');
+  const console = listenForTerminal(socket);
+  return open(request, {
+    given: {},
+    options: ['--tty', `--console-socket=${socket}`],
+    async connect({ child }, { size }) {
+      using _ = console;
+      const early = child.exited.then(() => console.terminalOfEnded());
+      const master = await Promise.race([console.terminal, early]);
+      if (master === undefined) {
+        // It could not run.
+        return { stdin: undefined, stdout: new PassThrough().end(), stderr: undefined, resize: fixed };
+      }
+      // Older crun take no notice of `consoleSize` in an exec's process.
+      if (size !== undefined) resizeTerminal(master, size);
+      const stream = streamOfDescriptor(master);
+      return {
+        stdin: terminalInput(stream),
+        stdout: terminalOutput(stream),
+        stderr: undefined,
+        resize(changed) {
+          if (!stream.destroyed) resizeTerminal(master, changed);
+        },
+      };
+    },
+    close: () => console[Symbol.dispose](),
   });
 }
 
@@ -193,31 +195,29 @@ async function onTerminal(request: ExecRequest, files: Files): Promise<ExecSessi
  * The runtime stays between a terminal of ours and the command's, which it makes: it takes over what it is told of the
  * size, and copies bytes as soon as it has set ours to raw. The process number comes after that: input waits for it.
  */
-function onOwnTerminal(request: ExecRequest, files: Files): ExecSession {
-  const pid = pidFrom(request.bundle, files.pid);
-  const { master, slave } = openTerminal(request.options.size);
-  let child: Child;
-  try {
-    child = start(request, files, { 0: slave, 1: slave, 2: slave }, pid);
-  } catch (error) {
-    closeQuietly(master);
-    throw error;
-  } finally {
-    closeQuietly(slave);
-  }
-  const stream = streamOfDescriptor(master);
-  const resize: StreamSession['resize'] = (size) => {
-    if (stream.destroyed) return;
-    resizeTerminal(master, size);
-    // It is nobody's controlling terminal: the kernel tells none.
-    child.kill('SIGWINCH');
-  };
-  return session(request, files, child, {
-    stdin: terminalInput(stream, pid.pid),
-    stdout: terminalOutput(stream),
-    stderr: undefined,
-    resize,
-    pid,
+function onOwnTerminal(request: ExecRequest): WaitingExec {
+  const { master, slave } = openTerminal();
+  return open(request, {
+    given: { 0: slave, 1: slave, 2: slave },
+    options: ['--tty'],
+    before({ size }) {
+      if (size !== undefined) resizeTerminal(master, size);
+    },
+    connect({ child, channel }) {
+      const stream = streamOfDescriptor(master);
+      return {
+        stdin: terminalInput(stream, channel.pid),
+        stdout: terminalOutput(stream),
+        stderr: undefined,
+        resize(size) {
+          if (stream.destroyed) return;
+          resizeTerminal(master, size);
+          // It is nobody's controlling terminal: the kernel tells none.
+          child.kill('SIGWINCH');
+        },
+      };
+    },
+    close: () => closeQuietly(master),
   });
 }
 
@@ -245,27 +245,28 @@ function terminalInput(stream: Socket, ready: Promise<unknown> = Promise.resolve
   return input;
 }
 
-interface Streams {
-  readonly stdin: Writable | undefined;
-  readonly stdout: Readable | undefined;
-  readonly stderr: Readable | undefined;
-  readonly resize: StreamSession['resize'];
-  readonly pid: PidFile;
-}
-
-function session(request: ExecRequest, files: Files, child: Child, streams: Streams): ExecSession {
-  const { options } = request;
+function session({ request, child, channel }: Running, options: ExecOptions, streams: Streams): ExecSession {
   const outputs = [streams.stdout, streams.stderr].filter((stream) => stream !== undefined);
-  const finished = Promise.all(outputs.map(over));
+  const finished = Promise.all(outputs.map(endOf));
   if (!options.stdout) streams.stdout?.resume();
   if (!options.stderr) streams.stderr?.resume();
-  const kill = (): void => killExec(files.pid, child);
+  let pid: number | undefined;
+  channel.pid.then(
+    (number) => {
+      pid = number;
+    },
+    () => undefined,
+  );
+  let over = false;
+  const kill = (): void => {
+    if (!over) killExec(pid, child);
+  };
   const exit = (async () => {
     const { exitCode } = await child.exited;
-    const said = exitCode === 0 ? undefined : lastError(readText(files.log));
+    over = true;
+    const said = exitCode === 0 ? undefined : channel.error();
     const failure = said === undefined ? undefined : execFailure(request, startFailure(said, options.command));
-    streams.pid.end(failure);
-    removeFiles(files);
+    channel.end(failure);
     streams.stdin?.destroy();
     if (failure !== undefined) {
       for (const output of outputs) output.destroy();
@@ -280,7 +281,7 @@ function session(request: ExecRequest, files: Files, child: Child, streams: Stre
     stdout: options.stdout ? streams.stdout : undefined,
     stderr: options.stderr ? streams.stderr : undefined,
     exit,
-    pid: streams.pid.pid,
+    pid: channel.pid,
     resize: streams.resize,
     kill,
     [Symbol.asyncDispose]: async () => {
@@ -308,7 +309,7 @@ function execFailure({ id }: ExecRequest, reason: string): WherryError {
   );
 }
 
-function over(stream: Readable): Promise<void> {
+function endOf(stream: Readable): Promise<void> {
   return new Promise((resolve) => {
     if (stream.readableEnded || stream.destroyed) resolve();
     stream
@@ -319,22 +320,11 @@ function over(stream: Readable): Promise<void> {
 }
 
 /** First the command itself: without its parent, the runtime, it would live on. */
-function killExec(pidFile: string, child: Child): void {
-  const pid = Number(readText(pidFile));
-  if (pid > 0) {
-    using handle = ProcessHandle.open(pid);
-    handle?.kill('SIGKILL');
-  } else child.kill('SIGKILL');
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
+function killExec(pid: number | undefined, child: Child): void {
+  if (pid === undefined) {
+    child.kill('SIGKILL');
+    return;
   }
-}
-
-function removeFiles(files: Files): void {
-  for (const path of [files.process, files.pid, files.log, files.console]) rmSync(path, { force: true });
+  using handle = ProcessHandle.open(pid);
+  handle?.kill('SIGKILL');
 }

@@ -1,6 +1,7 @@
 export * from './descriptors.ts';
 export * from './find-program.ts';
 export * from './free-memory.ts';
+export { openMemoryFile, wholeFile } from './memory-file.ts';
 export * from './online-processors.ts';
 export { adoptOrphans } from './orphans.ts';
 export * from './pidfd.ts';

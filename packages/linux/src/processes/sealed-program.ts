@@ -1,11 +1,8 @@
 import { closeSync, readFileSync, writeSync } from 'node:fs';
 import { checked, libc } from '../libc.ts';
+import { openProgramFile } from './memory-file.ts';
 
-const memfdCreate = libc.func('int memfd_create(const char *name, unsigned int flags)');
 const fcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']);
-const closeOnExec = 0x1;
-const allowSealing = 0x2;
-const executable = 0x10; // Linux >= 6.3; older ones refuse it and make every file executable
 const addSeals = 1033; // F_ADD_SEALS
 const allSeals = 0xf; // seal, shrink, grow, write
 
@@ -22,7 +19,7 @@ export interface SealedProgram extends Disposable {
  */
 export function sealProgram(program: string): SealedProgram {
   const content = readFileSync(program);
-  const descriptor = createMemoryFile();
+  const descriptor = openProgramFile('program');
   try {
     for (let written = 0; written < content.length; ) written += writeSync(descriptor, content, written);
     checked(fcntl(descriptor, addSeals, allSeals) as number, 'seal a memory file');
@@ -34,9 +31,4 @@ export function sealProgram(program: string): SealedProgram {
     path: `/proc/${process.pid}/fd/${descriptor}`,
     [Symbol.dispose]: () => closeSync(descriptor),
   };
-}
-
-function createMemoryFile(): number {
-  const made = memfdCreate('program', closeOnExec | allowSealing | executable) as number;
-  return made >= 0 ? made : checked(memfdCreate('program', closeOnExec | allowSealing) as number, 'memfd_create');
 }
