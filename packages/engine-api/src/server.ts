@@ -46,6 +46,8 @@ export class ApiServer {
       requestTimeout: 0,
     });
     this.server.maxConnections = mostConnections;
+    // A client may end its side behind its request (`nc -N`) and wait for the answer. Node's typings leave it out.
+    (this.server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
     this.server.on('connection', (socket: Duplex) => {
       parts.onClient?.();
       this.#open.add(socket);
@@ -80,6 +82,8 @@ export class ApiServer {
 
   async #plain(request: IncomingMessage, response: ServerResponse): Promise<void> {
     await this.#serve(request, response, request, undefined);
+    // Of a client that has ended its side nobody knows whether it is there still: what has no end by itself ends here.
+    if (request.socket?.readableEnded && response.headersSent && !response.writableEnded) response.end();
     // What is left of a body would be taken for the next request.
     if (!request.complete && !request.destroyed) request.resume();
   }
@@ -105,8 +109,7 @@ export class ApiServer {
   ): Promise<void> {
     const { path, query: queryText } = pathOf(request.url ?? '/');
     const log = this.#parts.log.with({ request: systemRandom.hex(12), method: request.method, path });
-    const connection = hijackable?.socket ?? request.socket;
-    const signal = this.#signalOf(connection, response);
+    const signal = this.#signalOf(hijackable?.socket, request, response);
     try {
       const clean = cleanPath(path);
       if (clean === undefined) return sendBadRequest(response);
@@ -153,12 +156,15 @@ export class ApiServer {
     else sendError(response, status, messageOf(error));
   }
 
-  #signalOf(connection: Duplex, response: ServerResponse): AbortSignal {
+  /** Fires when the client is gone; of a plain request, when it has ended its side, as dockerd's. */
+  #signalOf(hijackable: Duplex | undefined, request: IncomingMessage, response: ServerResponse): AbortSignal {
+    const connection = hijackable ?? request.socket;
+    const ending = hijackable === undefined ? 'end' : 'close';
     const controller = new AbortController();
     const abort = (): void => controller.abort();
     const forget = (): void => {
       this.#stopping.signal.removeEventListener('abort', abort);
-      connection.off('close', gone);
+      for (const event of ['close', ending]) connection.off(event, gone);
     };
     const gone = (): void => {
       forget();
@@ -166,7 +172,7 @@ export class ApiServer {
     };
     if (this.#stopping.signal.aborted) abort();
     this.#stopping.signal.addEventListener('abort', abort, { once: true });
-    connection.once('close', gone);
+    for (const event of ['close', ending]) connection.once(event, gone);
     response.once('finish', forget);
     return controller.signal;
   }

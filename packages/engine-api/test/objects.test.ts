@@ -309,7 +309,7 @@ describe('the system', () => {
     ['GET', '/plugins', 200],
     ['GET', '/plugins/a/b/json', 404],
     ['GET', '/containers/web/checkpoints', 501],
-    ['POST', '/session', 501],
+    ['POST', '/session', 400],
     ['POST', '/grpc', 501],
     ['POST', '/build', 501],
   ])('answers %s %s with %i', async (method, path, status) => {

@@ -234,6 +234,18 @@ describe('exec', () => {
     expect(output).toBe('o');
   });
 
+  it.each(['Tty', 'Detach'])('refuses a %s that is no truth value before it leaves HTTP', async (name) => {
+    await using api = await serve(fakeOptions());
+    const socket = await api.connect();
+    const body = JSON.stringify({ [name]: 'yes' });
+    socket.write(
+      `POST /v1.45/exec/e1/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n${upgrade}\r\n${body}`,
+    );
+    const answer = await rest(socket);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain(`cannot unmarshal string into Go struct field ExecStartCheck.${name} of type bool`);
+  });
+
   it('sends the head before the command starts, whose output would be lost in one piece with it', async () => {
     const start = deferred<AttachedStreams>();
     const startExec = (): Promise<AttachedStreams> => start.promise;
@@ -314,6 +326,29 @@ describe('streamed answers', () => {
     expect(seen).toMatchObject([{ follow: true, stdout: true, stderr: false, tail: 5, since: 12_500 }]);
     socket.destroy();
     await ended.promise;
+  });
+
+  it('answers a client that has ended its side, and goes on for none without an end', async () => {
+    const inspected = deferred();
+    const inspect: DockerContainers['inspect'] = async () => {
+      await inspected.promise;
+      return { Id: 'i', Name: '/web' };
+    };
+    const logs: DockerContainers['logs'] = async (_name, { signal }) => {
+      const output = new PassThrough();
+      output.write('line');
+      signal?.addEventListener('abort', () => output.end());
+      return { tty: true, output };
+    };
+    await using api = await serve(fakeOptions({ containers: fakeContainers({ inspect, logs }) }));
+    const one = await api.connect();
+    one.end('GET /containers/web/json HTTP/1.1\r\nHost: d\r\n\r\n');
+    await once(one, 'finish');
+    const other = await api.connect();
+    other.end('GET /containers/web/logs?follow=1&stdout=1 HTTP/1.1\r\nHost: d\r\n\r\n');
+    expect(await rest(other)).toMatch(/^HTTP\/1\.1 200 [\s\S]*\r\n0\r\n\r\n$/);
+    inspected.resolve();
+    expect(await rest(one)).toMatch(/^HTTP\/1\.1 200 [\s\S]*"Id":"i"/);
   });
 
   it('tells of a failure after the headers by cutting the answer short', async () => {

@@ -21,7 +21,15 @@ export async function buildRoutes(options: EngineApiOptions): Promise<readonly R
     { method: 'POST', path: '/build', handle: (exchange) => build(options, contexts, exchange) },
     { method: 'POST', path: '/build/prune', handle: (exchange) => prune(options, exchange) },
     { method: 'POST', path: '/build/cancel', handle: noBuildKit },
-    { method: 'POST', path: '/session', handle: noBuildKit },
+    {
+      method: 'POST',
+      path: '/session',
+      handle(exchange) {
+        if (exchange.request.headers.upgrade === undefined)
+          throw new WherryError('invalid', 'no upgrade proto in request');
+        return noBuildKit(exchange);
+      },
+    },
     { method: 'POST', path: '/grpc', handle: noBuildKit },
   ];
 }

@@ -1,5 +1,6 @@
 import { messageOf } from '@wherry/base';
 import type { AttachedStreams, DockerContainers, JsonObject } from '@wherry/docker';
+import { BodyFields } from '../http/body-fields.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Route } from '../http/router.ts';
 import { frame } from '../streams/frames.ts';
@@ -40,8 +41,8 @@ export function execRoutes(containers: DockerContainers): readonly Route[] {
 async function startExec(containers: DockerContainers, exchange: Exchange): Promise<void> {
   const id = nameOf(exchange);
   const body = await exchange.json();
-  const detach = body.Detach === true;
-  const tty = body.Tty === true;
+  const fields = new BodyFields(body, 'ExecStartCheck');
+  const [detach, tty] = [fields.flag('Detach'), fields.flag('Tty')];
   const size = consoleSize(body);
   // One that is not there, or whose container does not run, is refused before the connection leaves HTTP.
   await containers.checkExec(id);

@@ -26,6 +26,8 @@ describe('queries', () => {
     expect([query.has('b'), query.text('b'), query.has('z')]).toEqual([true, '', false]);
     expect([query.flag('z', true), query.text('c'), query.text('d')]).toEqual([true, '\xff', '1=2']);
     expect(() => new Query('a=%zz')).toThrow('invalid URL escape "%zz"');
+    expect(() => new Query('a=1;b=2')).toThrow('invalid semicolon separator in query');
+    expect(new Query('a=%3B').text('a')).toBe(';');
   });
 
   it('take numbers as Go does', () => {

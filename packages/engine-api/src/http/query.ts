@@ -8,6 +8,7 @@ export class Query {
   constructor(text: string) {
     for (const part of text.split('&')) {
       if (part === '') continue;
+      if (part.includes(';')) throw new WherryError('invalid', 'invalid semicolon separator in query');
       const equals = part.indexOf('=');
       const name = decode(equals < 0 ? part : part.slice(0, equals));
       const value = equals < 0 ? '' : decode(part.slice(equals + 1));

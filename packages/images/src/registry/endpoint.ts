@@ -67,9 +67,12 @@ async function isWithin(name: string, ranges: readonly Cidr[]): Promise<boolean>
   return ranges.some((range) => addresses.some((address) => cidrContains(range, address)));
 }
 
+/** Bytes; a host's folder is named as it is. */
+const longestFileName = 255;
+
 async function tlsOf(host: string, insecure: boolean, settings: RegistrySettings): Promise<TlsSettings> {
   const folder = join(settings.certificates ?? '/etc/docker/certs.d', host);
-  const names = (await readNames(folder)).sort();
+  const names = host.length > longestFileName ? [] : (await readNames(folder)).sort();
   const read = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
   const authorities = await Promise.all(names.filter((name) => name.endsWith('.crt')).map(read));
   const certificate = names.find((name) => name.endsWith('.cert'));
