@@ -14,5 +14,6 @@ export * from './log.ts';
 export * from './peek.ts';
 export * from './random.ts';
 export * from './record-files.ts';
+export * from './remove-tree.ts';
 export * from './serve-tasks.ts';
 export * from './task-threads.ts';

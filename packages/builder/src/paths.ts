@@ -1,6 +1,6 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '@wherry/base';
+import { errnoOf, removeTree } from '@wherry/base';
 import { mountsBelow, unmountAll } from '@wherry/linux';
 
 /** The builder's folders. What stands in `work` and `run` belongs to builds under way, a folder each. */
@@ -54,7 +54,7 @@ export class BuilderPaths {
   async remove(build: string): Promise<void> {
     for (const folder of [this.run(build), this.work(build)]) {
       for (const { mountPoint } of mountsBelow(folder).reverse()) unmountAll(mountPoint);
-      await rm(folder, { recursive: true, force: true });
+      await removeTree(folder);
     }
   }
 }

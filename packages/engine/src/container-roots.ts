@@ -1,7 +1,6 @@
 import { mkdirSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KeyedMutex } from '@wherry/base';
+import { KeyedMutex, removeTree } from '@wherry/base';
 import { isMountRoot, mountOverlay, removePinnedNamespace, unmountInBackground } from '@wherry/linux';
 import type { OpenRootfs, UserMappings } from '@wherry/runtime';
 import type { EngineContext } from './context.ts';
@@ -135,6 +134,6 @@ export class ContainerRoots {
     this.#holders.delete(id);
     await this.#unmount(id);
     const { paths } = this.#context;
-    await Promise.all([paths.layer(id), paths.container(id)].map((path) => rm(path, { recursive: true, force: true })));
+    await Promise.all([paths.layer(id), paths.container(id)].map(removeTree));
   }
 }

@@ -1,6 +1,6 @@
-import { readdir, rm, rmdir, unlink } from 'node:fs/promises';
+import { readdir, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '@wherry/base';
+import { errnoOf, removeTree } from '@wherry/base';
 import { mountsBelow, unmountAll, unmountBind } from '@wherry/linux';
 
 /**
@@ -17,7 +17,7 @@ export async function removePodFolder(folder: string): Promise<void> {
   for (const target of volumes) unmountAll(target);
   // A container with Bidirectional propagation may have left mounts deeper inside.
   if (volumes.length > 0) for (const { mountPoint } of mountsBelow(folder)) unmountAll(mountPoint);
-  await rm(folder, { recursive: true, force: true });
+  await removeTree(folder);
 }
 
 /** The paths `depth` levels below a folder; none when it is not there. */

@@ -1,8 +1,16 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, chownSync } from 'node:fs';
-import { lstat, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Clock, errnoOf, KeyedMutex, type Logger, systemRandom, writeFileAtomically } from '@wherry/base';
+import {
+  type Clock,
+  errnoOf,
+  KeyedMutex,
+  type Logger,
+  removeTree,
+  systemRandom,
+  writeFileAtomically,
+} from '@wherry/base';
 import type { BuildCacheRecord } from '../builder.ts';
 
 export type Sharing = 'shared' | 'private' | 'locked';
@@ -68,7 +76,7 @@ export class CacheMounts {
     const data = join(home, 'data');
     const before = await this.#facts(name);
     if (before === undefined) {
-      await rm(home, { recursive: true, force: true });
+      await removeTree(home);
       await mkdir(data, { recursive: true, mode: 0o700 });
       await request.fill?.(data);
       chownSync(data, request.uid, request.gid);
@@ -106,7 +114,7 @@ export class CacheMounts {
       if (this.#users.has(name)) return false;
       const aside = join(this.#folder, `.removed-${systemRandom.hex(12)}`);
       await rename(join(this.#folder, name), aside);
-      await rm(aside, { recursive: true, force: true });
+      await removeTree(aside);
       return true;
     });
   }
@@ -114,7 +122,7 @@ export class CacheMounts {
   /** Removes what a removal that was cut off has left. */
   async cleanUp(): Promise<void> {
     for (const name of await readNames(this.#folder)) {
-      if (name.startsWith('.')) await rm(join(this.#folder, name), { recursive: true, force: true });
+      if (name.startsWith('.')) await removeTree(join(this.#folder, name));
     }
   }
 

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import {
   type Clock,
   codeOf,
-  fsPath,
   KeyedMutex,
   type Logger,
   messageOf,
   type Random,
   readFolder,
+  removeTree,
   syncPath,
   WherryError,
 } from '@wherry/base';
@@ -62,7 +62,7 @@ async function recovered(folder: string, file: VolumeFile): Promise<VolumeFile> 
   const isMounted = hasFileSystem(file.options) && isMountPoint(data);
   const { filling, mountedBy } = file;
   if (filling && (!hasFileSystem(file.options) || isMounted)) {
-    for (const name of await readFolder(data)) await rm(fsPath(join(data, name)), { recursive: true, force: true });
+    for (const name of await readFolder(data)) await removeTree(join(data, name));
   }
   if (isMounted && mountedBy.length === 0) unmountAll(data);
   if (!filling && (isMounted || mountedBy.length === 0)) return file;
@@ -75,7 +75,7 @@ async function removeFolder(folder: string, log: Logger): Promise<void> {
   try {
     for (const { mountPoint } of mountsBelow(folder)) unmountAll(mountPoint);
     if (mountsBelow(folder).length > 0) throw new WherryError('conflict', 'something is still mounted in it');
-    await rm(folder, { recursive: true, force: true });
+    await removeTree(folder);
   } catch (error) {
     log.warn('cannot remove a volume', { path: folder, error: messageOf(error) });
   }
