@@ -238,7 +238,6 @@ class EmbeddedEngine implements Engine {
   }
 
   anticipateExec(id: string, streams: AttachOptions): void {
-    this.anticipate();
     this.#execs.anticipate(id, streams);
   }
 

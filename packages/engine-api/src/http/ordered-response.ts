@@ -38,7 +38,14 @@ function entriesOf(headers: Headers | undefined): (readonly [string, OutgoingHtt
   return headers.flatMap((name, at) => (at % 2 === 0 ? [[String(name), headers[at + 1]] as const] : []));
 }
 
-/** `api-version` as Go writes it: `Api-Version`. */
+const canonicalNames = new Map<string, string>();
+
+/** `api-version` as Go writes it: `Api-Version`. Of the names that answers have, which are few. */
 export function canonicalName(name: string): string {
-  return name.replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase());
+  let canonical = canonicalNames.get(name);
+  if (canonical === undefined) {
+    canonical = name.replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase());
+    canonicalNames.set(name, canonical);
+  }
+  return canonical;
 }

@@ -37,7 +37,6 @@ export class Execs implements Disposable {
     if (options.command.length === 0) throw new WherryError('invalid', 'no command specified');
     const { record, live } = this.#containers.running(id);
     const { cgroups, paths } = this.#context;
-    cgroups.anticipateMoves();
     if (cgroups.isFrozen(this.#containers.index.cgroup(record)))
       throw new WherryError('conflict', `container ${record.id} is paused, unpause the container before exec`);
     live.processSpec ??= this.#containers.specOf(record.id).process;
@@ -76,7 +75,8 @@ export class Execs implements Disposable {
 
   #open(id: string, streams: AttachOptions): WaitingExec {
     const { record, runtime } = this.#containers.running(id);
-    const { paths, random } = this.#context;
+    const { cgroups, paths, random } = this.#context;
+    cgroups.anticipateMoves();
     const bundle = paths.container(record.id);
     return openExec({ id: random.hex(64), containerId: record.id, bundle, runtime, streams });
   }

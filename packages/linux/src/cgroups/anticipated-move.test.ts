@@ -8,6 +8,7 @@ test('writes this process where it is, once at a time, and takes no refusal ill'
   const folder = mkdtempSync(join(tmpdir(), 'wherry-cgroup-'));
   const procs = join(folder, 'cgroup.procs');
   const move = new AnticipatedMove(procs);
+  writeFileSync(procs, '');
   await move.begin();
   writeFileSync(procs, '');
   const first = move.begin();
@@ -17,4 +18,5 @@ test('writes this process where it is, once at a time, and takes no refusal ill'
   expect(move.begin()).not.toBe(first);
   await move.begin();
   rmSync(folder, { recursive: true });
+  await move.begin();
 });

@@ -1,4 +1,4 @@
-import { writeControlApart } from './files.ts';
+import { closeSync, openSync, write } from 'node:fs';
 
 /** Moves this process to where it is, at most once at a time. */
 export class AnticipatedMove {
@@ -12,10 +12,21 @@ export class AnticipatedMove {
 
   /** Resolves when the move is over, also when it was refused. */
   begin(): Promise<void> {
-    const over = (): void => {
+    this.#move ??= writeApart(this.#procs, String(process.pid)).then(() => {
       this.#move = undefined;
-    };
-    this.#move ??= writeControlApart(this.#procs, String(process.pid)).then(over, over);
+    });
     return this.#move;
   }
+}
+
+/** Only the write takes its time: one call on another thread instead of three. */
+async function writeApart(file: string, text: string): Promise<void> {
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, 'r+');
+  } catch {
+    return;
+  }
+  await new Promise<void>((resolve) => write(descriptor, text, () => resolve()));
+  closeSync(descriptor);
 }
