@@ -125,6 +125,14 @@ it('builds from both, whichever the name means', async () => {
   await docker('rmi', 'from-both');
 });
 
+it('keeps what has no name of its own while the list has one', async () => {
+  await docker('image', 'prune', '-f');
+  expect(await architectures('--platform', `linux/${here}`, both)).toBe(here);
+  expect(await docker('images', '-q', '-f', 'dangling=true')).toBe('');
+  expect((await docker('images', '-q')).trim().split('\n')).toHaveLength(1);
+  expect((await docker('images', '-qa')).trim().split('\n')).toHaveLength(2);
+});
+
 it('pushes the whole list, or what is asked for', async () => {
   const copy = `${registry}/copy:both`;
   await docker('tag', both, copy);

@@ -151,6 +151,7 @@ export function fakeImage(name: string, change: Partial<ImageDetails> = {}): Ima
     parent: undefined,
     names: [`docker.io/library/${name}:latest`],
     digests: [],
+    isBehindName: false,
     createdAt: Date.UTC(2026, 0, 1),
     addedAt: Date.UTC(2026, 0, 2),
     sizeBytes: 1000,

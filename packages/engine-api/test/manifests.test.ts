@@ -81,6 +81,22 @@ describe('manifests of a name', () => {
     ]);
   });
 
+  it('are not dangling, and listed among all', async () => {
+    const behind = fakeImage('b', { names: [], isBehindName: true });
+    const dangling = fakeImage('c', { names: [] });
+    await using api = await serve(fakeOptions({ images: fakeImages([one, behind, dangling]) }));
+    const listed = async (query: string): Promise<readonly string[]> => {
+      const images = JSON.parse((await api.call('GET', `/images/json?${query}`)).text) as { Id: string }[];
+      return images.map(({ Id }) => Id);
+    };
+    const filters = (value: string): string => `filters=${encodeURIComponent(`{"dangling":["${value}"]}`)}`;
+    expect(await listed('')).toEqual([one.id, dangling.id]);
+    expect(await listed('all=1')).toEqual([one.id, behind.id, dangling.id]);
+    expect(await listed(filters('true'))).toEqual([dangling.id]);
+    expect(await listed(`all=1&${filters('true')}`)).toEqual([dangling.id]);
+    expect(await listed(`all=1&${filters('false')}`)).toEqual([one.id, behind.id]);
+  });
+
   it('choose the image that is removed since 1.50', async () => {
     const asked: string[] = [];
     const remove: EngineImages['remove'] = async (name) => {

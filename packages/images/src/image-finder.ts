@@ -20,7 +20,7 @@ import {
 import type { ContentStore } from './content/content-store.ts';
 import { parseConfig } from './content/image-config.ts';
 import { largestDocument, parseIndex, parseObject } from './content/json.ts';
-import type { ImageRecord, Metadata, MetadataState } from './metadata.ts';
+import type { ImageRecord, Metadata, MetadataState, NameRecord } from './metadata.ts';
 
 /** How an image was asked for: by a name that it has, or by its ID or a prefix of it. */
 export interface FoundImage {
@@ -35,14 +35,16 @@ export interface IndexedImage {
   readonly image: ImageRecord | undefined;
 }
 
-/** Configs kept in memory. */
+/** Configs and indexes kept in memory. */
 const mostConfigs = 200;
+const mostIndexes = 1000;
 
 /** Finds images by what people call them. */
 export class ImageFinder {
   readonly #metadata: Metadata;
   readonly #content: ContentStore;
   readonly #configs = new Map<Digest, ImageConfig>();
+  readonly #indexes = new Map<Digest, readonly Descriptor[] | undefined>();
 
   constructor(metadata: Metadata, content: ContentStore) {
     this.#metadata = metadata;
@@ -83,19 +85,29 @@ export class ImageFinder {
   async indexBehind(name: string): Promise<readonly IndexedImage[] | undefined> {
     const state = await this.#metadata.state();
     const record = state.names.get(name);
-    if (record === undefined || record.target === record.manifest) return undefined;
-    if ((await this.#content.size(record.target)) === undefined) return undefined;
-    const content = await this.#content.read(record.target, largestDocument);
-    if (!Array.isArray(parseObject(content, 'image index').manifests)) return undefined;
-    const { manifests } = parseIndex(content);
-    const own = state.images.get(record.manifest);
+    const manifests = record && (await this.#index(record));
+    if (manifests === undefined) return undefined;
+    const own = state.images.get(record!.manifest);
     // The same image may have come by another manifest than the index has of it.
-    const stands = manifests.some(({ digest }) => digest === record.manifest);
+    const stands = manifests.some(({ digest }) => digest === record!.manifest);
     const instead = own && !stands ? selectPlatform(manifests, await this.#platform(own)) : undefined;
     return manifests.map((descriptor) => ({
       descriptor,
       image: descriptor === instead ? own : state.images.get(descriptor.digest as Digest),
     }));
+  }
+
+  /** Manifests of the images that the indexes of names have: without a name of their own, they are not dangling. */
+  async behindNames(): Promise<ReadonlySet<string>> {
+    const state = await this.#metadata.state();
+    const targets = new Map<Digest, NameRecord>();
+    for (const record of state.names.values())
+      if (record.target !== record.manifest) targets.set(record.target, record);
+    const found = new Set<string>();
+    for (const record of targets.values()) {
+      for (const { digest } of (await this.#index(record)) ?? []) found.add(digest);
+    }
+    return found;
   }
 
   async config(image: ImageRecord): Promise<ImageConfig> {
@@ -110,6 +122,19 @@ export class ImageFinder {
 
   forget(id: Digest): void {
     this.#configs.delete(id);
+  }
+
+  /** What never changes is kept: an index is found by its digest. */
+  async #index({ target, manifest }: NameRecord): Promise<readonly Descriptor[] | undefined> {
+    if (target === manifest) return undefined;
+    if (this.#indexes.has(target)) return this.#indexes.get(target);
+    if ((await this.#content.size(target)) === undefined) return undefined;
+    const content = await this.#content.read(target, largestDocument);
+    const isIndex = Array.isArray(parseObject(content, 'image index').manifests);
+    const manifests = isIndex ? parseIndex(content).manifests : undefined;
+    if (this.#indexes.size >= mostIndexes) this.#indexes.delete(this.#indexes.keys().next().value!);
+    this.#indexes.set(target, manifests);
+    return manifests;
   }
 
   async #platform(image: ImageRecord): Promise<Platform> {

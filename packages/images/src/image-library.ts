@@ -84,6 +84,8 @@ export interface ImageSummary {
   readonly parent: Digest | undefined;
   readonly names: readonly string[]; // full references with a tag
   readonly digests: readonly string[]; // full references with a digest
+  /** It has no name, and the index of another image's name has it for its platform: it is not dangling. */
+  readonly isBehindName: boolean;
   readonly createdAt: number | undefined; // ms; of the config, where it says so
   readonly addedAt: number; // ms
   /** Unpacked bytes of all layers, which docker shows. */

@@ -38,8 +38,8 @@ export async function listImages(images: EngineImages, options: ListImagesOption
     const tags = image.names.filter(matching).sort().map(familiar);
     const digests = image.digests.filter(matching).sort().map(familiar);
     if (tags.length === 0 && digests.length === 0) {
-      if (!all && parents.has(image.id)) continue;
-      if (dangling === false || patterns !== undefined) continue;
+      if (!all && (parents.has(image.id) || image.isBehindName)) continue;
+      if (dangling === image.isBehindName || patterns !== undefined) continue;
     } else if (dangling === true && tags.length > 0) continue;
     listed.push({ image, tags, digests });
   }

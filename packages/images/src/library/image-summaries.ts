@@ -10,10 +10,15 @@ import type { StoreParts } from '../store-parts.ts';
 /** Every image once, newest first. */
 export async function imageSummaries(parts: StoreParts): Promise<ImageSummary[]> {
   const state = await parts.metadata.state();
+  let found: Promise<ReadonlySet<string>> | undefined;
+  const behind = (): Promise<ReadonlySet<string>> => {
+    found ??= parts.finder.behindNames();
+    return found;
+  };
   const summaries: ImageSummary[] = [];
   for (const id of [...state.manifests.keys()]) {
     const image = state.byId(id);
-    if (image) summaries.push(await summaryOf(parts, state, image));
+    if (image) summaries.push(await summaryOf(parts, state, image, behind));
   }
   return summaries.sort((one, other) => (other.createdAt ?? 0) - (one.createdAt ?? 0) || (one.id < other.id ? -1 : 1));
 }
@@ -25,7 +30,7 @@ export async function imageDetails(parts: StoreParts, reference: string, platfor
   const state = await metadata.state();
   const [config, raw] = await Promise.all([finder.config(image), content.read(image.id, largestDocument)]);
   return {
-    ...(await summaryOf(parts, state, image)),
+    ...(await summaryOf(parts, state, image, () => finder.behindNames())),
     config,
     rawConfig: parseRawConfig(raw),
     lastTaggedAt: state.taggedAt.get(image.id),
@@ -48,7 +53,12 @@ export async function layerSizes(parts: StoreParts): Promise<ReadonlyMap<Digest,
   return sizes;
 }
 
-async function summaryOf(parts: StoreParts, state: MetadataState, image: ImageRecord): Promise<ImageSummary> {
+async function summaryOf(
+  parts: StoreParts,
+  state: MetadataState,
+  image: ImageRecord,
+  behind: () => Promise<ReadonlySet<string>>,
+): Promise<ImageSummary> {
   const names = state.namesById(image.id);
   const bytes = await layerBytes(parts, image);
   // In records of before, a time of 0 may be the config's or that it has none.
@@ -63,6 +73,7 @@ async function summaryOf(parts: StoreParts, state: MetadataState, image: ImageRe
     createdAt: isUnknown ? timeOf(facts?.created) : (image.createdAt ?? undefined),
     addedAt: image.addedAt,
     sizeBytes: bytes.reduce((sum, size) => sum + size, 0),
+    isBehindName: names.length === 0 && (await behind()).has(image.manifest),
     labels: image.labels ?? facts?.config?.Labels ?? {},
     layers: image.layers,
   };

@@ -28,7 +28,7 @@ export async function pruneImages(
   const removal = new Removal(parts, state, { inUse, pruneParents: true });
   for (const image of await imageSummaries(parts)) {
     const isIntermediate = state.children.has(image.id) && image.names.length + image.digests.length === 0;
-    if (isIntermediate || (!all && image.names.length > 0) || !filter(image)) continue;
+    if (isIntermediate || (!all && (image.names.length > 0 || image.isBehindName)) || !filter(image)) continue;
     await unlessInConflict(() => pruneOne(removal, image));
   }
   parts.events.emit({ action: 'prune', id: '', name: undefined, attributes: { reclaimed: `${removal.bytes}` } });
@@ -59,6 +59,7 @@ class Removal {
   readonly state: MetadataState;
   readonly #parts: StoreParts;
   readonly #options: RemoveImageOptions;
+  #behind: ReadonlySet<string> | undefined;
 
   constructor(parts: StoreParts, state: MetadataState, options: RemoveImageOptions) {
     this.#parts = parts;
@@ -108,8 +109,14 @@ class Removal {
     if (image === undefined) return;
     await this.#untag(id, this.state.namesById(id));
     await this.#deleteContent(id);
-    if (this.#options.pruneParents === false || image.parent === undefined) return;
-    if (this.state.byId(image.parent)) await this.#delete(image.parent, true, false);
+    const parent = this.#options.pruneParents === false || !image.parent ? undefined : this.state.byId(image.parent);
+    if (parent === undefined || (await this.#isBehindName(parent.manifest))) return;
+    await this.#delete(parent.id, true, false);
+  }
+
+  async #isBehindName(manifest: Digest): Promise<boolean> {
+    this.#behind ??= await this.#parts.finder.behindNames();
+    return this.#behind.has(manifest);
   }
 
   async #deleteContent(id: Digest): Promise<void> {
