@@ -113,12 +113,6 @@ export interface SandboxNamespaceModes {
   readonly user?: UserMappings | undefined;
 }
 
-export interface IdMapping {
-  readonly containerId: number;
-  readonly hostId: number;
-  readonly size: number;
-}
-
 export interface DnsConfig {
   readonly servers: readonly string[];
   readonly searches: readonly string[];

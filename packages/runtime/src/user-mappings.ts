@@ -1,4 +1,8 @@
-import type { IdMapping } from './runtime.ts';
+export interface IdMapping {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly size: number;
+}
 
 /** Users and groups of a user namespace, as the machine numbers them (user_namespaces(7)). */
 export interface UserMappings {

@@ -5,8 +5,8 @@ import { setTimeout } from 'node:timers/promises';
 import { realDocker } from './docker-client.ts';
 import { type BusyboxOptions, busyboxImage, type TestImage, webImage, writeDockerArchive } from './images.ts';
 import { type Kubectl, realKubectls } from './kubectl.ts';
-import { createTestMachine, type Ran, type RunOptions, type TestMachine, type TestMachineOptions } from './machine.ts';
-import type { Running, StartOptions } from './running.ts';
+import { createTestMachine, type RunOptions, type TestMachine, type TestMachineOptions } from './machine.ts';
+import type { Ran, Running, StartOptions } from './running.ts';
 
 /** A cluster of the built product on a test machine of its own, driven from outside as a user would; with `upArgs: ['--engine-only']` the engine alone. */
 export interface TestCluster extends AsyncDisposable {

@@ -3,14 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemRandom } from '@wherry/base';
-import { type Running, type StartOptions, startProgram } from './running.ts';
-
-/** How a program that a test ran ended. */
-export interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { type Ran, type Running, type StartOptions, startProgram } from './running.ts';
 
 export interface RunOptions {
   readonly input?: string | Buffer | undefined;

@@ -1,5 +1,11 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import type { Ran } from './machine.ts';
+
+/** How a program that a test ran ended. */
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
 /** A program that a test talks to while it runs. */
 export interface Running extends AsyncDisposable {

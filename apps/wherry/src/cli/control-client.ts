@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { deferred, type ErrorCode, errnoOf, WherryError } from '@wherry/base';
-import type { ClusterConfig } from '../machine/config.ts';
+import type { ClusterConfig } from '../machine/cluster-config.ts';
 import type { MachineStatus } from '../machine/machine.ts';
 
 /** Where a cluster's daemon listens for the command line. */

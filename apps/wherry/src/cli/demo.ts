@@ -7,7 +7,7 @@ import { codeOf, WherryError } from '@wherry/base';
 import { type ApiClient, createHttpApiClient, parseKubeconfig, resources } from '@wherry/client';
 import { demoImage, demoNamespace, demoNodePort, demoObjects } from '../demo/objects.ts';
 import { demoServer, serverPath } from '../demo/server.ts';
-import type { ClusterConfig } from '../machine/config.ts';
+import type { ClusterConfig } from '../machine/cluster-config.ts';
 import { adminKubeconfigPath } from '../machine/paths.ts';
 import { writeNodeArchive } from '../node-image/archive.ts';
 import { nodePath } from '../node-image/node-files.ts';

@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { errnoOf, WherryError } from '@wherry/base';
 import { parse } from 'yaml';
-import type { ClusterConfig } from '../machine/config.ts';
+import type { ClusterConfig } from '../machine/cluster-config.ts';
 import { adminKubeconfigPath, dockerSocketPath } from '../machine/paths.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { mergeKubeconfig } from './kubeconfig-merge.ts';

@@ -5,7 +5,8 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { deferred, type ErrorCode, WherryError } from '@wherry/base';
 import type { StartReport } from '../daemon.ts';
-import type { ClusterConfig, Home } from '../machine/config.ts';
+import type { ClusterConfig } from '../machine/cluster-config.ts';
+import type { Home } from '../machine/config.ts';
 import type { Phase } from '../machine/machine.ts';
 
 /** Node's options for the daemon: a young generation that fits a machine at rest, and collections on request. */

@@ -1,5 +1,6 @@
 import { WherryError } from '@wherry/base';
-import { type ClusterConfig, findCluster, type Home, listClusters } from '../machine/config.ts';
+import type { ClusterConfig } from '../machine/cluster-config.ts';
+import { findCluster, type Home, listClusters } from '../machine/config.ts';
 import type { MachineStatus } from '../machine/machine.ts';
 import { type Command, nameFlag } from './context.ts';
 import { daemonStatus } from './control-client.ts';

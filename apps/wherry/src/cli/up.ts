@@ -1,8 +1,9 @@
 import { WherryError } from '@wherry/base';
-import { type ClusterConfig, type ClusterWishes, ensureCluster } from '../machine/config.ts';
+import type { ClusterConfig } from '../machine/cluster-config.ts';
+import { type ClusterWishes, ensureCluster } from '../machine/config.ts';
 import type { Phase } from '../machine/machine.ts';
 import { preflight } from '../machine/preflight.ts';
-import { defaultRegistryAddress } from '../machine/registry.ts';
+import { defaultRegistryAddress } from '../machine/registry-address.ts';
 import { machineSlots } from '../machine/slots.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import { daemonStatus } from './control-client.ts';

@@ -23,7 +23,7 @@ import { dialInNetns } from '@wherry/linux';
 import type { PodStreams } from '@wherry/runtime';
 import { openEmbeddedStore, type Store } from '@wherry/store';
 import { kubernetesVersion } from '../version.ts';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import { machinePaths } from './paths.ts';
 
 export interface Surroundings {

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { openImageStore } from '@wherry/images';
 import { removeProxyTable } from '@wherry/kube-proxy';
 import { mountsBelow, unmountBind } from '@wherry/linux';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import type { Surroundings } from './control-plane.ts';
 import { openDockerNetworks } from './docker.ts';
 import { noPods } from './engine-only.ts';

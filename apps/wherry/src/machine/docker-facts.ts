@@ -8,7 +8,7 @@ import type { RuntimeFacts, SystemFacts } from '@wherry/engine-api';
 import { findProgram, openCgroups, runProgram } from '@wherry/linux';
 import { hostPlatform } from '@wherry/oci';
 import { build, wherryVersion } from '../version.ts';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import { machinePaths } from './paths.ts';
 import { runtimesOf } from './runtimes.ts';
 

@@ -1,7 +1,7 @@
 import { type DisposalStack, WherryError } from '@wherry/base';
 import type { PodNetwork } from '@wherry/network';
 import { wherryVersion } from '../version.ts';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import type { Surroundings } from './control-plane.ts';
 import { startDocker } from './docker.ts';
 import { openImages } from './images.ts';

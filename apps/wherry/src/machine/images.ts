@@ -1,5 +1,5 @@
 import { type ImageStore, openImageStore } from '@wherry/images';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import type { Surroundings } from './control-plane.ts';
 import { machinePaths } from './paths.ts';
 

@@ -3,7 +3,7 @@ import type { ApiServer } from '@wherry/apiserver';
 import type { InformerFactory } from '@wherry/client';
 import { type Controllers, createControllers, type KindResource } from '@wherry/controllers';
 import { createScheduler, type Scheduler } from '@wherry/scheduler';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import { componentUser, controllerUser, type Surroundings } from './control-plane.ts';
 
 export function startScheduler(

@@ -9,7 +9,7 @@ import { createKubelet, type Kubelet } from '@wherry/kubelet';
 import { type BridgeNetwork, createBridgeNetwork, type PodNetwork, type PortHolder } from '@wherry/network';
 import { sharePropagation } from '@wherry/volumes';
 import { kubernetesVersion } from '../version.ts';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import { nodeUser, type Surroundings } from './control-plane.ts';
 import { machinePaths } from './paths.ts';
 import { runtimesOf } from './runtimes.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 
 /** Where a machine keeps its things below its root directory. */
 export function machinePaths({ rootDirectory, runDirectory }: ClusterConfig) {

@@ -2,7 +2,7 @@ import { isAbsolute } from 'node:path';
 import { WherryError } from '@wherry/base';
 import { builtInRuntime, type RegisteredRuntime } from '@wherry/engine';
 import { findProgram } from '@wherry/linux';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 
 /** Taken without being registered where it is installed: under this name docker's users know it. */
 const usual: RegisteredRuntime = { name: 'runc', path: 'runc', args: [] };

@@ -4,8 +4,8 @@ import { type ClusterPki, type KubeconfigContent, kubeconfigText } from '@wherry
 import { createInformerFactory } from '@wherry/client';
 import type { PortHolder } from '@wherry/network';
 import type { PodStreams } from '@wherry/runtime';
+import type { ClusterConfig } from './cluster-config.ts';
 import { checkDns, dnsServiceAddress, ensureDnsService } from './cluster-dns.ts';
-import type { ClusterConfig } from './config.ts';
 import { listen, openState, readerUser, type Surroundings, startApiServer } from './control-plane.ts';
 import { startDocker } from './docker.ts';
 import { startEngineOnly } from './engine-only.ts';

@@ -2,7 +2,7 @@ import type { V1Node, V1Pod } from '@wherry/api';
 import { type Clock, deferred } from '@wherry/base';
 import { type Informer, type InformerFactory, resources } from '@wherry/client';
 import { wherryVersion } from '../version.ts';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import type { ComponentStatus, MachineStatus } from './machine.ts';
 import { dockerSocketPath } from './paths.ts';
 import type { MachineRegistry } from './registry.ts';
