@@ -4,6 +4,7 @@ import type { ContentStore, Ingest } from './content/content-store.ts';
 import { parseConfig } from './content/image-config.ts';
 import { largestDocument, parseManifest } from './content/json.ts';
 import type { Pins } from './content/pins.ts';
+import type { DiskSync } from './disk-sync.ts';
 import { chainIds, type LayerStore, type UnpackOptions } from './layers/layer-store.ts';
 import type { ImageRecord, LayerRecord, Metadata } from './metadata.ts';
 
@@ -15,6 +16,8 @@ export interface RegisterOptions {
   /** The index for which the names stand. */
   readonly index?: Buffer | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Not waited for the disk: `UnsettledImages` knows of it. */
+  readonly isDoubtful?: boolean | undefined;
 }
 
 /** Makes images of content: whatever brings an image here ends in `register`. */
@@ -24,8 +27,10 @@ export class ImageRegistrar {
   readonly metadata: Metadata;
   readonly pins: Pins;
   readonly #clock: Clock;
+  readonly #disk: DiskSync;
 
-  constructor(content: ContentStore, layers: LayerStore, metadata: Metadata, pins: Pins, clock: Clock) {
+  constructor(content: ContentStore, layers: LayerStore, metadata: Metadata, pins: Pins, clock: Clock, disk: DiskSync) {
+    this.#disk = disk;
     this.content = content;
     this.layers = layers;
     this.metadata = metadata;
@@ -75,7 +80,7 @@ export class ImageRegistrar {
       await this.unpack(layers, layer, { signal: options.signal });
       onLayer(layer, 'complete');
     }
-    await this.layers.settle();
+    if (!options.isDoubtful) await this.#disk.run();
     const unpackedBytes: number[] = [];
     for (const { chainId } of layers) unpackedBytes.push((await this.layers.facts(chainId))?.bytes ?? 0);
     const record: ImageRecord = {

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Clock, KeyedMutex, type Logger, messageOf, systemClock } from '@wherry/base';
 import { type Digest, hostPlatform, type ImageConfig, type Platform, parseReference } from '@wherry/oci';
@@ -8,10 +8,11 @@ import { ContentStore } from './content/content-store.ts';
 import type { KeptContent } from './content/kept-content.ts';
 import { Pins } from './content/pins.ts';
 import { buildImage, type NewImage } from './create-image.ts';
+import { DiskSync } from './disk-sync.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { Holds } from './holds.ts';
 import { ImageEvents } from './image-events.ts';
-import { ImageFinder, noSuchImage } from './image-finder.ts';
+import { ImageFinder } from './image-finder.ts';
 import type {
   AssembleImage,
   CommitLayer,
@@ -38,8 +39,10 @@ import { assembleImage } from './library/assemble-image.ts';
 import { commitLayer } from './library/commit-layer.ts';
 import { holdLayers } from './library/hold-layers.ts';
 import { imageManifests } from './library/image-manifests.ts';
+import { imageRootfs } from './library/image-rootfs.ts';
 import { imageDetails, imageSummaries, layerSizes } from './library/image-summaries.ts';
 import { type LoadedImage, type LoadOptions, loadArchive } from './library/load-archive.ts';
+import { recoverImages } from './library/recover-images.ts';
 import { pruneImages, removeImage } from './library/remove-image.ts';
 import { emitTags, tagImage } from './library/tag-image.ts';
 import { type ImageRecord, type LayerRecord, Metadata, type MetadataState } from './metadata.ts';
@@ -55,12 +58,15 @@ import type { Rootfs, RootfsSource } from './rootfs.ts';
 import { RunningMark } from './running-mark.ts';
 import type { StoreParts } from './store-parts.ts';
 import { createLayerThreads } from './threads/layer-threads.ts';
+import { UnsettledImages } from './unsettled-images.ts';
 
 export interface ImageStoreOptions {
   /** Made when it is missing. One process at a time. */
   readonly directory: string;
   readonly log: Logger;
   readonly clock?: Clock | undefined;
+  /** What is another one after each start of the machine (default: the kernel's `boot_id`). */
+  readonly boot?: string | undefined;
   /** What to choose from multi-platform images (default: this machine's). */
   readonly platform?: Platform | undefined;
   /** Of one unpacked layer (default: 64 GiB, two million files). */
@@ -101,7 +107,8 @@ export interface ImageStore extends ImageService, RootfsSource, ImageLibrary, As
 export async function openImageStore(options: ImageStoreOptions): Promise<ImageStore> {
   const directory = resolve(options.directory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const store = new LocalImageStore(makeParts({ ...options, directory }));
+  const boot = options.boot ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const store = new LocalImageStore(makeParts({ ...options, directory, boot }));
   await store.cleanUp();
   return store;
 }
@@ -113,12 +120,14 @@ function makeParts({
   log,
   clock = systemClock,
   platform = hostPlatform(),
+  boot,
   ...options
-}: ImageStoreOptions): StoreParts {
+}: ImageStoreOptions & { readonly boot: string }): StoreParts {
   const limits = options.largestLayer ?? largestLayer;
   const threads = createLayerThreads();
-  const content = new ContentStore(directory);
-  const layers = new LayerStore(directory, limits, threads);
+  const disk = new DiskSync(directory);
+  const content = new ContentStore(directory, disk);
+  const layers = new LayerStore(directory, limits, threads, disk);
   const metadata = new Metadata(directory);
   const holds = new Holds(directory);
   const pins = new Pins();
@@ -134,10 +143,12 @@ function makeParts({
     metadata,
     holds,
     pins,
-    registrar: new ImageRegistrar(content, layers, metadata, pins, clock),
+    registrar: new ImageRegistrar(content, layers, metadata, pins, clock, disk),
     garbage: new GarbageCollector({ content, layers, metadata, holds, pins, log }),
     events: new ImageEvents(log),
     finder: new ImageFinder(metadata, content),
+    disk,
+    unsettled: new UnsettledImages(directory, boot, disk, log),
     registries: options.registries ?? {},
     downloads: new KeyedMutex(),
   };
@@ -156,12 +167,15 @@ class LocalImageStore implements ImageStore {
 
   /** After a crash, what it left is collected beside other work: until then there is more than needed, never less. */
   async cleanUp(): Promise<void> {
-    const { content, layers, holds, metadata, garbage, log } = this.#parts;
+    const { content, layers, holds, metadata, garbage, unsettled, log } = this.#parts;
     await content.cleanUp();
     await layers.cleanUp();
     await holds.cleanUp();
     await metadata.cleanUp();
-    if (await this.#running.begin()) {
+    const isUnclean = await this.#running.begin();
+    const doubtful = await unsettled.left();
+    if (doubtful) await recoverImages(this.#parts, doubtful);
+    if (isUnclean || doubtful) {
       this.#sweeping = garbage.collect().catch((error: unknown) => {
         log.warn('what a crash left was not collected', { error: messageOf(error) });
       });
@@ -217,29 +231,16 @@ class LocalImageStore implements ImageStore {
   }
 
   async rootfs(reference: string, owner: string): Promise<Rootfs> {
-    const { finder, pins, metadata, layers, registrar, holds } = this.#parts;
-    const { image } = await finder.require(reference);
-    const chain = image.layers.map((layer) => layer.chainId);
-    using _ = await pins.pin([image.manifest, image.id, ...image.layers.map(({ digest }) => digest), ...chain]);
-    // What was found may have been removed while the pin waited for a collection.
-    if ((await metadata.image(image.manifest)) === undefined) throw noSuchImage(reference);
-    const config = await finder.config(image);
-    for (const layer of image.layers) {
-      if (!(await layers.has(layer.chainId))) await registrar.unpack(image.layers, layer);
-    }
-    const records = image.layers.map(({ digest, chainId }) => ({ digest, chainId }));
-    await holds.set(owner, { manifest: image.manifest, config: image.id, layers: records });
-    const folders = chain.map((chainId) => layers.folder(chainId)).reverse();
-    const lowerDirectories = folders.length > 0 ? folders : [await layers.emptyFolder()];
-    return { imageId: image.id, config, lowerDirectories };
+    return await imageRootfs(this.#parts, reference, owner);
   }
 
   async holdLayers(owner: string, layers: readonly LayerRecord[]): Promise<readonly string[]> {
     return await holdLayers(this.#parts, owner, layers);
   }
 
-  persistHold(owner: string): Promise<void> {
-    return this.#parts.holds.sync(owner);
+  async persistHold(owner: string): Promise<void> {
+    await this.#parts.unsettled.settled();
+    await this.#parts.holds.sync(owner);
   }
 
   async release(owner: string): Promise<void> {
@@ -382,6 +383,8 @@ class LocalImageStore implements ImageStore {
     this.#closing.abort();
     await this.#sweeping;
     await this.#parts.garbage.settled();
+    // Where the disk fails the next one finds them named.
+    await this.#parts.unsettled.settled().catch(() => undefined);
     await this.#parts.threads[Symbol.asyncDispose]();
     await this.#parts.metadata[Symbol.asyncDispose]();
     await this.#running.end();

@@ -2,6 +2,7 @@ import type { Clock, KeyedMutex, Logger } from '@wherry/base';
 import type { Platform } from '@wherry/oci';
 import type { ContentStore } from './content/content-store.ts';
 import type { Pins } from './content/pins.ts';
+import type { DiskSync } from './disk-sync.ts';
 import type { GarbageCollector } from './garbage-collector.ts';
 import type { Holds } from './holds.ts';
 import type { ImageEvents } from './image-events.ts';
@@ -12,6 +13,7 @@ import type { UnpackLimits } from './layers/unpack.ts';
 import type { Metadata } from './metadata.ts';
 import type { RegistrySettings } from './registry/endpoint.ts';
 import type { LayerThreads } from './threads/layer-threads.ts';
+import type { UnsettledImages } from './unsettled-images.ts';
 
 /** What the operations of one image store share. */
 export interface StoreParts {
@@ -31,6 +33,8 @@ export interface StoreParts {
   readonly garbage: GarbageCollector;
   readonly events: ImageEvents;
   readonly finder: ImageFinder;
+  readonly disk: DiskSync;
+  readonly unsettled: UnsettledImages;
   readonly registries: RegistrySettings;
   /** One download of a blob at a time. */
   readonly downloads: KeyedMutex;

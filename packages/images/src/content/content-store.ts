@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:f
 import { join } from 'node:path';
 import { errnoOf, systemRandom, WherryError } from '@wherry/base';
 import { algorithmOf, type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
+import type { DiskSync } from '../disk-sync.ts';
 import { readNames } from './folder-names.ts';
 import { namingFullDisk } from './full-disk.ts';
 import { KeptContent, linked } from './kept-content.ts';
@@ -13,14 +14,16 @@ const longestPartial = 7 * 24 * 3600 * 1000;
 
 /**
  * Blobs by digest: `blobs/<algorithm>/<hex>`, as in an OCI layout. A blob is written to `ingest/`,
- * verified, synced and renamed, so that what stands in `blobs` is whole.
+ * verified, synced (unless it is doubtful until the disk is) and renamed, so that what stands in `blobs` is whole.
  */
 export class ContentStore {
   readonly #directory: string;
+  readonly #disk: DiskSync;
   readonly #kept = new Map<string, KeptContent>();
 
-  constructor(directory: string) {
+  constructor(directory: string, disk: DiskSync) {
     this.#directory = directory;
+    this.#disk = disk;
   }
 
   /** What `owner`, a word, keeps beside the images. */
@@ -100,7 +103,7 @@ export class ContentStore {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const path = join(folder, systemRandom.hex(16));
     const file = await open(path, 'wx+', 0o600);
-    return new Ingest(file, path, (digest) => this.path(digest));
+    return new Ingest(file, path, (digest) => this.path(digest), this.#disk);
   }
 
   /**
@@ -112,7 +115,7 @@ export class ContentStore {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const path = join(folder, `${algorithmOf(digest)}-${hexOf(digest)}`);
     const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-    const ingest = new Ingest(file, path, (found) => this.path(found), true);
+    const ingest = new Ingest(file, path, (found) => this.path(found), this.#disk, true);
     try {
       await ingest.readBack();
       return ingest;
@@ -170,6 +173,7 @@ export class Ingest implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #path: string;
   readonly #target: (digest: Digest) => string;
+  readonly #disk: DiskSync;
   #sha256 = createHash('sha256');
   #size = 0;
   #sealed = false;
@@ -179,7 +183,8 @@ export class Ingest implements AsyncDisposable {
   /** Whether what is not committed is kept for another time. */
   #isKept: boolean;
 
-  constructor(file: FileHandle, path: string, target: (digest: Digest) => string, isKept = false) {
+  constructor(file: FileHandle, path: string, target: (digest: Digest) => string, disk: DiskSync, isKept = false) {
+    this.#disk = disk;
     this.#isKept = isKept;
     this.#file = file;
     this.#path = path;
@@ -226,7 +231,7 @@ export class Ingest implements AsyncDisposable {
     if (!this.#sealed) {
       await this.#file.datasync();
       await this.#close();
-    } else if (this.#isResting) {
+    } else if (this.#isResting && this.#committed === undefined) {
       const file = await open(this.#path, 'r+');
       try {
         await file.datasync();
@@ -267,10 +272,15 @@ export class Ingest implements AsyncDisposable {
 
   /**
    * Makes the blob stand under its digest, with `expected` only when it is that one (else `corrupt`).
-   * Idempotent; afterwards disposing changes nothing.
+   * Idempotent; afterwards disposing changes nothing. Not synced where `sync` is false: the disk's next sync is waited for
+   * before something relies on it for good, and until then it is known as doubtful (`UnsettledImages`).
    */
-  async commit(expected?: Digest): Promise<{ readonly digest: Digest; readonly size: number }> {
-    await this.seal();
+  async commit(
+    expected?: Digest,
+    { sync = true }: { sync?: boolean } = {},
+  ): Promise<{ readonly digest: Digest; readonly size: number }> {
+    if (sync) await this.seal();
+    else await this.rest();
     const digest =
       expected?.startsWith('sha512:') && this.#committed === undefined
         ? await this.#rehash()
@@ -284,6 +294,7 @@ export class Ingest implements AsyncDisposable {
       await mkdir(join(target, '..'), { recursive: true, mode: 0o700 });
       await rename(this.#path, target);
       this.#committed = target;
+      if (!sync) this.#disk.note();
     }
     return { digest, size: this.#size };
   }

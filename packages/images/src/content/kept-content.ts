@@ -67,7 +67,10 @@ export class KeptContent {
 
   async #takeFromImages(digest: Digest, size: number): Promise<boolean> {
     const source = this.#imagesPath(digest);
-    return (await sizeOf(source)) === size && (await linked(source, this.path(digest)));
+    if ((await sizeOf(source)) !== size || !(await linked(source, this.path(digest)))) return false;
+    // What was pulled just now is perhaps not on the disk yet.
+    await syncPath(this.path(digest));
+    return true;
   }
 }
 

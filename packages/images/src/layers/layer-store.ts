@@ -1,9 +1,10 @@
 import { mkdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, KeyedMutex, systemRandom } from '@wherry/base';
-import { spreadSubfolders, syncFileSystem } from '@wherry/linux';
+import { spreadSubfolders } from '@wherry/linux';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
 import { readNames } from '../content/folder-names.ts';
+import type { DiskSync } from '../disk-sync.ts';
 import type { LayerTasks } from '../threads/layer-task.ts';
 import type { LayerThreads } from '../threads/layer-threads.ts';
 import type { Unpacked, UnpackLimits } from './unpack.ts';
@@ -35,16 +36,16 @@ export interface UnpackOptions {
  */
 export class LayerStore {
   #made: Promise<void> | undefined;
-  #isUnsettled = false;
-  #settled: Promise<void> = Promise.resolve();
   readonly #directory: string;
   readonly #limits: UnpackLimits;
+  readonly #disk: DiskSync;
   readonly #threads: LayerThreads;
   readonly #locks = new KeyedMutex();
   /** Of layers that were looked at: they do not change, and only this process removes them. */
   readonly #known = new Map<Digest, LayerFacts>();
 
-  constructor(directory: string, limits: UnpackLimits, threads: LayerThreads) {
+  constructor(directory: string, limits: UnpackLimits, threads: LayerThreads, disk: DiskSync) {
+    this.#disk = disk;
     this.#directory = join(directory, 'layers');
     this.#limits = limits;
     this.#threads = threads;
@@ -137,22 +138,6 @@ export class LayerStore {
       await this.#enter(temporary.path, facts);
       return true;
     });
-  }
-
-  /**
-   * Resolves once every layer entered so far is on the disk whole: before something relies on them for good. A layer
-   * that nothing relies on is taken away after a power cut.
-   */
-  async settle(): Promise<void> {
-    if (this.#isUnsettled) {
-      this.#isUnsettled = false;
-      this.#settled = syncFileSystem(this.#directory);
-      this.#settled.catch(() => {
-        this.#isUnsettled = true;
-      });
-    }
-    // A sync that another image began covers what was entered before it.
-    await this.#settled;
   }
 
   /** A folder for what is being made; what is left of it when it is disposed is removed. */
@@ -252,7 +237,7 @@ export class LayerStore {
     await rm(this.#home(facts.chainId), { recursive: true, force: true });
     await rename(temporary, this.#home(facts.chainId));
     this.#known.set(facts.chainId, facts);
-    this.#isUnsettled = true;
+    this.#disk.note();
   }
 
   async #make(): Promise<void> {

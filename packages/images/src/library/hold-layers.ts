@@ -4,7 +4,7 @@ import type { StoreParts } from '../store-parts.ts';
 
 /** Holds unpacked layers, bottom first, for an owner; gives their folders, topmost first. Throws `notFound`. */
 export async function holdLayers(
-  { content, layers, pins, holds, registrar }: StoreParts,
+  { content, layers, pins, holds, registrar, disk }: StoreParts,
   owner: string,
   records: readonly LayerRecord[],
 ): Promise<readonly string[]> {
@@ -16,7 +16,7 @@ export async function holdLayers(
     }
     await registrar.unpack(records, layer);
   }
-  await layers.settle();
+  await disk.run();
   await holds.set(owner, { layers: records.map(({ digest, chainId }) => ({ digest, chainId })) });
   const folders = records.map(({ chainId }) => layers.folder(chainId)).reverse();
   return folders.length > 0 ? folders : [await layers.emptyFolder()];

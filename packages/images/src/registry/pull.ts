@@ -71,7 +71,7 @@ async function fetchAll(
   target: Descriptor,
   context: PullContext,
 ): Promise<ImageRecord> {
-  const { registrar, pins, metadata } = context.parts;
+  const { registrar, pins, metadata, unsettled } = context.parts;
   const targetDigest = parseDigest(target.digest);
   using _target = await pins.pin([targetDigest]);
   const manifestDigest = await fetchManifest(client, targetDigest, context);
@@ -93,13 +93,14 @@ async function fetchAll(
     throw new WherryError('tooLarge', `the image config has ${manifest.config.size} bytes`);
   }
   checkConfigType(manifest);
+  using _arrival = await unsettled.begin(manifestDigest);
   await fetchConfig(client, manifest.config, context);
   // A broken config is seen before anything large is fetched.
   const config = parseConfig(await registrar.content.read(id, largestDocument));
   const records = layerRecords(manifest, config);
   using _layers = await pins.pin(records.map(({ chainId }) => chainId));
   await fetchLayers(client, manifest.layers, records, context);
-  return await registrar.register(manifestDigest, names, { signal: context.signal });
+  return await registrar.register(manifestDigest, names, { signal: context.signal, isDoubtful: true });
 }
 
 /** What registries have called an image's config (moby 22378: some knew no better). */
@@ -275,7 +276,7 @@ async function fetchBlob(
     await using ingest = await content.resume(digest);
     await client.blob(descriptor, ingest, (current) => report({ digest, phase: 'downloading', current, total }));
     report({ digest, phase: 'verifying' });
-    await ingest.commit(digest);
+    await ingest.commit(digest, { sync: false });
     report({ digest, phase: 'downloaded' });
   });
 }
