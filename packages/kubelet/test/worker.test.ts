@@ -51,6 +51,16 @@ describe('a pod on a node', () => {
     expect(scene.events()).toContain('Normal Killing Stopping container c');
   });
 
+  it('does not run with the machine’s users where it must not', async () => {
+    await using scene = await makeScene();
+    await scene.create('own', { hostUsers: false, containers: [busybox('c')] });
+    expect(scene.events()).toContain(
+      "Warning FailedCreatePodSandBox Failed to create pod sandbox: can't set `spec.hostUsers: false`, runtime does not support user namespaces",
+    );
+    expect(scene.runtime.sandboxes.size).toBe(0);
+    expect(scene.pod('own')?.status?.phase).toBe('Pending');
+  });
+
   it('backs off a container that keeps failing: 10 s, then 20 s', async () => {
     await using scene = await makeScene();
     const { metadata } = await scene.create('crash', { containers: [busybox('c')] });

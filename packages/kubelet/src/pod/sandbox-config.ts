@@ -1,4 +1,5 @@
 import type { V1Pod } from '@wherry/api';
+import { WherryError } from '@wherry/base';
 import type { DnsConfig, NamespaceMode, PodSandboxConfig, PortMapping } from '@wherry/runtime';
 import { podHostname } from './hosts-file.ts';
 import { labelsOfPod } from './labels.ts';
@@ -14,10 +15,13 @@ export interface SandboxFacts {
   readonly nodeName: string;
 }
 
-/** The sandbox of a pod for the runtime. Pure. */
+/** The sandbox of a pod for the runtime. Pure. Throws `unsupported` for a pod that must not have the machine's users. */
 export function sandboxConfig(pod: V1Pod, facts: SandboxFacts): PodSandboxConfig {
   const { name = '', namespace = '', uid = '', labels = {}, annotations = {} } = pod.metadata ?? {};
   const spec = pod.spec;
+  // Its volumes would have to be mapped, too. To run it all the same would make its root the machine's.
+  if (spec?.hostUsers === false)
+    throw new WherryError('unsupported', "can't set `spec.hostUsers: false`, runtime does not support user namespaces");
   const pid: NamespaceMode = spec?.hostPID ? 'node' : spec?.shareProcessNamespace ? 'pod' : 'container';
   const sysctls = spec?.securityContext?.sysctls ?? [];
   return {
