@@ -5,3 +5,4 @@ import { useRuntime } from './machine.ts';
 useRuntime({ name: 'runc', path: realRunc(repository), args: [] });
 await import('./engine.machine.test.ts');
 await import('./restartable.machine.test.ts');
+await import('./users.machine.test.ts');

@@ -48,6 +48,8 @@ export interface MountSpec {
 
 export interface LinuxSpec {
   readonly namespaces: readonly { readonly type: SpecNamespace; readonly path?: string }[];
+  readonly uidMappings?: readonly SpecIdMapping[];
+  readonly gidMappings?: readonly SpecIdMapping[];
   readonly cgroupsPath?: string;
   readonly resources?: ResourcesSpec;
   readonly devices?: readonly DeviceSpec[];
@@ -57,6 +59,12 @@ export interface LinuxSpec {
   readonly maskedPaths?: readonly string[];
   readonly readonlyPaths?: readonly string[];
   readonly mountLabel?: string;
+}
+
+export interface SpecIdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
 }
 
 export type SpecNamespace = 'pid' | 'network' | 'mount' | 'ipc' | 'uts' | 'user' | 'cgroup';

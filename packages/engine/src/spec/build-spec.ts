@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { WherryError } from '@wherry/base';
 import type { CgroupFeatures } from '@wherry/linux';
 import type { ImageConfig, LinuxSpec, ProcessSpec, RuntimeSpec } from '@wherry/oci';
-import type { ContainerConfig, PodSandboxConfig } from '@wherry/runtime';
+import type { ContainerConfig, PodSandboxConfig, UserMappings } from '@wherry/runtime';
 import { refusedBefore } from '../runtime/failures.ts';
 import { resourceLimits } from '../runtime/messages.ts';
 import { availableCapabilities, capabilitiesOf } from './capabilities.ts';
@@ -117,7 +117,8 @@ function environmentOf(
   return [...values].map(([name, value]) => `${name}=${value}`);
 }
 
-function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion, cgroupFeatures }: SpecRequest): LinuxSpec {
+function linuxSpec(request: SpecRequest): LinuxSpec {
+  const { config, sandbox, namespaces, cgroupsPath, cgroupVersion, cgroupFeatures } = request;
   const { security } = config;
   const privileged = security.privileged === true;
   const devices = devicesOf(config);
@@ -141,6 +142,7 @@ function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion, cgroupFeatu
       // On version 2 what runs inside finds its own limits at the root of /sys/fs/cgroup (KEP-2254, containerd's CRI).
       ...(cgroup === 'private' ? [{ type: 'cgroup' as const }] : []),
     ],
+    ...(namespaces.user === undefined ? {} : userMappings(sandbox.namespaces.user)),
     cgroupsPath,
     resources: { ...resourcesSpec(config.resources ?? {}, cgroupVersion, cgroupFeatures), devices: devices.rules },
     devices: devices.devices,
@@ -149,6 +151,15 @@ function linuxSpec({ config, namespaces, cgroupsPath, cgroupVersion, cgroupFeatu
     maskedPaths: privileged ? [] : (security.maskedPaths ?? maskedPaths),
     readonlyPaths: privileged ? [] : (security.readonlyPaths ?? readonlyPaths),
   };
+}
+
+/** runc before 1.2 wants them also for a namespace that has them already; later ones check that they are the same. */
+function userMappings(users: UserMappings | undefined): Pick<LinuxSpec, 'uidMappings' | 'gidMappings'> {
+  if (users === undefined) return {};
+  const [uidMappings, gidMappings] = [users.uidMappings, users.gidMappings].map((mappings) =>
+    mappings.map(({ containerId, hostId, size }) => ({ containerID: containerId, hostID: hostId, size })),
+  );
+  return { uidMappings: uidMappings!, gidMappings: gidMappings! };
 }
 
 /** Mounts travel through the container's root only when one of its mounts asks for it. */
