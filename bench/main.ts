@@ -1,4 +1,4 @@
-// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,transfers,build,networks,restart] [--json FILE]; the last six only when they are named
+// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,transfers,build,networks,restart,lateness] [--json FILE]; the last seven only when they are named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
@@ -10,6 +10,7 @@ import { measureEngineRestart } from './engine-restart.ts';
 import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
 import { measureImages } from './images.ts';
+import { measureLateness } from './lateness.ts';
 import { measureNetworks } from './networks.ts';
 import { measureRegistry } from './registry.ts';
 import { disposed, formatReport, type Measure } from './report.ts';
@@ -28,6 +29,7 @@ const say = (section: string): boolean => process.stderr.write(`bench: ${section
 if (only?.includes('engine') && say('engine')) measures.push(...(await measureEngine()));
 if (only?.includes('images') && say('images')) measures.push(...(await measureImages()));
 if (only?.includes('transfers') && say('transfers')) measures.push(...(await measureTransfers()));
+if (only?.includes('lateness') && say('lateness')) measures.push(...(await measureLateness()));
 if (only?.includes('build') && say('build')) measures.push(...(await measureBuild()));
 if (only?.includes('restart') && say('restart')) measures.push(...(await measureEngineRestart()));
 if (wanted('containers') && say('containers')) measures.push(...(await measureContainers()));
