@@ -196,16 +196,20 @@ export class Ingest implements AsyncDisposable {
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    this.#sha256.update(chunk);
-    for (let done = 0; done < chunk.length; ) {
-      try {
-        const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done, this.#size + done);
-        done += bytesWritten;
-      } catch (error) {
-        throw namingFullDisk(error);
-      }
+    await this.writeAll([chunk]);
+  }
+
+  /** Hashed while they are on their way to the file. */
+  async writeAll(chunks: readonly Uint8Array[]): Promise<void> {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    const writing = writeFully(this.#file, chunks, length, this.#size);
+    for (const chunk of chunks) this.#sha256.update(chunk);
+    try {
+      await writing;
+    } catch (error) {
+      throw namingFullDisk(error);
     }
-    this.#size += chunk.length;
+    this.#size += length;
   }
 
   /** Takes what the file holds already as written. */
@@ -315,6 +319,14 @@ export class Ingest implements AsyncDisposable {
     if (this.#sealed) return;
     this.#sealed = true;
     await this.#file.close();
+  }
+}
+
+async function writeFully(file: FileHandle, chunks: readonly Uint8Array[], length: number, at: number): Promise<void> {
+  let { bytesWritten: done } = await file.writev(chunks as Uint8Array[], at);
+  if (done === length) return;
+  for (const whole = Buffer.concat(chunks); done < length; ) {
+    done += (await file.write(whole, done, length - done, at + done)).bytesWritten;
   }
 }
 

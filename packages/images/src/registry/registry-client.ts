@@ -130,11 +130,12 @@ export class RegistryClient implements Disposable {
       }
     }
     try {
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
-        if (ingest.size + chunk.length > descriptor.size) {
+      for await (const chunks of gathered(response.body)) {
+        const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+        if (ingest.size + length > descriptor.size) {
           throw new WherryError('corrupt', `blob ${descriptor.digest} is longer than ${descriptor.size} bytes`);
         }
-        await ingest.write(chunk);
+        await ingest.writeAll(chunks);
         onBytes(ingest.size);
       }
     } catch (error) {
@@ -154,6 +155,28 @@ export class RegistryClient implements Disposable {
   [Symbol.dispose](): void {
     this.transport[Symbol.dispose]();
   }
+}
+
+/** Bytes that are written at a time. */
+const batch = 512 * 1024;
+
+/** A stream's pieces, several at a time; those before an error come before it. */
+async function* gathered(source: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[], void, undefined> {
+  let [chunks, length]: [Buffer[], number] = [[], 0];
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    for await (const chunk of source) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length < batch) continue;
+      yield chunks;
+      [chunks, length] = [[], 0];
+    }
+  } catch (error) {
+    failure = { error };
+  }
+  if (chunks.length > 0) yield chunks;
+  if (failure) throw failure.error;
 }
 
 function isBasic({ headers }: RegistryResponse): boolean {
