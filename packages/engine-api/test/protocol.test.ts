@@ -142,6 +142,17 @@ describe('the protocol', () => {
     ]);
   });
 
+  it('has nothing that others stand on among what dangles, of all images either', async () => {
+    const images = fakeImages([
+      fakeImage('below', { names: [] }),
+      fakeImage('above', { names: [], parent: fakeImage('below').id }),
+    ]);
+    await using api = await serve(fakeOptions({ images }));
+    const query = `all=1&filters=${encodeURIComponent('{"dangling":["true"]}')}`;
+    const list = JSON.parse((await api.call('GET', `/images/json?${query}`)).text) as { Id: string }[];
+    expect(list.map(({ Id }) => Id)).toEqual([fakeImage('above').id]);
+  });
+
   it('lists and shows images', async () => {
     const images = fakeImages([fakeImage('busybox'), fakeImage('dang', { names: [], createdAt: 5 })]);
     await using api = await serve(fakeOptions({ images }));

@@ -38,7 +38,9 @@ export async function listImages(images: EngineImages, options: ListImagesOption
     const tags = image.names.filter(matching).sort().map(familiar);
     const digests = image.digests.filter(matching).sort().map(familiar);
     if (tags.length === 0 && digests.length === 0) {
-      if (!all && (parents.has(image.id) || image.isBehindName)) continue;
+      // What others stand on dangles for nobody, also where all are asked for.
+      if ((!all || dangling === true) && parents.has(image.id)) continue;
+      if (!all && image.isBehindName) continue;
       if (dangling === image.isBehindName || patterns !== undefined) continue;
     } else if (dangling === true && tags.length > 0) continue;
     listed.push({ image, tags, digests });
