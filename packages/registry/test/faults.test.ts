@@ -61,8 +61,16 @@ describe.each(storages)('content in %s', (storage) => {
     await using registry = await startOn(storage);
     const { client, registry: server } = registry.served;
     let stopped = false;
+    let pushed = (): void => undefined;
     const collecting = (async () => {
-      while (!stopped) await server.collectGarbage({ grace: 0, untagged: true });
+      while (!stopped) {
+        // Each begins after a push, so that they do not take from each other for ever.
+        const next = new Promise<void>((resolve) => {
+          pushed = resolve;
+        });
+        await server.collectGarbage({ grace: 0, untagged: true });
+        await next;
+      }
     })();
     const again = async (work: () => Promise<boolean>): Promise<void> => {
       // A client sends again what a collection took between its blob and its manifest.
@@ -80,12 +88,15 @@ describe.each(storages)('content in %s', (storage) => {
           if (mounted.status !== 201) await client.pushBlob(`r${pusher}`, layer);
           const config = await client.pushBlob(`r${pusher}`, `config ${round}`);
           const manifest = imageManifest({ digest: config, size: 8 }, { digest: sha256(layer), size: layer.length });
-          return (await client.pushManifest(`r${pusher}`, `v${round % 3}`, manifest)).status === 201;
+          const { status } = await client.pushManifest(`r${pusher}`, `v${round % 3}`, manifest);
+          if (status === 201) pushed();
+          return status === 201;
         });
       }
     });
     await Promise.all(pushers);
     stopped = true;
+    pushed();
     await collecting;
     await server.collectGarbage({ grace: 0, untagged: true });
     for (let pusher = 0; pusher < 4; pusher++)

@@ -171,9 +171,17 @@ describe('garbage collection', () => {
     await using registry = await TestRegistry.start();
     const { client } = registry;
     let stopped = false;
+    let pushed = (): void => undefined;
     const collecting = (async () => {
       let runs = 0;
-      for (; !stopped; runs++) await registry.registry.collectGarbage({ grace: 0, untagged: true });
+      for (; !stopped; runs++) {
+        // Each begins after a push, so that they do not take from each other for ever.
+        const next = new Promise<void>((resolve) => {
+          pushed = resolve;
+        });
+        await registry.registry.collectGarbage({ grace: 0, untagged: true });
+        await next;
+      }
       return runs;
     })();
     const pushes = Array.from({ length: 4 }, async (_, worker) => {
@@ -182,6 +190,7 @@ describe('garbage collection', () => {
         for (let attempt = 0; ; attempt++) {
           try {
             await client.pushImage(`w${worker % 2}`, `t${worker}-${round}`, `shared ${round}`);
+            pushed();
             break;
           } catch (error) {
             if (attempt === 100 || !String(error).includes('MANIFEST_BLOB_UNKNOWN')) throw error;
@@ -191,6 +200,7 @@ describe('garbage collection', () => {
     });
     await Promise.all(pushes);
     stopped = true;
+    pushed();
     expect(await collecting).toBeGreaterThan(0);
     for (let worker = 0; worker < 4; worker++)
       for (let round = 0; round < 10; round++) {
