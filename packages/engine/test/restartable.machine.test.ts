@@ -303,6 +303,21 @@ test('processes, and commands with their number, user, folder, size and without 
   );
 });
 
+test.each([
+  ['that they ask for', [], ['', 'xterm']],
+  ['that the container asked for', [{ name: 'TERM', value: 'xterm' }], ['xterm', 'xterm']],
+])('commands without a terminal have no TERM but one %s', async (_, env, expected) => {
+  const id = await defined('a', ['sleep', '1000'], { tty: true, env });
+  await engine.startPodSandbox(id);
+  await engine.startContainer(id);
+  const asked = { stdin: false, stdout: true, stderr: false, command: sh('echo $TERM') };
+  const seen = [false, true].map(async (tty) => {
+    const session = await engine.exec(id, { ...asked, tty });
+    return (await text(session.stdout)).trim();
+  });
+  expect(await Promise.all(seen)).toEqual(expected);
+});
+
 test('namespaces of another container, of the machine, and of its own', async () => {
   const first = await defined('a', ['sleep', '1000']);
   const second = await defined(

@@ -2,6 +2,22 @@ import type { ProcessSpec } from '@wherry/oci';
 import type { ExecOptions } from '@wherry/runtime';
 import { capabilitiesOf } from '../spec/capabilities.ts';
 import { isKnownUser, resolveUser } from '../spec/user.ts';
+import type { ContainerRecord } from '../state/records.ts';
+
+/**
+ * What a container's process is to the commands that docker runs beside it: those without a terminal do not get the
+ * `TERM` that came with the container's. In pods they do, as with containerd.
+ */
+export function processOfCommands(
+  process: ProcessSpec,
+  { config, imageConfig }: Pick<ContainerRecord, 'config' | 'imageConfig'>,
+): ProcessSpec {
+  const isGiven = config.env.some(({ name }) => name === 'TERM') || (imageConfig?.Env ?? []).some(isTerm);
+  if (config.restartable !== true || config.tty !== true || isGiven) return process;
+  return { ...process, env: process.env.filter((variable) => !isTerm(variable)) };
+}
+
+const isTerm = (variable: string): boolean => variable.startsWith('TERM=');
 
 /** The process of an exec: the container's own, with what the call changes. */
 export function execProcess(container: ProcessSpec, options: ExecOptions, rootfs: string): ProcessSpec {

@@ -5,7 +5,7 @@ import type { EngineContext } from '../context.ts';
 import type { LiveContainer } from '../live-container.ts';
 import { refuseZeroBytes } from '../spec/zero-bytes.ts';
 import { type ExecSession, openExec, type WaitingExec } from './exec.ts';
-import { execProcess } from './exec-process.ts';
+import { execProcess, processOfCommands } from './exec-process.ts';
 import { collectExec } from './exec-sync.ts';
 
 /** How long a runtime waits for a command that was announced. ms. */
@@ -39,7 +39,7 @@ export class Execs implements Disposable {
     const { cgroups, paths } = this.#context;
     if (cgroups.isFrozen(this.#containers.index.cgroup(record)))
       throw new WherryError('conflict', `container ${record.id} is paused, unpause the container before exec`);
-    live.processSpec ??= this.#containers.specOf(record.id).process;
+    live.processSpec ??= processOfCommands(this.#containers.specOf(record.id).process, record);
     const process = execProcess(live.processSpec, options, paths.rootfs(record.id));
     refuseZeroBytes(process);
     const exec = this.#take(live, options) ?? this.#open(id, options);

@@ -31,6 +31,8 @@ export class Endpoints {
   readonly #parts: EndpointsParts;
   /** Networks of each container, so that nothing is searched. */
   readonly #networksOf = new Map<string, Set<LiveNetwork>>();
+  /** Of containers that run, the numbers that their interfaces get next, by what stands before them. */
+  readonly #nextNumbers = new Map<string, Map<string, number>>();
 
   constructor(parts: EndpointsParts) {
     this.#parts = parts;
@@ -79,8 +81,9 @@ export class Endpoints {
     return record;
   }
 
-  /** Idempotent. */
+  /** Without `netns` the container's run is over. Idempotent. */
   async disconnect(network: LiveNetwork, containerId: string, netns?: string): Promise<void> {
+    if (netns === undefined) this.#nextNumbers.delete(containerId);
     const endpoint = network.drop(containerId);
     if (endpoint === undefined) return;
     this.#forget(containerId, network);
@@ -204,7 +207,7 @@ export class Endpoints {
       networkId: network.record.id,
       containerId,
       containerName,
-      interfaceName: hasInterface ? (request.interfaceName ?? this.#freeName(containerId, network, driverOptions)) : '',
+      interfaceName: hasInterface ? (request.interfaceName ?? this.#nextName(request, network, driverOptions)) : '',
       ipv4: ipv4 === undefined ? undefined : addressIn(network, 4, ipv4),
       ipv6: ipv6 === undefined ? undefined : addressIn(network, 6, ipv6),
       mac: hasInterface ? (request.mac?.replaceAll('-', ':').toLowerCase() ?? this.#newMac(ipv4)) : '',
@@ -233,20 +236,29 @@ export class Endpoints {
     }
   }
 
-  /** The first `ethN` that the container does not have. */
-  #freeName(containerId: string, network: LiveNetwork, options: Readonly<Record<string, string>>): string {
+  /** The next `ethN`; while the container runs, none that it ever had. */
+  #nextName(
+    { containerId, netns }: ConnectRequest,
+    network: LiveNetwork,
+    options: Readonly<Record<string, string>>,
+  ): string {
     const asked = options['com.docker.network.endpoint.ifname'];
     if (asked !== undefined) {
       if (/^[^\s/:]{1,15}$/.test(asked)) return asked;
       throw new WherryError('invalid', `invalid interface name: ${asked}`);
     }
-    const taken = new Set(
-      this.of(containerId).map(({ record, network: of }) => (of === network ? '' : record.interfaceName)),
-    );
-    for (let number = 0; ; number++) {
-      const name = `${network.options.interfacePrefix}${number}`;
-      if (!taken.has(name)) return name;
-    }
+    const { interfacePrefix: prefix } = network.options;
+    // What is set aside for one that does not run is numbered when it starts.
+    const runs = netns !== undefined;
+    const others = this.of(containerId).filter((of) => of.network !== network && (of.netns !== undefined) === runs);
+    const numbers = others.flatMap(({ record: { interfaceName } }) => {
+      const rest = interfaceName.startsWith(prefix) ? interfaceName.slice(prefix.length) : '';
+      return /^\d{1,9}$/.test(rest) ? [Number(rest) + 1] : [];
+    });
+    const next = this.#nextNumbers.get(containerId) ?? new Map<string, number>();
+    const number = Math.max(0, next.get(prefix) ?? 0, ...numbers);
+    if (runs) this.#nextNumbers.set(containerId, next.set(prefix, number + 1));
+    return `${prefix}${number}`;
   }
 
   #newMac(ipv4: string | undefined): string {

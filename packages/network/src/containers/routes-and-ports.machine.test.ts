@@ -42,7 +42,8 @@ describe('several networks of a container', () => {
     expect(route()).toBe('172.18.0.1 eth2');
     await networks.disconnect('cc', one.id, one.netns);
     await joinNetwork(one, 'cc', { gatewayPriority: 1 });
-    expect(route()).toBe('172.20.0.1 eth1');
+    // Another name than it had before: as dockerd, while the container runs.
+    expect(route()).toBe('172.20.0.1 eth3');
     expect(networks.endpoints(one.id).map(({ network }) => network.name)).toEqual(['cc', 'aa', 'bb']);
     // Published ports lead through the same network.
     await serve(one.netns, '0.0.0.0', 80);
@@ -57,7 +58,11 @@ describe('several networks of a container', () => {
     await networks.disconnect('bb', one.id, one.netns);
     await create('dd', { options: { 'com.docker.network.bridge.inhibit_ipv4': 'true' } });
     await joinNetwork(one, 'dd');
-    expect(route()).toBe('172.21.0.1 eth0');
+    expect(route()).toBe('172.21.0.1 eth4');
+    // With its next run it begins anew.
+    await networks.disconnect('dd', one.id);
+    await joinNetwork(one, 'aa');
+    expect(route()).toBe('172.18.0.1 eth0');
     expect(ip('-n', nameOf(machine.netns), '-4', 'addr')).not.toContain('172.21.0.1');
   });
 
