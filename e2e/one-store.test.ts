@@ -78,6 +78,41 @@ it('gives a port of the machine to a container or to a pod, and says who has it'
   expect(refused.stderr).toContain('port is already allocated: it is a host port of pod default/port');
 });
 
+it('gives a port of the machine to a container or to a service, and says who has it', async () => {
+  const k = cluster.it;
+  const create = (name: string, ...more: string[]) =>
+    k.kubectl(['create', 'service', 'nodeport', name, '--tcp=80', ...more]);
+  expect(await create('first', '--node-port=30444')).toMatchObject({ code: 0 });
+  const why = 'port is already allocated: it is a host port of service default/first';
+  await eventually(async () => {
+    const refused = await k.docker(['run', '--rm', '-p', '30444:80', 'busybox:1.35', 'true']);
+    expect([refused.code, refused.stderr]).toEqual([125, expect.stringContaining(why)]);
+  });
+  await k.mustDocker([
+    'run',
+    '-d',
+    '--name',
+    'web',
+    '-p',
+    '30445:80',
+    '-p',
+    '30444:80/udp',
+    'busybox:1.35',
+    'sleep',
+    '600',
+  ]);
+  const second = await create('second', '--node-port=30445');
+  expect(second.code).toBe(1);
+  expect(second.stderr).toContain(
+    'spec.ports[0].nodePort: Invalid value: 30445: provided port is already allocated: container web publishes it',
+  );
+  // What is there stays as it is.
+  await k.mustKubectl(['label', 'service', 'first', 'a=b']);
+  await k.mustDocker(['rm', '-f', 'web']);
+  expect(await create('second', '--node-port=30445')).toMatchObject({ code: 0 });
+  await k.mustKubectl(['delete', 'service', 'first', 'second']);
+});
+
 it('runs as a pod what docker has pushed to the registry in the daemon', async () => {
   const k = cluster.it;
   const name = '127.0.0.1:5000/pods/app:1';

@@ -5,6 +5,7 @@ import type { PodStreams } from '@wherry/runtime';
 import type { Store } from '@wherry/store';
 import type { AdmissionPlugin, AdmissionReader } from './admission/contract.ts';
 import type { Authenticator, Authorizer, TokenIssuer } from './auth/contract.ts';
+import type { NodePortHolder } from './services/allocator.ts';
 
 /** Current objects out of the server's own cache, and when a resource changed last. */
 export interface CacheReader extends AdmissionReader {
@@ -44,6 +45,8 @@ export interface ApiServerOptions {
   readonly serviceCidr: string;
   /** Inclusive; default 30000 to 32767. */
   readonly nodePortRange?: { readonly from: number; readonly to: number } | undefined;
+  /** Who publishes a port of the nodes beside the services: those are given to none. */
+  readonly nodePortHolder?: NodePortHolder | undefined;
   readonly version: VersionInfo;
   readonly clock: Clock;
   readonly random: Random;

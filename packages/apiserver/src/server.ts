@@ -110,6 +110,7 @@ class Server implements ApiServer {
         range,
         ports,
         random: this.#options.random,
+        portHolder: this.#options.nodePortHolder,
       });
       hooks.set('/services', allocator);
     }

@@ -1,3 +1,4 @@
+import type { V1Service } from '@wherry/api';
 import type { ApiServer } from '@wherry/apiserver';
 import { codeOf } from '@wherry/base';
 import { resources } from '@wherry/client';
@@ -108,4 +109,33 @@ test('says who may not do what', async () => {
   await expect(client.list(resources.pods, { namespace: 'x' })).rejects.toThrow(
     'pods is forbidden: User "mallory" cannot list resource "pods" in API group "" in the namespace "x"',
   );
+});
+
+test('node ports that somebody else publishes are given to no service', async () => {
+  const held = new Set([30_000, 30_001]);
+  await using other = await startServer({
+    nodePortRange: { from: 30_000, to: 30_002 },
+    nodePortHolder: ({ protocol, hostPort }) =>
+      protocol === 'TCP' && held.has(hostPort) ? 'container web' : undefined,
+  });
+  const client = other.client(admin);
+  const create = async (name: string, port: object) => {
+    const spec = { type: 'NodePort', ports: [{ port: 80, ...port }] };
+    const service = { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'default' }, spec };
+    return (await client.create(resources.services, service as never)) as V1Service;
+  };
+  const ports = ({ spec }: V1Service) => spec?.ports?.map(({ nodePort }) => nodePort);
+  expect(ports(await create('free', {}))).toEqual([30_002]);
+  await expect(create('full', {})).rejects.toThrow('range is full');
+  await expect(create('held', { nodePort: 30_000 })).rejects.toThrow(
+    'spec.ports[0].nodePort: Invalid value: 30000: provided port is already allocated: container web publishes it',
+  );
+  const datagrams = await create('udp', { nodePort: 30_000, protocol: 'UDP' });
+  // What a service has stays its own, whoever takes it beside it.
+  held.add(30_002);
+  const free = (await client.get(resources.services, { namespace: 'default', name: 'free' })) as V1Service;
+  await client.update(resources.services, { ...free, metadata: { ...free.metadata, labels: { a: 'b' } } } as never);
+  expect(ports(datagrams)).toEqual([30_000]);
+  held.clear();
+  expect(ports(await create('then', {}))).toEqual([30_001]);
 });

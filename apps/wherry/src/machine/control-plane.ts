@@ -20,6 +20,7 @@ import {
 import { type Clock, ipv4At, type Logger, parseCidr, type Random, WherryError } from '@wherry/base';
 import { type ClusterPki, ensurePki } from '@wherry/bootstrap';
 import { dialInNetns } from '@wherry/linux';
+import type { PortHolder } from '@wherry/network';
 import type { PodStreams } from '@wherry/runtime';
 import { openEmbeddedStore, type Store } from '@wherry/store';
 import { kubernetesVersion } from '../version.ts';
@@ -89,12 +90,14 @@ export interface ControlPlaneOptions {
   /** Where pods reach the API server. */
   readonly gateway: string;
   readonly streamsOf: (nodeName: string) => PodStreams | undefined;
+  /** The containers that publish ports of the machine. */
+  readonly portHolder: PortHolder;
 }
 
 /** The API server with its authentication, authorisation and admission. */
 export async function startApiServer(
   config: ClusterConfig,
-  { store, pki, gateway, streamsOf }: ControlPlaneOptions,
+  { store, pki, gateway, streamsOf, portHolder }: ControlPlaneOptions,
   surroundings: Surroundings,
 ): Promise<ApiServer> {
   const { clock, random, log } = surroundings;
@@ -111,6 +114,7 @@ export async function startApiServer(
     streamsOf,
     dialPod: (address, port) => dialInNetns(undefined, address, port),
     serviceCidr: config.serviceCidr,
+    nodePortHolder: portHolder,
     version: versionInfo(),
     clock,
     random,

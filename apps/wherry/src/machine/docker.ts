@@ -53,7 +53,7 @@ export function openDockerNetworks(
 export interface DockerParts {
   readonly engine: Engine;
   readonly images: ImageStore;
-  /** The pods that publish ports of the machine. */
+  /** The pods and services that publish ports of the machine. */
   readonly podPorts?: PortHolder | undefined;
 }
 

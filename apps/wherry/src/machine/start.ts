@@ -1,7 +1,8 @@
+import type { V1Service } from '@wherry/api';
 import type { ApiServer } from '@wherry/apiserver';
 import { DisposalStack, ipv4At, parseCidr, WherryError, writeFileAtomically } from '@wherry/base';
 import { type ClusterPki, type KubeconfigContent, kubeconfigText } from '@wherry/bootstrap';
-import { createInformerFactory } from '@wherry/client';
+import { createInformerFactory, resources } from '@wherry/client';
 import type { PortHolder } from '@wherry/network';
 import type { PodStreams } from '@wherry/runtime';
 import type { ClusterConfig } from './cluster-config.ts';
@@ -14,6 +15,7 @@ import { startControllers, startScheduler } from './loops.ts';
 import type { Machine, Phase } from './machine.ts';
 import { nodeCidr, openNetwork, startDns, startEngine, startKubelet, startProxy } from './node.ts';
 import { defaultRouteAddress } from './node-address.ts';
+import { nodePortHolder } from './node-ports.ts';
 import { machinePaths } from './paths.ts';
 import { startRegistry } from './registry.ts';
 import { Loops } from './running-loops.ts';
@@ -102,11 +104,18 @@ type Parts = Awaited<ReturnType<typeof openParts>>;
 
 async function startServer(
   { config, options, stack, gateway }: Start,
-  { store, pki }: Parts,
+  { store, pki, docker }: Parts,
   streamsOf: (node: string) => PodStreams | undefined,
 ): Promise<ApiServer> {
   options.onPhase('api');
-  const server = stack.use(await startApiServer(config, { store, pki, gateway, streamsOf }, options), 'API server');
+  const server = stack.use(
+    await startApiServer(
+      config,
+      { store, pki, gateway, streamsOf, portHolder: (port) => docker.ports?.(port) },
+      options,
+    ),
+    'API server',
+  );
   const kubeconfig = kubeconfigText(kubeconfigOf(config, pki));
   await Promise.all([
     listen(server, config, gateway),
@@ -125,7 +134,8 @@ async function startLoops({ config, options, stack, nodeIp, dnsAddress }: Start,
   loops.run('informers', informers);
   onPhase('engine');
   const engine = stack.use(await startEngine(config, { network, images }, options), 'engine');
-  const podPorts: PortHolder = (port) => network.portHolder(port);
+  const nodePorts = nodePortHolder(informers.informer<V1Service>(resources.services));
+  const podPorts: PortHolder = (port) => network.portHolder(port) ?? nodePorts(port);
   const docker = startDocker(config, { engine, images, podPorts }, options).then((side) => {
     parts.docker.ports = side.portHolder;
     return stack.use(side, 'docker');

@@ -50,7 +50,14 @@ export interface AllocatorOptions {
   readonly range: AddressRange;
   readonly ports: { readonly from: number; readonly to: number };
   readonly random: Random;
+  readonly portHolder?: NodePortHolder | undefined;
 }
+
+/** Who besides the services has a port of the nodes, by name. */
+export type NodePortHolder = (port: {
+  readonly protocol: 'TCP' | 'UDP' | 'SCTP';
+  readonly hostPort: number;
+}) => string | undefined;
 
 /**
  * Gives services their cluster IPs and node ports. What the cache holds is taken; a write under
@@ -189,6 +196,9 @@ export class ServiceAllocator implements ResourceHooks {
           );
         } else if (shared !== undefined || (this.#ports.isTaken(port) && !own.has(port))) {
           errors.push(field.invalid(path, port, 'provided port is already allocated'));
+        } else if (!own.has(port) && this.#holderOf(port, protocol) !== undefined) {
+          const holder = this.#holderOf(port, protocol);
+          errors.push(field.invalid(path, port, `provided port is already allocated: ${holder} publishes it`));
         } else {
           used.set(port, new Set([protocol]));
           if (!own.has(port)) hold(port);
@@ -196,7 +206,7 @@ export class ServiceAllocator implements ResourceHooks {
         return;
       }
       if (!wanted) return;
-      const port = this.#ports.free(this.#options.random, 0, this.#ports.size);
+      const port = this.#freePort(protocol);
       if (port === undefined) {
         errors.push({ type: 'Internal', field: path, detail: 'failed to allocate a nodePort: range is full' });
         return;
@@ -206,6 +216,25 @@ export class ServiceAllocator implements ResourceHooks {
       hold(port);
     });
     this.#claimHealthPort(spec, own, hold, errors);
+  }
+
+  #holderOf(hostPort: number, protocol: string): string | undefined {
+    return this.#options.portHolder?.({ protocol: protocol as 'TCP', hostPort });
+  }
+
+  /** Passes over those that somebody else publishes. */
+  #freePort(protocol: string): number | undefined {
+    const passed: number[] = [];
+    try {
+      for (;;) {
+        const port = this.#ports.free(this.#options.random, 0, this.#ports.size);
+        if (port === undefined || this.#holderOf(port, protocol) === undefined) return port;
+        this.#ports.take(port);
+        passed.push(port);
+      }
+    } finally {
+      for (const port of passed) this.#ports.give(port);
+    }
   }
 
   #claimHealthPort(
