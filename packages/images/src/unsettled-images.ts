@@ -20,14 +20,14 @@ interface Arrival {
 export class UnsettledImages {
   readonly #path: string;
   readonly #boot: string;
-  readonly #disk: DiskSync;
+  readonly #disk: Pick<DiskSync, 'note' | 'run'>;
   readonly #log: Logger;
   readonly #arrivals = new Set<Arrival>();
   readonly #writing = new Mutex();
   #settling: Promise<void> | undefined;
 
   /** `boot`: what is another one after each start of the machine. */
-  constructor(directory: string, boot: string, disk: DiskSync, log: Logger) {
+  constructor(directory: string, boot: string, disk: Pick<DiskSync, 'note' | 'run'>, log: Logger) {
     this.#path = join(directory, 'unsettled.json');
     this.#boot = boot;
     this.#disk = disk;
@@ -91,7 +91,11 @@ export class UnsettledImages {
   async #settleAll(): Promise<void> {
     for (;;) {
       const whole = [...this.#arrivals].filter(({ isWhole }) => isWhole);
-      if (whole.length === 0) return;
+      if (whole.length === 0) {
+        // At once: what becomes whole from here on is for the next one.
+        this.#settling = undefined;
+        return;
+      }
       await this.#disk.run();
       await this.#writing.run(async () => {
         await this.#write(new Set(whole));
