@@ -80,8 +80,9 @@ export class UnsettledImages {
   /** Behind everybody's back: who relies on it awaits `settled`. */
   #settle(): void {
     if (this.#settling) return;
-    this.#settling = this.#settleAll().finally(() => {
+    this.#settling = this.#settleAll().catch((error: unknown) => {
       this.#settling = undefined;
+      throw error;
     });
     this.#settling.catch((error: unknown) => {
       this.#log.warn('pulled images are not on the disk for good', { error: messageOf(error) });
