@@ -40,6 +40,10 @@ if (scenario === 'cycling' || scenario === 'removing') {
     await engine.startContainer(long);
     await engine.startContainer(short);
     say({ sandbox: sandbox.id, long, short });
+  } else if (scenario === 'anticipating') {
+    await engine.startContainer(long);
+    engine.anticipateExec(long, { tty: false, stdin: true, stdout: true, stderr: true });
+    setImmediate(() => say({ sandbox: sandbox.id, long, short }));
   } else {
     // Killed by the parent at any moment of this.
     say({ sandbox: sandbox.id, long, short });

@@ -74,6 +74,16 @@ const count = (id: string): string => {
   }
 };
 
+test('killed while a runtime waits for its command: that ends, too', async () => {
+  await startDaemon('anticipating');
+  const children = readFileSync(`/proc/${daemon!.pid}/task/${daemon!.pid}/children`, 'utf8').trim().split(' ');
+  const command = (pid: string): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  const [runtime] = children.filter((pid) => command(pid).includes('--process=')).map(Number);
+  using waiting = ProcessHandle.open(runtime!)!;
+  await killDaemon();
+  await waiting.ended;
+});
+
 test('killed while containers run: they are taken over, ends meanwhile are known', async () => {
   const ids = await startDaemon('running');
   const exits = join(machine.folder, 'run/exits');
