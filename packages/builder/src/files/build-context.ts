@@ -2,7 +2,13 @@ import ignore from '@balena/dockerignore';
 import { WherryError } from '@wherry/base';
 import { readFileBeneath } from '@wherry/linux';
 import { SourceTree } from './source-tree.ts';
-import type { ContextSpec } from './tree-spec.ts';
+
+/** A build context, and what of it is to be left out. */
+export interface ContextSpec {
+  readonly context: string;
+  readonly dockerfileName: string;
+  readonly ignoredBy?: 'builder' | 'client' | undefined;
+}
 
 /** Bytes of an ignore file. */
 const largestIgnoreFile = 1024 * 1024;

@@ -1,16 +1,10 @@
-import { openContext } from './build-context.ts';
+import { type ContextSpec, openContext } from './build-context.ts';
 import { SourceTree } from './source-tree.ts';
 
 /** A tree that is copied from, as a thread is told of it. */
 export type TreeSpec =
   | { readonly kind: 'folder'; readonly root: string; readonly keepsOwners?: boolean }
   | ({ readonly kind: 'context' } & ContextSpec);
-
-export interface ContextSpec {
-  readonly context: string;
-  readonly dockerfileName: string;
-  readonly ignoredBy?: 'builder' | 'client' | undefined;
-}
 
 const contexts = new WeakMap<TreeSpec, SourceTree>();
 

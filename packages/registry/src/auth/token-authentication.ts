@@ -4,14 +4,13 @@ import type { AccessRules, Action } from './access.ts';
 import {
   type Authentication,
   basicCredentials,
-  type Grant,
-  type Identity,
   type Need,
   needsAsDetail,
   type PasswordCheck,
   scopeOf,
   unauthorized,
 } from './authentication.ts';
+import type { Grant, Identity } from './identity.ts';
 import { type Claims, type TrustedKey, verifyJwt } from './jwt.ts';
 
 /** A token service whose tokens are taken. */

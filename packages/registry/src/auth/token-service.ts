@@ -5,7 +5,8 @@ import { isRepositoryName } from '../names.ts';
 import { type Exchange, methodNotAllowed } from '../protocol/exchange.ts';
 import { readText } from '../storage/files.ts';
 import { type AccessRules, actions as allActions } from './access.ts';
-import { basicCredentials, type Grant, type PasswordCheck, unauthorized } from './authentication.ts';
+import { basicCredentials, type PasswordCheck, unauthorized } from './authentication.ts';
+import type { Grant } from './identity.ts';
 import { signJwt, thumbprint } from './jwt.ts';
 import { badTokenRequest, type TokenIssuer } from './token-authentication.ts';
 

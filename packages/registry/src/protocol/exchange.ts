@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import type { Identity } from '../auth/authentication.ts';
+import type { Identity } from '../auth/identity.ts';
 import { refusal, refusalOf } from '../refusal.ts';
 
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
