@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { messageOf } from '@wherry/base';
+import { codeOf, messageOf } from '@wherry/base';
 import { busyboxImage } from '@wherry/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { JsonObject } from '../src/index.ts';
@@ -461,6 +461,14 @@ test('mounts nothing over /proc, nor a file on a folder', async () => {
     `${place('/etc/passwd')}mount /tmp:/etc/passwd (via /proc/self/fd/6), flags: 0x5000: not a directory: unknown: Are you`,
   );
   expect((await run(['true'], { AutoRemove: true, Binds: ['/proc:/proc', '/proc/uptime:/proc/uptime'] })).out).toBe('');
+});
+
+test('a working folder that is a file is refused when the container is made', async () => {
+  const create = (WorkingDir: string) =>
+    machine.containers.create({ Image: 'busybox', Cmd: ['pwd'], WorkingDir }, { name: 'folder' });
+  const error = await create('/etc/passwd').catch((caught: unknown) => caught as Error);
+  expect([codeOf(error), messageOf(error)]).toEqual(['internal', 'Cannot mkdir: /etc/passwd is not a directory']);
+  for (const there of ['/etc', '/made/anew', '/etc/passwd/below']) await remove((await create(there)).Id);
 });
 
 test('runs images whose configs are odd, as dockerd does', async () => {

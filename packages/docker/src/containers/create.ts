@@ -20,6 +20,7 @@ import { copyUpVolumes, makeVolumes, plannedMounts, releaseVolumes } from './cre
 import { plannedEndpoints } from './create-networks.ts';
 import { checkedName, randomName } from './names.ts';
 import type { ContainerRecord } from './record.ts';
+import { checkWorkingFolder } from './working-folder.ts';
 
 /** Docker's default: 64 MiB. */
 const shmSize = 64 * 1024 * 1024;
@@ -40,12 +41,13 @@ export async function createContainer(
   });
   completeHostConfig(host, { cgroupVersion: view.cgroupVersion, runtime: runtimes[0] ?? 'runc', shmSize });
   const image = await imageOf(context, config, options.platform);
+  const askedFolder = config.WorkingDir;
   mergeImage(config, image.config);
   checkLogConfig(host.LogConfig);
   const id = context.random.hex(64);
   const name = takeName(context, options.name, id);
   try {
-    const container = await make(context, { id, name, config, host, endpoints, imageId: image.id });
+    const container = await make(context, { id, name, config, host, endpoints, imageId: image.id, askedFolder });
     context.registry.add(container);
     tell(context, container, 'create');
     return { Id: id, Warnings: warnings };
@@ -110,6 +112,8 @@ interface Planned {
   readonly host: HostConfig;
   readonly endpoints: Readonly<Record<string, EndpointSettings>>;
   readonly imageId: string;
+  /** The working folder that the image has not given; may be empty. */
+  readonly askedFolder: string;
 }
 
 async function make(context: DockerContext, planned: Planned): Promise<Container> {
@@ -131,6 +135,7 @@ async function make(context: DockerContext, planned: Planned): Promise<Container
       id,
       engineConfig(context, container.record, { mounts: imageMounts(mounts), groups: [] }),
     );
+    if (!['', '/'].includes(planned.askedFolder)) await checkWorkingFolder(context, id, planned.askedFolder);
     await copyUpVolumes(context, id, mounts);
     // Both before the answer; one that removes itself is none the worse for going with a power cut.
     await Promise.all([
