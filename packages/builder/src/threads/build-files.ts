@@ -1,5 +1,4 @@
-import { rm } from 'node:fs/promises';
-import { peek, TaskThreads } from '@wherry/base';
+import { peek, removeTree, TaskThreads } from '@wherry/base';
 import { decompressed } from '@wherry/images';
 import { type CopyFiles, copyFiles } from '../files/copy-files.ts';
 import type { SourceFacts, WantedSource } from '../files/copy-sources.ts';
@@ -36,7 +35,7 @@ export class BuildFiles implements AsyncDisposable {
       await this.#threads.run('remove', { folder });
       return;
     }
-    await rm(folder, { recursive: true, force: true });
+    await removeTree(folder);
   }
 
   /** What a word of COPY or ADD means, with checksums. Throws `invalid` in dockerd's words. */
