@@ -165,6 +165,20 @@ describe('a repository', () => {
     },
   );
 
+  it('is given up where its server takes too long', async () => {
+    const hanging = createServer(() => undefined);
+    await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve));
+    try {
+      const address = `http://127.0.0.1:${(hanging.address() as AddressInfo).port}/r.git`;
+      const options = { keepsHistory: false, signal: new AbortController().signal, longest: 300 };
+      const clone = cloneRepository(address, mkdtempSync(join(folder, 'into-')), options);
+      await expect(clone).rejects.toMatchObject({ code: 'unavailable', message: /took longer than/ });
+    } finally {
+      hanging.closeAllConnections();
+      await new Promise((resolve) => hanging.close(resolve));
+    }
+  });
+
   it('is fetched no longer than is wanted', async () => {
     const abort = new AbortController();
     const hanging = createServer(() => abort.abort());

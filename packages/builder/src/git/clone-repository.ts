@@ -12,14 +12,43 @@ export interface ClonedRepository {
   readonly commit: string;
 }
 
+/** What a server may make a build wait for, all commands of git together (ms). */
+const longestClone = 30 * 60_000;
+
+export interface CloneOptions {
+  readonly keepsHistory: boolean;
+  readonly signal: AbortSignal;
+  /** Default: half an hour (ms). */
+  readonly longest?: number;
+}
+
 /**
  * Fetches one commit of a repository into an empty folder, its submodules too; without `keepsHistory` git's own files are
- * taken away. Throws `invalid`, `unsupported` (ssh, no git on the machine), `unavailable` with git's words.
+ * taken away. Throws `invalid`, `unsupported` (ssh, no git on the machine), `unavailable` with git's words, or
+ * where it takes too long.
  */
 export async function cloneRepository(
   address: string,
   folder: string,
-  { keepsHistory, signal }: { readonly keepsHistory: boolean; readonly signal: AbortSignal },
+  { keepsHistory, signal, longest = longestClone }: CloneOptions,
+): Promise<ClonedRepository> {
+  const limit = AbortSignal.timeout(longest);
+  try {
+    return await cloneWithin(address, folder, keepsHistory, AbortSignal.any([signal, limit]));
+  } catch (error) {
+    if (!limit.aborted || signal.aborted) throw error;
+    const minutes = Math.round(longest / 60_000);
+    throw new WherryError('unavailable', `error fetching: ${address} took longer than ${minutes} minutes`, {
+      cause: error,
+    });
+  }
+}
+
+async function cloneWithin(
+  address: string,
+  folder: string,
+  keepsHistory: boolean,
+  signal: AbortSignal,
 ): Promise<ClonedRepository> {
   const { url, ref, folder: wanted } = parseGitAddress(address);
   const git = async (what: string, ...args: readonly string[]): Promise<string> => {
