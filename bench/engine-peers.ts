@@ -22,6 +22,8 @@ export interface EnginePeer extends AsyncDisposable {
   /** The words before a command of its command line, for a shell. */
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** The words before a command that is to run on its machine. */
+  readonly enter: readonly string[];
   /** Its daemons. */
   pids(): Promise<readonly number[]>;
   /** Everything of it is below this folder. */
@@ -40,6 +42,7 @@ export async function wherryPeer(): Promise<EnginePeer> {
     run: (args, options) => runProgram('docker', args, { ...options, env }),
     command: ['docker'],
     env,
+    enter: cluster.machine.enter,
     pids: async () => [await cluster.daemonPid()],
     directory: cluster.machine.directory,
     monitors: ['conmon'],
@@ -84,6 +87,7 @@ export async function dockerdPeer(): Promise<EnginePeer | undefined> {
     run,
     command: ['docker'],
     env,
+    enter: machine.enter,
     pids: async () => [daemon.pid, ...(await childrenOf(daemon.pid, 'containerd'))],
     directory: machine.directory,
     monitors: ['containerd-shim'],
@@ -121,6 +125,7 @@ export async function podmanPeer(): Promise<EnginePeer | undefined> {
     run,
     command: [...machine.enter, program, ...settings],
     env,
+    enter: machine.enter,
     pids: async () => [],
     directory: machine.directory,
     monitors: ['conmon'],

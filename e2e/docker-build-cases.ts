@@ -734,4 +734,53 @@ const corners: readonly BuildCase[] = [
   }),
 ];
 
-export const buildCases: readonly BuildCase[] = [...parsing, ...settings, ...files, ...stages, ...commands, ...corners];
+/** Many files, odd names, special bits. */
+const large: readonly BuildCase[] = [
+  dockerfile(
+    'special bits of files',
+    [
+      'FROM busybox AS one',
+      'RUN mkdir /s && echo a > /s/u && echo b > /s/g && mkdir /s/d && chmod 4755 /s/u && chmod 2755 /s/g && chmod 3777 /s/d',
+      'FROM busybox',
+      'COPY . /ctx/',
+      'COPY --chown=5:6 . /owned/',
+      'COPY --from=one /s /from/',
+      'COPY --from=one --chown=5:6 /s /fromowned/',
+      'RUN stat -c "%n %a %u %g" /ctx/* /owned/* /from/* /fromowned/*',
+    ].join('\n'),
+    { files: 'echo u > u; echo g > g; mkdir d; chmod 4755 u; chmod 2755 g; chmod 3777 d' },
+  ),
+  dockerfile(
+    'names of any bytes',
+    'FROM busybox AS one\nCOPY . /c/\nFROM busybox\nCOPY --from=one /c /c/\nRUN ls /c | od -c\n',
+    {
+      files:
+        'touch "$(printf "caf\\351")"; mkdir "$(printf "\\377d")"; touch "$(printf "\\377d/\\376")"; ln -s "$(printf "caf\\351")" l',
+    },
+  ),
+  dockerfile(
+    'hard links',
+    'FROM busybox AS one\nCOPY . /c/\nRUN stat -c "%h" /c/a\nFROM busybox\nCOPY --from=one /c /c/\nRUN stat -c "%h" /c/a\n',
+    {
+      files: 'echo a > a; ln a b; mkdir d; ln a d/c',
+    },
+  ),
+  dockerfile(
+    'a large tree that is removed',
+    'FROM busybox\nRUN mkdir /t && cd /t && for i in $(seq 2000); do echo $i > f$i; done\nRUN rm -rf /t\nRUN ls /\n',
+  ),
+  dockerfile('a Dockerfile of 1 MB', `FROM busybox\n${'# x'.padEnd(100, 'x').concat('\n').repeat(10_000)}LABEL a=b\n`),
+  dockerfile('an ignore file of 10,000 lines', 'FROM busybox\nCOPY . /c/\nRUN find /c | sort\n', {
+    files: 'touch a b c; for i in $(seq 10000); do echo "x$i/*.txt"; done > .dockerignore; echo b >> .dockerignore',
+  }),
+];
+
+export const buildCases: readonly BuildCase[] = [
+  ...parsing,
+  ...settings,
+  ...files,
+  ...stages,
+  ...commands,
+  ...corners,
+  ...large,
+];

@@ -17,7 +17,7 @@ const cases = buildCases
 
 /** A shell on a peer's machine, with docker pointed at its engine. */
 function shell(peer: EnginePeer, script: string, cwd: string): Promise<Ran> {
-  const [program = '', ...enter] = peer.command.slice(0, -1);
+  const [program = '', ...enter] = peer.enter;
   return runProgram(program, [...enter, 'bash', '-c', script], {
     cwd,
     env: { ...peer.env, DOCKER_BUILDKIT: '0' },
@@ -41,8 +41,8 @@ async function serve(peer: EnginePeer): Promise<AsyncDisposable> {
   await mkdir(folder, { recursive: true });
   const made = await shell(peer, script, folder);
   if (made.code !== 0) throw new Error(made.stderr);
-  const enter = peer.command.slice(1, -1);
-  const start = (...words: string[]): Running => startProgram(peer.command[0]!, [...enter, ...words], { cwd: folder });
+  const [enter = '', ...more] = peer.enter;
+  const start = (...words: string[]): Running => startProgram(enter, [...more, ...words], { cwd: folder });
   const http = start('python3', '-u', '-m', 'http.server', '18099', '--bind', '127.0.0.1', '--directory', 'www');
   // By its own name: as a child of git it would outlive a signal.
   const daemon = join((await runProgram('git', ['--exec-path'])).stdout.trim(), 'git-daemon');
