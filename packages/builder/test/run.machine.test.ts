@@ -71,6 +71,20 @@ describe('RUN', () => {
     expect(output.match(/No such file/g)).toHaveLength(3);
   });
 
+  it('writes to a file that is mounted for writing, and nobody else sees it', async () => {
+    const write = (mount: string): string =>
+      `RUN --mount=type=bind,${mount},target=/m,rw echo new > /m && cat /m\nRUN --mount=type=bind,${mount},target=/m cat /m\n`;
+    const { imageId, events, error } = await machine.build(
+      `FROM busybox AS other\nRUN echo other > /o\nFROM busybox\n${write('source=sub/f')}${write('from=other,source=/o')}${write('from=busybox,source=/etc/passwd')}COPY sub /sub\n`,
+      { files: { 'sub/f': 'file\n' } },
+    );
+    expect(error).toBeUndefined();
+    const passwd = await machine.read(imageId, 'etc/passwd');
+    expect(passwd).not.toBe('new\n');
+    expect(outputOf(events)).toBe(`new\nfile\nnew\nother\nnew\n${passwd}`);
+    expect(await machine.read(imageId, 'sub/f')).toBe('file\n');
+  });
+
   it('keeps what it writes to a volume to itself', async () => {
     const { imageId, events, error } = await machine.build(
       'FROM busybox\nRUN mkdir /full && echo old > /full/f && chmod 711 /full && chown 5:6 /full\nVOLUME /new /full\n' +

@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DisposalStack, WherryError } from '@wherry/base';
 import type { StageContext } from '../build/stage-context.ts';
 import type { StageImage } from '../build/stage-image.ts';
@@ -81,13 +81,12 @@ export class StepMounts implements AsyncDisposable {
     const tree = new SourceTree(root);
     const found = await tree.find(mount.source);
     if (found === undefined) throw missing(mount.source);
-    if (!mount.isWritable || found.type !== 'directory') {
-      return [{ type: 'bind', hostPath, target: mount.target, readOnly: !mount.isWritable }];
-    }
+    if (!mount.isWritable) return [{ type: 'bind', hostPath, target: mount.target, readOnly: true }];
     // What is written there is nobody's: it goes with the step.
     const { workFolder, mountPoint } = this.#context;
-    const written = this.#disposals.use(await mountWritable([hostPath], workFolder(), mountPoint()));
-    return [{ type: 'bind', hostPath: written.root, target: mount.target, readOnly: false }];
+    const [folder, file] = found.type === 'directory' ? [hostPath, ''] : [dirname(hostPath), basename(hostPath)];
+    const written = this.#disposals.use(await mountWritable([folder], workFolder(), mountPoint()));
+    return [{ type: 'bind', hostPath: join(written.root, file), target: mount.target, readOnly: false }];
   }
 
   async #tree(from: string | undefined): Promise<{ readonly root: string }> {
