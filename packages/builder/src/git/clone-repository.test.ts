@@ -165,6 +165,20 @@ describe('a repository', () => {
     },
   );
 
+  it.each([
+    ['packed', Buffer.from(Array.from({ length: 300_000 }, (_, n) => (n * n * 31) >> 7))],
+    ['checked-out', Buffer.alloc(300_000, 'a')],
+  ])('is given up where a file of it is too large: %s', async (name, content) => {
+    const work = mkdtempSync(join(folder, 'large-'));
+    git(work, 'init', '--quiet', '--initial-branch=master');
+    writeFileSync(join(work, 'large'), content);
+    commit(work, name);
+    publish(work, `${name}.git`);
+    const options = { keepsHistory: false, signal: new AbortController().signal, largestFile: 100_000 };
+    const clone = cloneRepository(`${base}/${name}.git`, mkdtempSync(join(folder, 'into-')), options);
+    await expect(clone).rejects.toMatchObject({ code: 'tooLarge' });
+  });
+
   it('is given up where its server takes too long', async () => {
     const hanging = createServer(() => undefined);
     await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve));

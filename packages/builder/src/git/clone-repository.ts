@@ -2,8 +2,9 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { WherryError } from '@wherry/base';
 import { resolveWithin, statusOf } from '../files/resolve-within.ts';
+import { contextLimits } from '../files/unpack-context.ts';
 import { parseGitAddress } from './git-address.ts';
-import { runGit } from './run-git.ts';
+import { type GitOptions, runGit } from './run-git.ts';
 
 export interface ClonedRepository {
   /** What was asked for of it, on disk. */
@@ -20,21 +21,23 @@ export interface CloneOptions {
   readonly signal: AbortSignal;
   /** Default: half an hour (ms). */
   readonly longest?: number;
+  /** Default: as much as a whole context may have (bytes). */
+  readonly largestFile?: number;
 }
 
 /**
  * Fetches one commit of a repository into an empty folder, its submodules too; without `keepsHistory` git's own files are
- * taken away. Throws `invalid`, `unsupported` (ssh, no git on the machine), `unavailable` with git's words, or
+ * taken away. Throws `invalid`, `unsupported` (ssh, no git on the machine), `tooLarge`, `unavailable` with git's words, or
  * where it takes too long.
  */
 export async function cloneRepository(
   address: string,
   folder: string,
-  { keepsHistory, signal, longest = longestClone }: CloneOptions,
+  { keepsHistory, signal, longest = longestClone, largestFile = contextLimits.bytes }: CloneOptions,
 ): Promise<ClonedRepository> {
   const limit = AbortSignal.timeout(longest);
   try {
-    return await cloneWithin(address, folder, keepsHistory, AbortSignal.any([signal, limit]));
+    return await cloneWithin(address, folder, keepsHistory, { signal: AbortSignal.any([signal, limit]), largestFile });
   } catch (error) {
     if (!limit.aborted || signal.aborted) throw error;
     const minutes = Math.round(longest / 60_000);
@@ -48,18 +51,18 @@ async function cloneWithin(
   address: string,
   folder: string,
   keepsHistory: boolean,
-  signal: AbortSignal,
+  options: GitOptions,
 ): Promise<ClonedRepository> {
   const { url, ref, folder: wanted } = parseGitAddress(address);
   const git = async (what: string, ...args: readonly string[]): Promise<string> => {
-    const { exitCode, output } = await runGit(folder, args, signal);
+    const { exitCode, output } = await runGit(folder, args, options);
     if (exitCode === 0) return output;
     throw new WherryError('unavailable', `error ${what}: ${output}: exit status ${exitCode}`);
   };
   await git('initializing', 'init', '--quiet');
   await git('adding the remote', 'remote', 'add', 'origin', url);
-  await fetchRef(folder, ref, git, signal);
-  await git(`checking out ${ref}`, 'checkout', '--quiet', await commitOf(folder, ref, signal));
+  await fetchRef(folder, ref, git, options);
+  await git(`checking out ${ref}`, 'checkout', '--quiet', await commitOf(folder, ref, options));
   const [commit = ''] = /^[0-9a-f]{40,64}$/m.exec(await git('reading the commit', 'rev-parse', 'HEAD')) ?? [];
   if (existsSync(join(folder, '.gitmodules'))) {
     const update = ['submodule', 'update', '--init', '--recursive', '--depth=1'];
@@ -76,9 +79,9 @@ async function cloneWithin(
 type Git = (what: string, ...args: readonly string[]) => Promise<string>;
 
 /** No more than the commit where the server can do that, else all that leads to it, at last everything. */
-async function fetchRef(folder: string, ref: string, git: Git, signal: AbortSignal): Promise<void> {
+async function fetchRef(folder: string, ref: string, git: Git, options: GitOptions): Promise<void> {
   const tags = '--no-tags';
-  const shallow = await runGit(folder, ['fetch', '--quiet', tags, '--depth', '1', 'origin', '--', ref], signal);
+  const shallow = await runGit(folder, ['fetch', '--quiet', tags, '--depth', '1', 'origin', '--', ref], options);
   if (shallow.exitCode === 0) return;
   if (!/^[0-9a-f]{7,64}$/.test(ref)) {
     await git('fetching', 'fetch', '--quiet', tags, 'origin', '--', ref);
@@ -89,8 +92,8 @@ async function fetchRef(folder: string, ref: string, git: Git, signal: AbortSign
 }
 
 /** A commit by its number, where everything had to be fetched; else what was fetched. */
-async function commitOf(folder: string, ref: string, signal: AbortSignal): Promise<string> {
+async function commitOf(folder: string, ref: string, options: GitOptions): Promise<string> {
   if (!/^[0-9a-f]{7,64}$/.test(ref)) return 'FETCH_HEAD';
-  const known = await runGit(folder, ['rev-parse', '--quiet', '--verify', `${ref}^{commit}`], signal);
+  const known = await runGit(folder, ['rev-parse', '--quiet', '--verify', `${ref}^{commit}`], options);
   return /^[0-9a-f]{40,64}$/m.exec(known.output)?.[0] ?? 'FETCH_HEAD';
 }

@@ -1,6 +1,9 @@
 import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { cancelled, codeOf, WherryError } from '@wherry/base';
 import { findProgram, openPipe, spawnProgram, streamOfDescriptor } from '@wherry/linux';
+
+const { signals } = constants;
 
 /** What git says is cut here (bytes). */
 const longestOutput = 64 * 1024;
@@ -39,17 +42,30 @@ const environment = (home: string): Readonly<Record<string, string>> => ({
   GIT_ATTR_NOSYSTEM: '1',
 });
 
+export interface GitOptions {
+  readonly signal: AbortSignal;
+  /** The largest file that it may write (bytes): a pack, or one of the repository's (setrlimit(2), RLIMIT_FSIZE). */
+  readonly largestFile: number;
+}
+
 export interface GitResult {
   readonly exitCode: number;
   /** Of both its outputs. */
   readonly output: string;
 }
 
-/** Runs the machine's git in a folder, without a shell. Throws `unsupported` where it is not installed, `cancelled`. */
-export async function runGit(folder: string, args: readonly string[], signal: AbortSignal): Promise<GitResult> {
+/**
+ * Runs the machine's git in a folder, without a shell. Throws `unsupported` where it is not installed, `cancelled`,
+ * `tooLarge`.
+ */
+export async function runGit(
+  folder: string,
+  args: readonly string[],
+  { signal, largestFile }: GitOptions,
+): Promise<GitResult> {
   signal.throwIfAborted();
   const pipe = openPipe();
-  const child = startIn(folder, args, pipe);
+  const child = startIn(folder, args, largestFile, pipe);
   let isOver = false;
   child.exited.finally(() => (isOver = true)).catch(() => undefined);
   const stop = (): void => {
@@ -65,6 +81,8 @@ export async function runGit(folder: string, args: readonly string[], signal: Ab
     }
     const { exitCode } = await child.exited;
     if (signal.aborted) throw cancelled(signal);
+    if (exitCode !== 0 && metItsLimit(exitCode, said))
+      throw new WherryError('tooLarge', `a git repository with a file of more than ${largestFile} bytes`);
     return { exitCode, output: said.trim() };
   } finally {
     signal.removeEventListener('abort', stop);
@@ -74,15 +92,25 @@ export async function runGit(folder: string, args: readonly string[], signal: Ab
   }
 }
 
+/** It, or a program that it ran, was ended by SIGXFSZ, or had its signal ignored. */
+function metItsLimit(exitCode: number, said: string): boolean {
+  return (
+    exitCode === 128 + signals.SIGXFSZ ||
+    said.includes(`died of signal ${signals.SIGXFSZ}`) ||
+    said.includes('File too large')
+  );
+}
+
 function startIn(
   folder: string,
   args: readonly string[],
+  largestFile: number,
   pipe: ReturnType<typeof openPipe>,
 ): ReturnType<typeof spawnProgram> {
   try {
     return spawnProgram({
-      path: findProgram('git'),
-      args: [...settings, ...args],
+      path: findProgram('prlimit'),
+      args: [`--fsize=${largestFile}`, findProgram('git'), ...settings, ...args],
       env: environment(folder),
       workingDirectory: folder,
       descriptors: { 1: pipe.write, 2: pipe.write },
