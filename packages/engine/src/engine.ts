@@ -10,6 +10,7 @@ import {
   findProgram,
   keepLowDescriptors,
   openCgroups,
+  spreadSubfolders,
   unmountAll,
   warmThreadPool,
 } from '@wherry/linux';
@@ -59,8 +60,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   mkdirSync(rootDirectory, { recursive: true, mode: 0o700 });
   mkdirSync(runDirectory, { recursive: true, mode: 0o711 });
   const paths = enginePaths(rootDirectory, runDirectory);
-  for (const folder of [paths.layers, paths.sandboxes, paths.containers, paths.runtimeState])
+  for (const folder of [paths.layers, paths.sandboxes, paths.containers, paths.runtimeState]) {
     mkdirSync(folder, { recursive: true, mode: 0o711 });
+    spreadSubfolders(folder);
+  }
   findProgram('conmon');
   const cgroups = openCgroups();
   cgroups.create(options.cgroupParent);
