@@ -53,10 +53,8 @@ it('closes what a reader leaves, and sends the others theirs', async () => {
   const digest = await client.pushBlob('a', Buffer.alloc(32 * 1024 * 1024, 3));
   const path = `/v2/a/blobs/${digest}`;
   const readers = Array.from({ length: 4 }, () => client.open('GET', path));
-  for (const reader of readers) {
-    reader.on('error', () => undefined);
-    await once(reader, 'response');
-  }
+  for (const reader of readers) reader.on('error', () => undefined);
+  await Promise.all(readers.map((reader) => once(reader, 'response')));
   const open = async (): Promise<number> => {
     const files = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => ''));
     return (await Promise.all(files)).filter((path) => path.includes(digest.slice(7))).length;
