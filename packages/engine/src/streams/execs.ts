@@ -1,6 +1,6 @@
 import { WherryError } from '@wherry/base';
 import type { AttachOptions, ExecOptions, ExecResult } from '@wherry/runtime';
-import type { Containers } from '../containers.ts';
+import type { Containers, RunningContainer } from '../containers.ts';
 import type { EngineContext } from '../context.ts';
 import type { LiveContainer } from '../live-container.ts';
 import { refuseZeroBytes } from '../spec/zero-bytes.ts';
@@ -35,14 +35,15 @@ export class Execs implements Disposable {
 
   async run(id: string, options: ExecOptions): Promise<ExecSession> {
     if (options.command.length === 0) throw new WherryError('invalid', 'no command specified');
-    const { record, live } = this.#containers.running(id);
+    const running = this.#containers.running(id);
+    const { record, live } = running;
     const { cgroups, paths } = this.#context;
     if (cgroups.isFrozen(this.#containers.index.cgroup(record)))
       throw new WherryError('conflict', `container ${record.id} is paused, unpause the container before exec`);
     live.processSpec ??= processOfCommands(this.#containers.specOf(record.id).process, record);
     const process = execProcess(live.processSpec, options, paths.rootfs(record.id));
     refuseZeroBytes(process);
-    const exec = this.#take(live, options) ?? this.#open(id, options);
+    const exec = this.#take(live, options) ?? this.#open(running, options);
     return await exec.run(process, options);
   }
 
@@ -65,16 +66,16 @@ export class Execs implements Disposable {
   }
 
   #keep(id: string, streams: AttachOptions): void {
-    const { live } = this.#containers.running(id);
-    const exec = this.#open(id, streams);
+    const running = this.#containers.running(id);
+    const { live } = running;
+    const exec = this.#open(running, streams);
     const timer = this.#context.clock.after(patience, () => this.#drop(anticipated));
     const anticipated: Anticipated = { live, streams, exec, timer };
     this.#waiting.add(anticipated);
     void exec.ended.then(() => this.#drop(anticipated));
   }
 
-  #open(id: string, streams: AttachOptions): WaitingExec {
-    const { record, runtime } = this.#containers.running(id);
+  #open({ record, runtime }: RunningContainer, streams: AttachOptions): WaitingExec {
     const { cgroups, paths, random } = this.#context;
     cgroups.anticipateMoves();
     const bundle = paths.container(record.id);
