@@ -18,7 +18,7 @@ import {
   tryParseReference,
 } from '@wherry/oci';
 import type { ContentStore } from './content/content-store.ts';
-import { parseConfig } from './content/image-config.ts';
+import { configOf, parseRawConfig } from './content/image-config.ts';
 import { largestDocument, parseIndex, parseObject } from './content/json.ts';
 import type { ImageRecord, Metadata, MetadataState, NameRecord } from './metadata.ts';
 
@@ -35,6 +35,12 @@ export interface IndexedImage {
   readonly image: ImageRecord | undefined;
 }
 
+/** A config as it is stored, and what of it is known. They share what they hold. */
+interface KeptConfig {
+  readonly raw: Readonly<Record<string, unknown>>;
+  readonly config: ImageConfig;
+}
+
 /** Configs and indexes kept in memory. */
 const mostConfigs = 200;
 const mostIndexes = 1000;
@@ -43,7 +49,7 @@ const mostIndexes = 1000;
 export class ImageFinder {
   readonly #metadata: Metadata;
   readonly #content: ContentStore;
-  readonly #configs = new Map<Digest, ImageConfig>();
+  readonly #configs = new Map<Digest, KeptConfig>();
   readonly #indexes = new Map<Digest, readonly Descriptor[] | undefined>();
 
   constructor(metadata: Metadata, content: ContentStore) {
@@ -111,17 +117,26 @@ export class ImageFinder {
   }
 
   async config(image: ImageRecord): Promise<ImageConfig> {
-    let config = this.#configs.get(image.id);
-    if (config === undefined) {
-      config = parseConfig(await this.#content.read(image.id, largestDocument));
-      if (this.#configs.size >= mostConfigs) this.#configs.delete(this.#configs.keys().next().value!);
-      this.#configs.set(image.id, config);
-    }
-    return config;
+    return (await this.#configOf(image.id)).config;
+  }
+
+  /** The config as stored. */
+  async rawConfig(image: ImageRecord): Promise<Readonly<Record<string, unknown>>> {
+    return (await this.#configOf(image.id)).raw;
   }
 
   forget(id: Digest): void {
     this.#configs.delete(id);
+  }
+
+  async #configOf(id: Digest): Promise<KeptConfig> {
+    const known = this.#configs.get(id);
+    if (known) return known;
+    const raw = parseRawConfig(await this.#content.read(id, largestDocument));
+    const kept = { raw, config: configOf(raw) };
+    if (this.#configs.size >= mostConfigs) this.#configs.delete(this.#configs.keys().next().value!);
+    this.#configs.set(id, kept);
+    return kept;
   }
 
   /** What never changes is kept: an index is found by its digest. */

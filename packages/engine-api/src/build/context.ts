@@ -1,4 +1,5 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Logger, messageOf, peek, type Random, WherryError } from '@wherry/base';
@@ -54,7 +55,8 @@ export class BuildContexts {
   /** Throws `invalid`, `unsupported`, `tooLarge`, `internal` (no such Dockerfile, in dockerd's words). */
   async open(source: ContextSource, builder: ContextBuilder): Promise<BuildContext> {
     const folder = join(this.#directory, prefix + this.#random.hex(16));
-    await mkdir(folder, { mode: 0o700, recursive: true });
+    // At once: a thread would be asked for longer than it takes.
+    mkdirSync(folder, { mode: 0o700, recursive: true });
     try {
       const { root = folder, name, text } = await this.#fill(folder, source, builder);
       if (text === '') throw new WherryError('invalid', `the Dockerfile (${name}) cannot be empty`);

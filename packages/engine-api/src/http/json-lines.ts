@@ -24,14 +24,12 @@ export class JsonLines {
 
   /** Sends the headers now. */
   begin(): void {
-    if (this.#response.headersSent) return;
-    this.#response.writeHead(200, { 'Content-Type': 'application/json' });
-    this.#response.flushHeaders();
+    if (this.#head()) this.#response.flushHeaders();
   }
 
   write(value: unknown): void {
     if (this.#response.destroyed || this.#response.writableEnded) return;
-    this.begin();
+    this.#head();
     this.#response.write(encodeJson(value) + this.#newline);
   }
 
@@ -53,7 +51,13 @@ export class JsonLines {
   }
 
   end(): void {
-    this.begin();
+    this.#head();
     this.#response.end();
+  }
+
+  #head(): boolean {
+    if (this.#response.headersSent) return false;
+    this.#response.writeHead(200, { 'Content-Type': 'application/json' });
+    return true;
   }
 }

@@ -117,7 +117,11 @@ export function parseRawConfig(content: Buffer): Readonly<Record<string, unknown
 
 /** An image's config. Throws `corrupt`. */
 export function parseConfig(content: Buffer): ImageConfig {
-  const value = parseRawConfig(content);
+  return configOf(parseRawConfig(content));
+}
+
+/** What is known of a config as it is stored. Throws `corrupt`. */
+export function configOf(value: Readonly<Record<string, unknown>>): ImageConfig {
   const ids = (value.rootfs as { diff_ids?: readonly string[] | null } | null | undefined)?.diff_ids ?? [];
   if (ids.length > mostLayers) throw new WherryError('corrupt', `the image config has more than ${mostLayers} layers`);
   const odd = ids.find((id) => !isDigest(id));

@@ -1,6 +1,4 @@
 import type { Digest, Platform } from '@wherry/oci';
-import { parseRawConfig } from '../content/image-config.ts';
-import { largestDocument } from '../content/json.ts';
 import { noSuchPlatform } from '../image-finder.ts';
 import type { ImageDetails, ImageSummary } from '../image-library.ts';
 import { hasDigest } from '../image-names.ts';
@@ -24,15 +22,14 @@ export async function imageSummaries(parts: StoreParts): Promise<ImageSummary[]>
 }
 
 export async function imageDetails(parts: StoreParts, reference: string, platform?: Platform): Promise<ImageDetails> {
-  const { content, finder, layers, metadata } = parts;
+  const { finder, layers, metadata } = parts;
   const image = await finder.forPlatform(await finder.require(reference), platform);
   if (image === undefined) throw noSuchPlatform(reference, platform!);
   const state = await metadata.state();
-  const [config, raw] = await Promise.all([finder.config(image), content.read(image.id, largestDocument)]);
   return {
     ...(await summaryOf(parts, state, image, () => finder.behindNames())),
-    config,
-    rawConfig: parseRawConfig(raw),
+    config: await finder.config(image),
+    rawConfig: await finder.rawConfig(image),
     lastTaggedAt: state.taggedAt.get(image.id),
     folders: image.layers.map(({ chainId }) => layers.folder(chainId)).reverse(),
     layerBytes: await layerBytes(parts, image),
