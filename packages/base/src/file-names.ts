@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { readlinkSync } from 'node:fs';
+import { opendirSync, readlinkSync } from 'node:fs';
 import { readdir, readlink } from 'node:fs/promises';
 
 /**
@@ -35,6 +35,24 @@ export function fsPath(path: string): string | Buffer {
 /** The names in a folder. */
 export async function readFolder(path: string): Promise<string[]> {
   return (await readdir(fsPath(path), { encoding: 'buffer' })).map(textOfName);
+}
+
+/** What is in a folder, name by name, and no more than `most`; which may be removed meanwhile. */
+export function* entriesOf(
+  path: Buffer,
+  most = Number.POSITIVE_INFINITY,
+): Generator<{ readonly name: Buffer; readonly isFolder: boolean }> {
+  const folder = opendirSync(path, { encoding: 'buffer' as BufferEncoding, bufferSize: Math.min(most, 512) });
+  try {
+    for (let count = 0; count < most; count++) {
+      const entry = folder.readSync();
+      if (entry === null) return;
+      // Node's types have names as text, whatever was asked for.
+      yield { name: entry.name as unknown as Buffer, isFolder: entry.isDirectory() };
+    }
+  } finally {
+    folder.closeSync();
+  }
 }
 
 /** What a link says. */

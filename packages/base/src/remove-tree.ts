@@ -1,45 +1,74 @@
-import { readdir, rmdir, unlink } from 'node:fs/promises';
+import { lstat, rmdir, unlink } from 'node:fs/promises';
+import { Breather } from './breather.ts';
 import { errnoOf } from './errors.ts';
-import { fsPath } from './file-names.ts';
+import { entriesOf, fsPath, textOfName } from './file-names.ts';
+import type { RemovalTasks } from './remove-tree-work.ts';
+import { TaskThreads } from './task-threads.ts';
 
-/** Files of one folder that are removed at the same time. */
+/** Files that are removed sooner than a thread begins. */
+const fewFiles = 300;
+/** Files that are removed at the same time. */
 const atOnce = 8;
 const slash = Buffer.from('/');
 
+/** They end by themselves where there is nothing to remove, and keep no process from ending. */
+const threads = new TaskThreads<RemovalTasks>({ package: 'base', name: 'remove-trees' });
+
 /**
- * Removes a file or a folder with all that is in it, if it is there. Node's `rm` asks for everything in a folder and the
- * folders below it at once, which keeps the event loop for a quarter of a second where there are 20,000 files.
+ * Removes a file or a folder with all that is in it, if it is there; links are not followed. Whoever must not see half of
+ * it renames it before. Many files are removed on a thread: each would keep the event loop for a moment. Throws what the
+ * kernel says (`EBUSY`: something is mounted in it), as `internal` from a thread.
  */
 export async function removeTree(path: string): Promise<void> {
   const whole = Buffer.from(fsPath(path));
-  if (!(await tryUnlink(whole))) await removeFolder(whole);
-}
-
-async function removeFolder(folder: Buffer): Promise<void> {
-  const folders: Buffer[] = [];
-  const files: Buffer[] = [];
-  try {
-    for (const entry of await readdir(folder, { withFileTypes: true, encoding: 'buffer' })) {
-      // Node's types have names as text, whatever was asked for.
-      const path = Buffer.concat([folder, slash, entry.name as unknown as Buffer]);
-      (entry.isDirectory() ? folders : files).push(path);
-    }
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return;
-    throw error;
+  if (await tryUnlink(whole)) return;
+  const tree = await few(whole);
+  if (tree === undefined) {
+    await threads.run('remove', { path });
+    return;
   }
-  for (let at = 0; at < files.length; at += atOnce) {
-    const removed = await Promise.allSettled(files.slice(at, at + atOnce).map(removeEntry));
+  for (let at = 0; at < tree.files.length; at += atOnce) {
+    const removed = await Promise.allSettled(tree.files.slice(at, at + atOnce).map(removeFile));
     for (const result of removed) if (result.status === 'rejected') throw result.reason;
   }
-  for (const path of folders) await removeFolder(path);
-  await rmdir(folder).catch((error: unknown) => {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-  });
+  for (const folder of tree.folders.reverse()) {
+    await rmdir(folder).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
+  }
 }
 
-async function removeEntry(path: Buffer): Promise<void> {
-  if (!(await tryUnlink(path))) await removeFolder(path);
+interface FewFiles {
+  readonly files: readonly Buffer[];
+  /** Each before those in it. */
+  readonly folders: Buffer[];
+}
+
+/** What is in a folder, with itself. `undefined`: it is much, or so deep that its paths are too long for the kernel. */
+async function few(root: Buffer): Promise<FewFiles | undefined> {
+  const files: Buffer[] = [];
+  const folders = [root];
+  const breather = new Breather();
+  for (let at = 0; at < folders.length; at++) {
+    const folder = folders[at]!;
+    try {
+      for (const { name, isFolder } of entriesOf(folder, fewFiles + 1)) {
+        (isFolder ? folders : files).push(Buffer.concat([folder, slash, name]));
+      }
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === 'ENAMETOOLONG') return undefined;
+      if (code !== 'ENOENT') throw error;
+    }
+    if (files.length + folders.length > fewFiles) return undefined;
+    await breather.rest();
+  }
+  return { files, folders };
+}
+
+async function removeFile(path: Buffer): Promise<void> {
+  // It was a file a moment ago.
+  if (!(await tryUnlink(path))) await removeTree(textOfName(path));
 }
 
 /** False: it is a folder. */
@@ -49,7 +78,7 @@ async function tryUnlink(path: Buffer): Promise<boolean> {
   } catch (error) {
     const code = errnoOf(error);
     // Linux says EISDIR, POSIX EPERM (unlink(2)).
-    if (code === 'EISDIR' || code === 'EPERM') return false;
+    if (code === 'EISDIR' || (code === 'EPERM' && (await lstat(path)).isDirectory())) return false;
     if (code !== 'ENOENT') throw error;
   }
   return true;

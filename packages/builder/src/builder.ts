@@ -21,8 +21,6 @@ export interface Builder {
    * makes them. Throws `invalid` for what leads out of the folder and for device nodes, `corrupt`, `tooLarge`, `exhausted`.
    */
   unpackContext(archive: AsyncIterable<Uint8Array>, folder: string, signal: AbortSignal): Promise<void>;
-  /** Takes the folder of a context away. */
-  removeContext(folder: string): Promise<void>;
 }
 
 /** As docker's `HostConfig` has it; 0 and empty: none. */

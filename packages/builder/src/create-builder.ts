@@ -75,10 +75,6 @@ class LocalBuilder implements Builder {
     await this.#services.files.unpackContext(archive, folder, signal);
   }
 
-  async removeContext(folder: string): Promise<void> {
-    await this.#services.files.removeContext(folder);
-  }
-
   async usage(): Promise<readonly BuildCacheRecord[]> {
     return await this.#services.cacheMounts.records();
   }

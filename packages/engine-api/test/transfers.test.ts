@@ -249,7 +249,6 @@ describe('build', () => {
       prune: async () => ({ deleted: [], bytes: 0 }),
       usage: async () => [],
       unpackContext: (archive, folder, signal) => files.unpackContext(archive, folder, signal),
-      removeContext: (folder) => files.removeContext(folder),
     };
   }
 

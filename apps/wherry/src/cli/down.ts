@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Clock, codeOf, jsonLogger, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
+import {
+  type Clock,
+  codeOf,
+  jsonLogger,
+  removeTree,
+  silentLogger,
+  systemClock,
+  systemRandom,
+  WherryError,
+} from '@wherry/base';
 import type { ClusterConfig } from '../machine/cluster-config.ts';
 import { forgetCluster } from '../machine/config.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
@@ -84,7 +92,7 @@ function isAlive(pid: number): boolean {
 }
 
 async function purge(config: ClusterConfig, context: CliContext): Promise<void> {
-  await rm(config.rootDirectory, { recursive: true, force: true });
+  await removeTree(config.rootDirectory);
   await unmergeKubeconfig(userKubeconfigPath(context.env), config.name);
   await forgetCluster(context.home, config.name);
 }

@@ -1,6 +1,6 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { WherryError } from '@wherry/base';
+import { removeTree, WherryError } from '@wherry/base';
 import { resolveWithin, statusOf } from '../files/resolve-within.ts';
 import { contextLimits } from '../files/unpack-context.ts';
 import { parseGitAddress } from './git-address.ts';
@@ -72,7 +72,7 @@ async function cloneWithin(
   const status = statusOf(root);
   if (status === undefined) throw new WherryError('invalid', `${wanted}: no such file or directory`);
   if (!status.isDirectory()) throw new WherryError('invalid', `error setting git context, not a directory: ${wanted}`);
-  if (!keepsHistory) rmSync(join(folder, '.git'), { recursive: true, force: true });
+  if (!keepsHistory) await removeTree(join(folder, '.git'));
   return { folder: root, commit };
 }
 

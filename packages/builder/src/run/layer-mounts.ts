@@ -1,5 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeTree } from '@wherry/base';
 import { mountOverlay, unmountInBackground } from '@wherry/linux';
 
 export interface WritableLayers extends AsyncDisposable {
@@ -29,7 +30,7 @@ export async function mountWritable(layers: readonly string[], work: string, tar
   const dispose = async (): Promise<void> => {
     await unmount();
     await rm(target, { recursive: true, force: true });
-    await rm(work, { recursive: true, force: true });
+    await removeTree(work);
   };
   return { root: target, upper, unmount, [Symbol.asyncDispose]: dispose };
 }

@@ -51,8 +51,6 @@ describe.each([
       expect(statSync(join(into, 'hard')).ino).toBe(statSync(join(into, 'd0/f0')).ino);
       const last = many.at(-1)!.name;
       expect(readFileSync(join(into, last))).toEqual(Buffer.alloc(900, last));
-      await files.removeContext(into);
-      expect(readdirSync(folder)).toEqual([]);
     }
   });
 

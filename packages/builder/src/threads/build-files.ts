@@ -1,8 +1,7 @@
-import { peek, removeTree, TaskThreads } from '@wherry/base';
+import { peek, TaskThreads } from '@wherry/base';
 import { decompressed } from '@wherry/images';
 import { type CopyFiles, copyFiles } from '../files/copy-files.ts';
 import type { SourceFacts, WantedSource } from '../files/copy-sources.ts';
-import { SourceTree } from '../files/source-tree.ts';
 import { unpackContext } from '../files/unpack-context.ts';
 import { MoreWork, WorkBound } from '../files/work-bound.ts';
 import type { FileTasks } from './file-task.ts';
@@ -24,18 +23,6 @@ export class BuildFiles implements AsyncDisposable {
     const { first, whole } = await peek(archive, shortArchive);
     if (first.length < shortArchive) return await unpackContext(decompressed(whole), folder, { signal });
     await this.#threads.run('unpackContext', { folder }, { signal, input: whole });
-  }
-
-  /** See `Builder.removeContext`. */
-  async removeContext(folder: string): Promise<void> {
-    try {
-      await new SourceTree(folder, { skipsSockets: true }).list('', undefined, new WorkBound());
-    } catch (error) {
-      if (!(error instanceof MoreWork)) throw error;
-      await this.#threads.run('remove', { folder });
-      return;
-    }
-    await removeTree(folder);
   }
 
   /** What a word of COPY or ADD means, with checksums. Throws `invalid` in dockerd's words. */

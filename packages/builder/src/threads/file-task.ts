@@ -7,6 +7,4 @@ export type FileTasks = {
   readonly unpackContext: { readonly request: { readonly folder: string }; readonly result: undefined };
   readonly describe: { readonly request: WantedSource; readonly result: readonly SourceFacts[] };
   readonly copy: { readonly request: CopyFiles; readonly result: undefined };
-  /** Removes a folder with all that is in it. */
-  readonly remove: { readonly request: { readonly folder: string }; readonly result: undefined };
 };

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import type { TaskWork } from '@wherry/base';
 import { decompressed } from '@wherry/images';
 import { copyFiles } from '../files/copy-files.ts';
@@ -16,10 +15,6 @@ export const fileWork: TaskWork<FileTasks> = {
   describe: (wanted, { signal }) => describe(wanted, { signal }),
   copy: async (request, { signal }) => {
     await copyFiles(request, { signal });
-    return undefined;
-  },
-  remove: ({ folder }) => {
-    rmSync(folder, { recursive: true, force: true });
     return undefined;
   },
 };

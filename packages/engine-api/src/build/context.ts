@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { type Logger, messageOf, peek, type Random, WherryError } from '@wherry/base';
+import { type Logger, messageOf, peek, type Random, removeTree, WherryError } from '@wherry/base';
 import { type Builder, cloneRepository, isGitAddress } from '@wherry/builder';
 import { decompressed } from '@wherry/images';
 import { readFileBeneath } from '@wherry/linux';
@@ -26,7 +26,7 @@ export interface ContextSource {
   readonly signal: AbortSignal;
 }
 
-type ContextBuilder = Pick<Builder, 'unpackContext' | 'removeContext'>;
+type ContextBuilder = Pick<Builder, 'unpackContext'>;
 
 const largestDockerfile = 4 * 1024 * 1024;
 const defaultName = 'Dockerfile';
@@ -64,10 +64,10 @@ export class BuildContexts {
         folder: root,
         dockerfile: text,
         dockerfileName: name,
-        [Symbol.asyncDispose]: () => this.#remove(folder, (path) => builder.removeContext(path)),
+        [Symbol.asyncDispose]: () => this.#remove(folder),
       };
     } catch (error) {
-      await this.#remove(folder, (path) => builder.removeContext(path));
+      await this.#remove(folder);
       throw error;
     }
   }
@@ -96,16 +96,14 @@ export class BuildContexts {
     return await readDockerfile(folder, dockerfile || defaultName);
   }
 
-  async #remove(folder: string, remove: ContextBuilder['removeContext'] = removeFolder): Promise<void> {
+  async #remove(folder: string): Promise<void> {
     try {
-      await remove(folder);
+      await removeTree(folder);
     } catch (error) {
       this.#log.warn('a build context could not be removed', { folder, error: messageOf(error) });
     }
   }
 }
-
-const removeFolder = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true });
 
 /** `dockerfile` is taken for `Dockerfile` where that is not there. */
 async function readDockerfile(folder: string, name: string): Promise<{ name: string; text: string }> {

@@ -1,6 +1,6 @@
-import { mkdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, KeyedMutex, systemRandom } from '@wherry/base';
+import { errnoOf, KeyedMutex, removeTree, systemRandom } from '@wherry/base';
 import { spreadSubfolders } from '@wherry/linux';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
 import { readNames } from '../content/folder-names.ts';
@@ -20,8 +20,6 @@ export interface LayerFacts extends Unpacked {
 /** Short names keep overlayfs' mount options short; the whole chain ID stands in `layer.json`. */
 const nameLength = 24;
 const temporaryPrefix = '.unpack-';
-/** Files that are removed as fast as a thread is asked. */
-const fewFiles = 100;
 
 export interface UnpackOptions {
   /** Resolves when the layers below are unpacked. */
@@ -146,7 +144,7 @@ export class LayerStore {
     await this.#made;
     const path = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
     await mkdir(path, { recursive: true, mode: 0o700 });
-    return { path, [Symbol.asyncDispose]: () => this.#removeTemporary(path) };
+    return { path, [Symbol.asyncDispose]: () => removeTree(path) };
   }
 
   /** All layers that are here. */
@@ -161,9 +159,8 @@ export class LayerStore {
 
   /** Takes a layer away at once; gives what then removes its files, which may take its time. */
   async detach(chainId: Digest): Promise<(() => Promise<void>) | undefined> {
-    const inodes = this.#known.get(chainId)?.inodes;
     this.#known.delete(chainId);
-    return await this.#aside(this.#home(chainId), inodes);
+    return await this.#aside(this.#home(chainId));
   }
 
   /** Takes away every layer that `keep` does not name, and folders that are none. */
@@ -174,7 +171,7 @@ export class LayerStore {
       const facts = await readFacts(join(this.#directory, name));
       if (facts && keep(facts.chainId)) continue;
       if (facts) this.#known.delete(facts.chainId);
-      const removal = await this.#aside(join(this.#directory, name), facts?.inodes);
+      const removal = await this.#aside(join(this.#directory, name));
       if (removal) removals.push(removal);
     }
     return removals;
@@ -200,12 +197,12 @@ export class LayerStore {
   /** Removes what a process that died left half-unpacked. Only before anything is begun. */
   async cleanUp(): Promise<void> {
     for (const name of await readNames(this.#directory)) {
-      if (name.startsWith(temporaryPrefix)) await this.#remove(join(this.#directory, name));
+      if (name.startsWith(temporaryPrefix)) await removeTree(join(this.#directory, name));
     }
   }
 
   /** Out of sight at once, so that a removal that is cut off leaves no half layer. */
-  async #aside(home: string, inodes: number | undefined): Promise<(() => Promise<void>) | undefined> {
+  async #aside(home: string): Promise<(() => Promise<void>) | undefined> {
     const aside = join(this.#directory, temporaryPrefix + systemRandom.hex(12));
     try {
       await rename(home, aside);
@@ -213,28 +210,13 @@ export class LayerStore {
       if (errnoOf(error) === 'ENOENT') return undefined;
       throw error;
     }
-    return () => this.#remove(aside, inodes);
-  }
-
-  async #removeTemporary(path: string): Promise<void> {
-    try {
-      await rmdir(join(path, 'fs'));
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') await this.#remove(path);
-    }
-    await rm(path, { recursive: true, force: true });
-  }
-
-  /** On a thread where there may be many files: each would keep the event loop for a moment. */
-  async #remove(folder: string, inodes = Number.POSITIVE_INFINITY): Promise<void> {
-    if (inodes <= fewFiles) await rm(folder, { recursive: true, force: true });
-    else await this.#threads.run('remove', { folder });
+    return () => removeTree(aside);
   }
 
   async #enter(temporary: string, facts: LayerFacts): Promise<void> {
     await writeFile(join(temporary, 'layer.json'), `${JSON.stringify(facts)}\n`);
     // A folder without facts is no layer: what a broken removal left.
-    await rm(this.#home(facts.chainId), { recursive: true, force: true });
+    await removeTree(this.#home(facts.chainId));
     await rename(temporary, this.#home(facts.chainId));
     this.#known.set(facts.chainId, facts);
     this.#disk.note();

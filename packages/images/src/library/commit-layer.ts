@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '@wherry/base';
+import { errnoOf, removeTree } from '@wherry/base';
 import type { CommitLayer, CommittedLayer } from '../image-library.ts';
 import { chainIds } from '../layers/layer-store.ts';
 import type { StoreParts } from '../store-parts.ts';
@@ -39,7 +39,7 @@ export async function commitLayer(parts: StoreParts, request: CommitLayer): Prom
       else if (!(await adoptUpper(parts, upper, facts))) {
         const below = base.map((layer) => layer.chainId).reverse();
         await layers.unpack(facts, content.path(digest), below, { signal });
-        await rm(upper, { recursive: true, force: true });
+        await removeTree(upper);
       }
       return { digest, size, diffId: digest, chainId, [Symbol.dispose]: () => pin[Symbol.dispose]() };
     } catch (error) {

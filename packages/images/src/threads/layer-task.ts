@@ -37,6 +37,4 @@ export type LayerTasks = {
     /** Bytes of the blob and of the target. */
     readonly progress: { readonly read: number; readonly written: number };
   };
-  /** Removes a folder with all that is in it. */
-  readonly remove: { readonly request: { readonly folder: string }; readonly result: undefined };
 };

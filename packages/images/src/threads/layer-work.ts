@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { codeOf, type TaskContext, type TaskWork, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
@@ -17,10 +17,6 @@ export const layerWork: TaskWork<LayerTasks> = {
   unpack: (request, { throwIfCancelled }) => unpack(request, throwIfCancelled),
   settle: ({ folder, lower, implied }) => settleImplied(folder, lower, implied),
   compress,
-  remove: ({ folder }) => {
-    rmSync(folder, { recursive: true, force: true });
-    return undefined;
-  },
 };
 
 type Request<Kind extends keyof LayerTasks> = LayerTasks[Kind]['request'];
