@@ -7,13 +7,14 @@ export interface Builder {
   build(request: BuildRequest): Promise<{ readonly imageId: string }>;
   /**
    * Removes folders of `RUN --mount=type=cache` that no build uses, those not used for longest first until `keepBytes`
-   * are left; `olderThan`: only those last used before this time (ms). With `all` alone, what is known of steps is
+   * are left; `olderThan`: only those last used before this time (ms); `selects`: only such ones. With `all` alone, what is known of steps is
    * forgotten, too; their images are images and stay.
    */
   prune(options: {
     readonly all: boolean;
     readonly keepBytes?: number;
     readonly olderThan?: number;
+    readonly selects?: (record: BuildCacheRecord) => boolean;
   }): Promise<{ readonly deleted: readonly string[]; readonly bytes: number }>;
   usage(): Promise<readonly BuildCacheRecord[]>;
   /**
@@ -107,6 +108,8 @@ export type BuildEvent =
   | { readonly type: 'done'; readonly number: number; readonly imageId: string }
   /** A stage is at its end: `{"aux":{"ID":"sha256:…"}}`. */
   | { readonly type: 'stage'; readonly stage: number; readonly imageId: string }
+  /** A registry has the image that a step needs. */
+  | { readonly type: 'resolved'; readonly reference: string }
   | {
       readonly type: 'pull';
       readonly reference: string;
@@ -115,6 +118,10 @@ export type BuildEvent =
       readonly current?: number;
       readonly total?: number;
     }
+  /** With the digest of a manifest or index; new: the name meant another image before, or none. */
+  | { readonly type: 'pulled'; readonly reference: string; readonly digest: string; readonly isNew: boolean }
+  /** The target is at its end; its names come next. */
+  | { readonly type: 'built'; readonly imageId: string }
   /** `[Warning] One or more build-args [X] were not consumed`, without the mark. */
   | { readonly type: 'warning'; readonly message: string };
 

@@ -62,6 +62,7 @@ class LocalBuilder implements Builder {
     const build = new Build(this.#services, request, id);
     try {
       const { imageId } = await build.run();
+      request.onProgress({ type: 'built', imageId });
       for (const tag of request.tags) await images.tag(imageId, tag);
       return { imageId };
     } finally {
@@ -79,25 +80,27 @@ class LocalBuilder implements Builder {
     return await this.#services.cacheMounts.records();
   }
 
-  async prune(options: {
-    readonly all: boolean;
-    readonly keepBytes?: number;
-    readonly olderThan?: number;
-  }): Promise<{ readonly deleted: readonly string[]; readonly bytes: number }> {
+  async prune({
+    all,
+    keepBytes,
+    olderThan = Number.POSITIVE_INFINITY,
+    selects,
+  }: Parameters<Builder['prune']>[0]): ReturnType<Builder['prune']> {
     const { cacheMounts, cache } = this.#services;
     const records = [...(await cacheMounts.records())].sort((one, other) => one.lastUsedAt - other.lastUsedAt);
     let left = records.reduce((sum, { bytes }) => sum + bytes, 0);
     const deleted: string[] = [];
     let freed = 0;
-    for (const { id, bytes, inUse, lastUsedAt } of records) {
-      if (inUse || (options.olderThan !== undefined && lastUsedAt > options.olderThan)) continue;
-      if (options.keepBytes !== undefined && left <= options.keepBytes) break;
-      if (!(await cacheMounts.remove(id))) continue;
-      deleted.push(id);
-      freed += bytes;
-      left -= bytes;
+    for (const record of records) {
+      if (record.inUse || record.lastUsedAt > olderThan || selects?.(record) === false) continue;
+      if (keepBytes !== undefined && left <= keepBytes) break;
+      if (!(await cacheMounts.remove(record.id))) continue;
+      deleted.push(record.id);
+      freed += record.bytes;
+      left -= record.bytes;
     }
-    if (options.all && options.olderThan === undefined && options.keepBytes === undefined) {
+    const isBare = olderThan === Number.POSITIVE_INFINITY && keepBytes === undefined && selects === undefined;
+    if (all && isBare) {
       cache.clear();
       await cache.save();
     }

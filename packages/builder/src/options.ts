@@ -1,16 +1,14 @@
 import type { Clock, Logger, Random } from '@wherry/base';
 import type { ImageLibrary, RootfsSource } from '@wherry/images';
 import type { Platform } from '@wherry/oci';
-import type { ImageService } from '@wherry/runtime';
 import type { StepResources } from './builder.ts';
 import type { StepRunner } from './step-runner.ts';
 
 /** What the builder needs of the image store. */
 export type BuilderImages = Pick<
   ImageLibrary,
-  'find' | 'details' | 'summaries' | 'tag' | 'commitLayer' | 'assemble' | 'holdLayers'
+  'find' | 'details' | 'summaries' | 'tag' | 'pull' | 'commitLayer' | 'assemble' | 'holdLayers'
 > &
-  Pick<ImageService, 'pullImage'> &
   Pick<RootfsSource, 'release'>;
 
 export interface BuilderOptions {

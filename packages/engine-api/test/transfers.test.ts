@@ -274,6 +274,7 @@ describe('build', () => {
       onProgress({ type: 'done', number: 2, imageId: digest });
       onProgress({ type: 'stage', stage: 0, imageId: digest });
       onProgress({ type: 'warning', message: 'hm' });
+      onProgress({ type: 'built', imageId: digest });
       return { imageId: digest };
     });
     await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
@@ -339,6 +340,7 @@ describe('build', () => {
   it('says why steps are not cached to whom asks for it', async () => {
     const builder = builderOf(async ({ onProgress }) => {
       onProgress({ type: 'miss', number: 2, reason: 'COPY: a changed' });
+      onProgress({ type: 'built', imageId: digest });
       return { imageId: digest };
     });
     await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
@@ -354,7 +356,7 @@ describe('build', () => {
   it.each([
     ['', [file('x', 'y')], 500, 'Cannot locate specified Dockerfile: Dockerfile'],
     ['', [file('Dockerfile', '')], 400, 'the Dockerfile (Dockerfile) cannot be empty'],
-    ['dockerfile=../../x', [file('Dockerfile', 'F')], 500, 'Cannot locate specified Dockerfile: ../../x'],
+    ['dockerfile=../../x', [file('Dockerfile', 'F')], 500, 'forbidden path outside the build context: ../../x ()'],
     ['', [file('../x', 'y')], 400, '"../x" leads out of the build context'],
     [
       't=BAD',

@@ -193,7 +193,7 @@ class LocalImageStore implements ImageStore {
   }
 
   async pullImage(reference: string, options: PullOptions = {}): Promise<string> {
-    return (await this.#pull(reference, options, options.dialect ?? 'containerd')).id;
+    return (await this.#pull(reference, options, 'containerd')).id;
   }
 
   async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {

@@ -1,3 +1,4 @@
+export { checkPlatform } from './check-platform.ts';
 export { decompressed } from './content/compression.ts';
 export type { LayerSource } from './create-image.ts';
 export * from './image-library.ts';
@@ -11,6 +12,7 @@ export {
 export type { LoadedImage, LoadOptions } from './library/load-archive.ts';
 export type { ImageRecord, LayerRecord } from './metadata.ts';
 export type { RegistrySettings } from './registry/endpoint.ts';
+export { networkReason } from './registry/request.ts';
 export * from './rootfs.ts';
 export type { TarHeader, TarType } from './tar/tar-entry.ts';
 export { readTar, type TarEntry } from './tar/tar-reader.ts';

@@ -353,8 +353,6 @@ export interface PullOptions {
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
   /** Once what the reference names is here: with the digest of a manifest or index. */
   readonly onResolved?: ((digest: string) => void) | undefined;
-  /** Whose words errors have (default: containerd's, which the kubelet's users know). */
-  readonly dialect?: 'docker' | 'containerd' | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

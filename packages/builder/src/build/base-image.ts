@@ -1,5 +1,5 @@
 import { codeOf } from '@wherry/base';
-import type { ImageDetails } from '@wherry/images';
+import { checkPlatform, type ImageDetails } from '@wherry/images';
 import { formatReference, type Platform, parseReference, tryParseReference } from '@wherry/oci';
 import type { BuildEvent, BuildRequest } from '../builder.ts';
 import type { Services } from '../services.ts';
@@ -21,14 +21,17 @@ export async function resolveImage(
     if (details) return details;
   }
   const auth = request.auth(parseReference(reference).host);
-  const id = await images.pullImage(reference, {
-    dialect: 'docker',
+  const { id, digest, isNew } = await images.pull(reference, {
     ...(auth && { auth }),
     ...(platform && { platform }),
     signal: request.signal,
+    onResolved: () => emit({ type: 'resolved', reference }),
     onProgress: (progress) => emit({ type: 'pull', reference, ...progress }),
   });
-  return await images.details(id);
+  emit({ type: 'pulled', reference, digest, isNew });
+  const details = await images.details(id);
+  checkPlatform(reference, details.config, platform);
+  return details;
 }
 
 /** The image of a name, or another one that the index behind it has here for the platform. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { codeOf, type Deferred, deferred, WherryError } from '@wherry/base';
+import { codeOf, type Deferred, deferred, messageOf, WherryError } from '@wherry/base';
 import type { LayerRecord } from '@wherry/images';
-import type { Platform } from '@wherry/oci';
+import { type Platform, parsePlatform } from '@wherry/oci';
 import type { BuildEvent, BuildRequest } from '../builder.ts';
 import { BuildArguments } from '../config/build-arguments.ts';
 import { expandInstruction } from '../config/expand-instruction.ts';
@@ -13,7 +13,7 @@ import { resolveImage } from './base-image.ts';
 import { CacheProbe } from './find-cached.ts';
 import { OrderedEvents } from './ordered-events.ts';
 import { findStage, isNamedTwice, type Plan, planBuild } from './plan.ts';
-import { parsePlatform, platformArguments } from './platforms.ts';
+import { platformArguments } from './platforms.ts';
 import { StageBuild } from './stage-build.ts';
 import type { StageContext } from './stage-context.ts';
 import { baseImage, type StageImage, scratchImage } from './stage-image.ts';
@@ -140,7 +140,7 @@ export class Build {
     const name = expandWord(from.base, options);
     if (name === '') throw new WherryError('invalid', `base name (${from.base}) should not be blank`);
     const written = from.platform === undefined ? undefined : expandWord(from.platform, options);
-    const platform = written ? parsePlatform(written) : this.#request.platform;
+    const platform = written === undefined ? this.#request.platform : platformNamed(written);
     const earlier = findStage(stages, name, index, { byNumber: false });
     if (earlier !== undefined) {
       const image = await this.#stage(earlier);
@@ -204,4 +204,13 @@ function nameGlobals(args: BuildArguments, { globals, escapeToken }: Dockerfile)
     args.name(expandInstruction(global, { escapeToken, variable }).pairs);
   }
   return args.forStage();
+}
+
+/** Throws `invalid`. */
+function platformNamed(text: string): Platform {
+  try {
+    return parsePlatform(text);
+  } catch (error) {
+    throw new WherryError('invalid', `failed to parse platform ${text}: ${messageOf(error)}`, { cause: error });
+  }
 }

@@ -1,4 +1,4 @@
-import { formatDuration } from '../dockerfile/duration.ts';
+import { formatDuration } from '@wherry/base';
 import type { HealthCheck } from '../dockerfile/instruction.ts';
 
 const short: Readonly<Record<string, string>> = {

@@ -1,6 +1,5 @@
-import { WherryError } from '@wherry/base';
+import { parseDuration, WherryError } from '@wherry/base';
 import type { Arguments } from './arguments.ts';
-import { parseDuration } from './duration.ts';
 import { Flags } from './flags.ts';
 import { parseHeredoc } from './heredocs.ts';
 import {

@@ -4,7 +4,8 @@ import { parseReference } from '@wherry/oci';
 import type { PullProgress } from '@wherry/runtime';
 import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
-import { PullReport } from '../images/pull-image.ts';
+import { familiar } from '../images/names.ts';
+import { PullReport, pullStatus } from '../images/pull-image.ts';
 
 /** The classic builder's lines. */
 export class BuildLines {
@@ -52,8 +53,19 @@ export class BuildLines {
       case 'warning':
         this.#say(`[Warning] ${event.message}\n`);
         break;
+      case 'resolved':
+        this.#pullOf(event.reference).begin();
+        break;
       case 'pull':
         this.#pullOf(event.reference).add(event as unknown as PullProgress);
+        break;
+      case 'pulled':
+        this.#pullOf(event.reference).finish(event.digest);
+        this.#pulls.delete(event.reference);
+        this.#lines.write({ status: pullStatus(familiar(event.reference), event.isNew) });
+        break;
+      case 'built':
+        this.#say(`Successfully built ${shortId(event.imageId)}\n`);
         break;
       case 'miss':
         if (this.#why) this.#say(` ---> Not cached: ${event.reason}\n`);
@@ -61,8 +73,7 @@ export class BuildLines {
     }
   }
 
-  finish(imageId: string, tags: readonly string[]): void {
-    this.#say(`Successfully built ${shortId(imageId)}\n`);
+  finish(tags: readonly string[]): void {
     for (const tag of tags) this.#say(`Successfully tagged ${tag}\n`);
   }
 

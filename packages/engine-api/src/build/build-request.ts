@@ -1,4 +1,4 @@
-import { codeOf, messageOf, WherryError } from '@wherry/base';
+import { codeOf, messageOf, parseGoJson, WherryError } from '@wherry/base';
 import type { BuildRequest } from '@wherry/builder';
 import { formatReference, parseReference } from '@wherry/oci';
 import type { Exchange } from '../http/exchange.ts';
@@ -12,6 +12,10 @@ export type BuildSettings = Omit<BuildRequest, 'context' | 'dockerfile' | 'docke
 /** What the query and the headers of `POST /build` ask for. Throws `invalid`, `unsupported`. */
 export function buildSettings(exchange: Exchange): BuildSettings {
   const { query, request } = exchange;
+  const version = query.text('version');
+  if (version !== '' && version !== '1' && version !== '2')
+    throw new WherryError('invalid', `invalid version ${JSON.stringify(version)}`);
+  checkSharedMemory(query.text('shmsize'));
   if (query.text('version') === '2' || query.text('remote') === 'client-session') {
     throw new WherryError('unsupported', 'BuildKit is not supported by this endpoint: build with DOCKER_BUILDKIT=0');
   }
@@ -41,6 +45,12 @@ export function buildSettings(exchange: Exchange): BuildSettings {
     ignoredBy: 'client',
     auth: registryConfig(request.headers['x-registry-config']),
   };
+}
+
+/** The one size that dockerd does not take for none where it is no number. */
+function checkSharedMemory(text: string): void {
+  if (text !== '' && !/^[+-]?\d+$/.test(text))
+    throw new WherryError('internal', `strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 
 /** Names for the image, each once. Throws `invalid`. */
@@ -107,7 +117,7 @@ function parse(query: Query, name: string): unknown {
   const text = query.text(name);
   if (text === '') return undefined;
   try {
-    return JSON.parse(text) as unknown;
+    return parseGoJson(text, 'document');
   } catch (error) {
     throw malformed(name, messageOf(error));
   }

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { Readable } from 'node:stream';
-import { type Logger, messageOf, peek, type Random, removeTree, WherryError } from '@wherry/base';
+import { codeOf, type Logger, messageOf, peek, type Random, removeTree, WherryError } from '@wherry/base';
 import { type Builder, cloneRepository, isGitAddress } from '@wherry/builder';
 import { decompressed } from '@wherry/images';
 import { readFileBeneath } from '@wherry/linux';
@@ -85,7 +85,9 @@ export class BuildContexts {
       const repository = await cloneRepository(remote, folder, { keepsHistory: true, signal });
       return { root: repository.folder, ...(await readDockerfile(repository.folder, dockerfile || defaultName)) };
     }
-    const content = decompressed(await fetchContent(remote, signal));
+    if (!/^https?:\/\//.test(remote))
+      throw new WherryError('invalid', `remoteURL (${remote}) could not be recognized as URL`);
+    const content = decompressed(await download(remote, signal));
     const { first, whole } = await peek(content, tarBlock);
     if (!isTar(first))
       return {
@@ -105,8 +107,19 @@ export class BuildContexts {
   }
 }
 
+async function download(remote: string, signal: AbortSignal): ReturnType<typeof fetchContent> {
+  try {
+    return await fetchContent(remote, signal);
+  } catch (error) {
+    const words = `error downloading remote context ${remote}: ${messageOf(error)}`;
+    throw new WherryError(codeOf(error) ?? 'internal', words, { cause: error });
+  }
+}
+
 /** `dockerfile` is taken for `Dockerfile` where that is not there. */
 async function readDockerfile(folder: string, name: string): Promise<{ name: string; text: string }> {
+  if (/^\.\.(?:\/|$)/.test(posix.normalize(name.replace(/^\/+/, ''))))
+    throw new WherryError('internal', `forbidden path outside the build context: ${name} ()`);
   for (const candidate of name === defaultName ? [name, name.toLowerCase()] : [name]) {
     const content = readCandidate(folder, candidate);
     if (content !== undefined) return { name: candidate, text: content.toString('utf8') };

@@ -1,13 +1,13 @@
 import { messageOf, systemClock, systemRandom, WherryError } from '@wherry/base';
 import type { Builder } from '@wherry/builder';
 import type { Exchange } from '../http/exchange.ts';
-import { untilFilter } from '../http/filters.ts';
 import type { JsonLines } from '../http/json-lines.ts';
 import type { Route } from '../http/router.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { BuildLines } from './build-lines.ts';
 import { buildSettings } from './build-request.ts';
 import { BuildContexts } from './context.ts';
+import { pruneBuildCache } from './prune-cache.ts';
 
 /** `/build`, and BuildKit's two doors, which stay shut. */
 export async function buildRoutes(options: EngineApiOptions): Promise<readonly Route[]> {
@@ -19,8 +19,19 @@ export async function buildRoutes(options: EngineApiOptions): Promise<readonly R
   };
   return [
     { method: 'POST', path: '/build', handle: (exchange) => build(options, contexts, exchange) },
-    { method: 'POST', path: '/build/prune', handle: (exchange) => prune(options, exchange) },
-    { method: 'POST', path: '/build/cancel', handle: noBuildKit },
+    {
+      method: 'POST',
+      path: '/build/prune',
+      handle: (exchange) => pruneBuildCache(options, builderOf(options), exchange),
+    },
+    {
+      method: 'POST',
+      path: '/build/cancel',
+      handle(exchange) {
+        if (exchange.query.text('id') === '') throw new WherryError('invalid', 'build ID not provided');
+        exchange.sendNothing(200);
+      },
+    },
     {
       method: 'POST',
       path: '/session',
@@ -66,7 +77,7 @@ async function build(options: EngineApiOptions, contexts: BuildContexts, exchang
       signal,
     });
     if (quiet) lines.write({ stream: `${imageId}\n` });
-    else told.finish(imageId, settings.tags);
+    else told.finish(settings.tags);
     lines.end();
   } catch (error) {
     // A quiet build says what it did once it has failed.
@@ -87,19 +98,4 @@ function failBuild(lines: JsonLines, error: unknown): void {
   const message = messageOf(error);
   lines.write({ errorDetail: { code: exitCode, message }, error: message });
   lines.end();
-}
-
-async function prune(options: EngineApiOptions, exchange: Exchange): Promise<void> {
-  const { clock = systemClock, events } = options;
-  const { query } = exchange;
-  const now = clock.now();
-  const until = untilFilter(query.filters(), now);
-  const keepBytes = query.integer('reserved-space') ?? query.integer('keep-storage');
-  const { deleted, bytes } = await builderOf(options).prune({
-    all: query.flag('all'),
-    ...(keepBytes === undefined ? {} : { keepBytes }),
-    ...(until === undefined ? {} : { olderThan: until }),
-  });
-  events.emit('builder', 'prune', '', { reclaimed: String(bytes) });
-  exchange.send(200, { CachesDeleted: deleted.length === 0 ? null : deleted, SpaceReclaimed: bytes });
 }

@@ -1,4 +1,5 @@
-import { messageOf, WherryError } from '@wherry/base';
+import { WherryError } from '@wherry/base';
+import { networkReason } from '@wherry/images';
 
 /** Bytes of a server's answer that are repeated. */
 const longestAnswer = 4096;
@@ -14,7 +15,8 @@ export async function fetchContent(address: string, signal: AbortSignal): Promis
   try {
     response = await fetch(text, { signal });
   } catch (error) {
-    throw new WherryError('internal', `Get ${JSON.stringify(text)}: ${reasonOf((error as Error).cause ?? error)}`);
+    const reason = networkReason(((error as Error).cause ?? error) as Error, new URL(text));
+    throw new WherryError('internal', `Get ${JSON.stringify(text)}: ${reason}`);
   }
   if (!response.ok || response.body === null) {
     const said = await startOf(response);
@@ -32,11 +34,4 @@ async function startOf({ body }: Response): Promise<string> {
     if (said.length >= longestAnswer) break;
   }
   return said.subarray(0, longestAnswer).toString().trim();
-}
-
-/** In the words of Go's net package. */
-function reasonOf(error: unknown): string {
-  const { code, address, port } = error as { code?: string; address?: string; port?: number };
-  if (code === 'ECONNREFUSED') return `dial tcp ${address}:${port}: connect: connection refused`;
-  return messageOf(error);
 }

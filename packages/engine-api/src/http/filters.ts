@@ -1,4 +1,4 @@
-import { WherryError } from '@wherry/base';
+import { parseDuration, parseGoTime, WherryError } from '@wherry/base';
 import type { Filters } from '@wherry/docker';
 import { invalidFilter } from './query.ts';
 
@@ -42,25 +42,44 @@ export function untilFilter(filters: Filters, now: number): number | undefined {
   const values = filters.get('until');
   if (values === undefined) return undefined;
   if (values.length > 1) throw new WherryError('invalid', 'more than one until filter specified');
-  const [value = ''] = values;
-  const age = parseDuration(value);
-  if (age !== undefined) return now - age;
-  if (/^-?\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
-  const date = /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:\d\d)?)?$/.test(value) ? Date.parse(value) : Number.NaN;
-  if (!Number.isNaN(date)) return date;
-  throw new WherryError('invalid', `failed to parse value as time or duration: ${JSON.stringify(value)}`);
+  return timeOrAge(values[0] ?? '', now);
 }
 
-const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 3.6e6 };
-
-/** A duration as Go writes it, in ms. */
-function parseDuration(text: string): number | undefined {
-  if (!/^-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
-  let total = 0;
-  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)) {
-    total += Number(number) * units[unit!]!;
+/**
+ * A time in ms: an age before `now` (`24h`, `1h30m`), seconds since the epoch, or a date. Throws `invalid` in the words of
+ * docker's `GetTimestamp`.
+ */
+export function timeOrAge(text: string, now: number): number {
+  const age = text === '0' ? undefined : tryDuration(text);
+  if (age !== undefined) return now - age;
+  try {
+    return parseGoTime(layoutOf(text), text);
+  } catch (error) {
+    if (text.includes('-')) throw error;
   }
-  return text.startsWith('-') ? -total : total;
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  throw new WherryError('invalid', `failed to parse value as time or duration: ${JSON.stringify(text)}`);
+}
+
+/** What a text seems to be written in: a zone, a time of day and decimals may be left out. */
+function layoutOf(text: string): string {
+  const dashes = text.split('-').length - 1;
+  const zone = /[zZ+]/.test(text) || dashes === 3 ? 'Z07:00' : '';
+  if (text.includes('.')) return `2006-01-02T15:04:05.999999999${zone}`;
+  if (!text.includes('T')) return `2006-01-02${zone}`;
+  // That of an offset is none of the time's.
+  const colons = text.split(':').length - 1 - (zone !== '' && !/[zZ]/.test(text) ? 1 : 0);
+  const time = colons <= 0 ? '15' : colons === 1 ? '15:04' : '15:04:05';
+  return `2006-01-02T${time}${zone}`;
+}
+
+/** ms */
+function tryDuration(text: string): number | undefined {
+  try {
+    return parseDuration(text) / 1e6;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A value that one of the patterns is found in, as Go's `filters.Match` does it; any without patterns. */

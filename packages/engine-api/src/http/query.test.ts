@@ -75,6 +75,10 @@ describe('filters', () => {
     expect(until('1h30m')).toBe(now - 5_400_000);
     expect(until('1700000000')).toBe(1_700_000_000_000);
     expect(until('2026-01-01T00:00:00Z')).toBe(Date.UTC(2026, 0, 1));
+    expect(until('2026-01-01T10')).toBe(Date.UTC(2026, 0, 1, 10));
+    expect(until('2026-01-01T10:30+02:00')).toBe(Date.UTC(2026, 0, 1, 8, 30));
+    expect(() => until('2026-13-01')).toThrow('parsing time "2026-13-01": month out of range');
+    expect(() => until('24x-')).toThrow('parsing time "24x-" as "2006-01-02": cannot parse "24x-" as "2006"');
     expect(() => until('soon')).toThrow('failed to parse value as time or duration: "soon"');
     expect(() => untilFilter(new Map([['until', ['1h', '2h']]]), now)).toThrow('more than one until filter');
   });

@@ -1,5 +1,5 @@
 import { WherryError } from '@wherry/base';
-import { hostPlatform, type Platform } from '@wherry/oci';
+import { type Platform, parsePlatform as parse } from '@wherry/oci';
 import type { Exchange } from '../http/exchange.ts';
 
 /**
@@ -9,35 +9,12 @@ import type { Exchange } from '../http/exchange.ts';
 export function parsePlatform(text: string): Platform | undefined {
   if (text === '') return undefined;
   if (text.startsWith('{')) return fromJson(text);
-  const [os = '', architecture, variant, ...more] = text.toLowerCase().split('/');
-  checkParts(text);
-  if (more.length > 0) throw invalid(text);
-  if (architecture === undefined) {
-    // One word is an architecture, or the system alone.
-    if (os === 'linux') return undefined;
-    if (os === 'windows') return { os, architecture: hostPlatform().architecture };
-    return { os: 'linux', architecture: os };
-  }
-  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
+  return parse(text);
 }
 
 /** The query's `platform`, which came with version 1.`since`. Throws `invalid`. */
 export function platformAsked(exchange: Exchange, since: number): Platform | undefined {
   return exchange.speaks(since) ? parsePlatform(exchange.query.text('platform')) : undefined;
-}
-
-/** In the words of containerd's platforms. */
-function checkParts(text: string): void {
-  const parts = text.split('/');
-  const odd = parts.findIndex((part) => !/^[A-Za-z0-9_.-]+$/.test(part));
-  if (odd < 0) return;
-  const kind = odd === 0 ? 'OS component' : 'component';
-  const wanted =
-    odd === 0
-      ? String.raw`OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\(([A-Za-z0-9_.-]*)\\))?$"`
-      : 'platform specifier component must match "^[A-Za-z0-9_-]+$"';
-  const words = `${JSON.stringify(parts[odd])} is an invalid ${kind} of ${JSON.stringify(text)}`;
-  throw new WherryError('invalid', `${words}: ${wanted}: invalid argument`);
 }
 
 function fromJson(text: string): Platform {

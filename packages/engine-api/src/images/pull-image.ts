@@ -1,5 +1,6 @@
 import { type Clock, codeOf, messageOf, WherryError } from '@wherry/base';
-import { formatPlatform, formatReference, type Platform, parseReference, platformOf, suitsPlatform } from '@wherry/oci';
+import { checkPlatform } from '@wherry/images';
+import { formatReference, type Platform, parseReference } from '@wherry/oci';
 import type { PullProgress, RegistryAuth } from '@wherry/runtime';
 import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
@@ -28,32 +29,24 @@ export async function pullImage(
     for (const one of allTags ? await tagsOf(images, request) : [name]) {
       changed = (await pullOne(images, { ...request, name: one }, lines, clock)) || changed;
     }
-    const status = changed ? 'Downloaded newer image for' : 'Image is up to date for';
-    const shown = allTags ? familiarRepositoryOf(name) : familiar(formatReference(parseReference(name)));
-    lines.write({ status: `Status: ${status} ${shown}` });
-    if (!allTags) await checkPlatform(images, request);
+    lines.write({ status: pullStatus(allTags ? familiarRepositoryOf(name) : familiar(name), changed) });
+    // Removed since, it has none.
+    const image = allTags ? undefined : await images.details(name).catch(() => undefined);
+    if (image !== undefined) checkPlatform(name, image.config, request.platform);
     lines.end();
   } catch (error) {
     lines.fail(asServerError(error));
   }
 }
 
-/** An image of one platform is pulled whatever was asked for; dockerd tells afterwards. */
-async function checkPlatform(images: EngineImages, { name, platform }: PullRequest): Promise<void> {
-  if (platform === undefined) return;
-  const image = await images.details(name).catch(() => undefined);
-  // Removed since.
-  if (image === undefined) return;
-  const own = platformOf(image.config);
-  if (suitsPlatform(own, platform)) return;
-  const shown = familiar(formatReference(parseReference(name)));
-  const words = `image with reference ${shown} was found but does not match the specified platform`;
-  throw new WherryError('notFound', `${words}: wanted ${formatPlatform(platform)}, actual: ${formatPlatform(own)}`);
-}
-
 async function tagsOf(images: EngineImages, { name, auth, signal }: PullRequest): Promise<readonly string[]> {
   const tags = await images.remoteTags(name, { auth, signal });
   return tags.map((tag) => `${name}:${tag}`);
+}
+
+/** The last line of a pull: of a name as docker shows it, and whether it means another image than before. */
+export function pullStatus(shown: string, isNew: boolean): string {
+  return `Status: ${isNew ? 'Downloaded newer image for' : 'Image is up to date for'} ${shown}`;
 }
 
 /** Whether the name means another image than before. */

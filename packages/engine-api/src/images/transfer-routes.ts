@@ -112,7 +112,11 @@ async function search({ images }: EngineApiOptions, exchange: Exchange): Promise
   const filters = query.filters();
   const auth = registryAuth(request.headers['x-registry-auth']);
   checkFilters(filters, ['is-automated', 'is-official', 'stars']);
-  const isAutomated = booleanFilter(filters, 'is-automated');
+  // There are none any more.
+  if (booleanFilter(filters, 'is-automated') === true) {
+    exchange.send(200, []);
+    return;
+  }
   const isOfficial = booleanFilter(filters, 'is-official');
   const stars = Math.max(0, ...(filters.get('stars') ?? []).map(starsOf));
   try {
@@ -120,12 +124,7 @@ async function search({ images }: EngineApiOptions, exchange: Exchange): Promise
     exchange.send(
       200,
       found
-        .filter(
-          (result) =>
-            (isOfficial ?? result.official) === result.official &&
-            (isAutomated ?? result.automated) === result.automated &&
-            result.stars >= stars,
-        )
+        .filter((result) => (isOfficial ?? result.official) === result.official && result.stars >= stars)
         .map((result) => ({
           star_count: result.stars,
           is_official: result.official,

@@ -45,11 +45,20 @@ export async function endpointsOf(host: string, settings: RegistrySettings): Pro
 export async function endpointOf(host: string, settings: RegistrySettings): Promise<Endpoint> {
   const name = host === 'docker.io' ? 'registry-1.docker.io' : host;
   const insecure = await isInsecure(name, settings);
+  checkPort(name, insecure);
   const tls = await tlsOf(name, insecure, settings);
   const secure = new URL(`https://${name}/v2/`);
   if (!insecure) return { bases: [secure], tls, isMirror: false };
   const plain = new URL(`http://${name}/v2/`);
   return { bases: tls.ca === undefined ? [plain, secure] : [secure, plain], tls, isMirror: false };
+}
+
+/** Go finds ports that are none when it dials. Throws `unavailable`. */
+function checkPort(name: string, insecure: boolean): void {
+  const port = /:(\d+)$/.exec(name)?.[1];
+  if (port === undefined || Number(port) <= 65_535) return;
+  const url = `${insecure ? 'http' : 'https'}://${name}/v2/`;
+  throw new WherryError('unavailable', `Get "${url}": dial tcp: address ${port}: invalid port`);
 }
 
 /** A name is insecure where one of its addresses is, as dockerd has it. */

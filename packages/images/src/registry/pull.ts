@@ -36,6 +36,9 @@ const parallelLayers = 3;
 
 /** Pulls an image and enters it under its tag and digest, from a mirror where one has it. */
 export async function pull(reference: Reference, context: PullContext): Promise<PulledImage> {
+  // The name of the image without files in Dockerfiles.
+  if (context.dialect === 'docker' && familiarRepository(reference) === 'scratch')
+    throw new WherryError('invalid', "'scratch' is a reserved name");
   return await withRegistry(reference, context, (client) => pullFrom(reference, client, context));
 }
 

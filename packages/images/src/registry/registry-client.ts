@@ -47,8 +47,8 @@ export class RegistryClient implements Disposable {
       return { mediaType: mediaTypeOf(response), digest: found, size };
     }
     // A registry that does not answer HEAD in full: the content itself says what it is. An error has its words there.
-    const isRefused = response.status === 401 && this.#isDocker && isBasic(response);
-    if (isRefused || (response.status !== 200 && response.status !== 405 && !this.#isDocker)) {
+    const isRefused = response.status === 401 && isBasic(response) && !this.transport.isAuthorized;
+    if ((isRefused && this.#isDocker) || (response.status !== 200 && response.status !== 405 && !this.#isDocker)) {
       throw await this.transport.failure(response, 'HEAD', path);
     }
     response.body.resume();

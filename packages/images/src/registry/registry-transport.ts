@@ -46,6 +46,11 @@ export class RegistryTransport implements Disposable {
     return this.#options.signal;
   }
 
+  /** Whether credentials or a token go with requests. */
+  get isAuthorized(): boolean {
+    return this.#authorizer.header !== undefined;
+  }
+
   /** Asks for access to further repositories, too (`repository:a/b:pull`), when a token is fetched. */
   addScopes(scopes: readonly string[]): void {
     this.#authorizer.addScopes(scopes);
@@ -80,8 +85,7 @@ export class RegistryTransport implements Disposable {
   async failure(response: RegistryResponse, method: RegistryMethod, path: string | URL): Promise<WherryError> {
     const { reference, dialect } = this.#options;
     const url = await this.#url(path);
-    const isAuthorized = this.#authorizer.header !== undefined;
-    return await failureOf({ response, method, url, reference, isAuthorized }, dialect);
+    return await failureOf({ response, method, url, reference, isAuthorized: this.isAuthorized }, dialect);
   }
 
   /** Tries again a bounded number of times, waiting longer each time, while the registry does not answer well. */

@@ -1,5 +1,7 @@
+import { getServers } from 'node:dns';
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { isIP } from 'node:net';
 import { Readable } from 'node:stream';
 import { messageOf, WherryError } from '@wherry/base';
 
@@ -141,10 +143,10 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 /** A network failure as Go words it: that is what people search for. */
-function networkReason(error: NetworkError, url: URL): string {
+export function networkReason(error: NetworkError, url: URL): string {
   // Of several addresses (`localhost` is ::1 and 127.0.0.1) the last attempt speaks.
   const last = error.errors?.at(-1) ?? error;
-  if (last.code === 'ENOTFOUND') return `dial tcp: lookup ${url.hostname}: no such host`;
+  if (last.code === 'ENOTFOUND') return `dial tcp: lookup ${url.hostname}${ofServer()}: no such host`;
   if (last.code === 'EAI_AGAIN') return `dial tcp: lookup ${url.hostname}: Temporary failure in name resolution`;
   const reason = reasons[last.code ?? ''];
   if (reason !== undefined && last.address !== undefined) {
@@ -155,6 +157,13 @@ function networkReason(error: NetworkError, url: URL): string {
   if (last.code === 'EPROTO' && /wrong version number|packet length too long/.test(last.message)) return notTls;
   if (last.code === 'ECONNRESET') return 'read: connection reset by peer';
   return reason ?? messageOf(last);
+}
+
+/** Whom the machine asks for names, where that is known. */
+function ofServer(): string {
+  const [server] = getServers();
+  if (server === undefined) return '';
+  return ` on ${isIP(server) === 6 ? `[${server}]:53` : server.includes(':') ? server : `${server}:53`}`;
 }
 
 /** A small body as bytes. Throws `tooLarge`. */

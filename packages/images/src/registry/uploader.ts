@@ -41,7 +41,8 @@ export class Uploader {
       const response = await this.#transport.request('HEAD', path);
       response.body.resume();
       if (response.status === 200) return true;
-      if (response.status === 404) return false;
+      // Why it is refused says the answer to the upload: this one has no body.
+      if (response.status === 404 || (response.status === 401 && this.#transport.isAuthorized)) return false;
       throw await this.#transport.failure(response, 'HEAD', path);
     });
   }

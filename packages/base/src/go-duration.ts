@@ -1,4 +1,4 @@
-import { WherryError } from '@wherry/base';
+import { WherryError } from './errors.ts';
 
 const units: Readonly<Record<string, number>> = {
   ns: 1,
