@@ -105,6 +105,9 @@ describe.skipIf(realRegistry === undefined)('pushing to docker-registry', () => 
       `Head "http://${name.replace('/', '/v2/')}/manifests/latest": no basic auth credentials`,
     );
     const auth = { username: 'bob', password: 'secret' };
+    const wrong = { auth: { ...auth, password: 'wrong' } };
+    await expect(store.pull(`${name}:latest`, wrong)).rejects.toThrow(/^unauthorized: authentication required$/);
+    await expect(store.push(`${name}:latest`, wrong)).rejects.toThrow(/^unauthorized: authentication required$/);
     await store.push(`${name}:latest`, { auth });
     await expect(store.pull(`${name}:nosuch`, { auth })).rejects.toMatchObject({
       code: 'notFound',
