@@ -7,7 +7,7 @@ import { readdir, readlink } from 'node:fs/promises';
  * as Python's `surrogateescape` has them), so that `bytesOfName` gives the name back.
  */
 export function textOfName(name: Uint8Array): string {
-  const bytes = Buffer.from(name.buffer, name.byteOffset, name.byteLength);
+  const bytes = Buffer.isBuffer(name) ? name : Buffer.from(name.buffer, name.byteOffset, name.byteLength);
   if (isUtf8(bytes)) return bytes.toString('utf8');
   let text = '';
   for (let at = 0; at < bytes.length; ) {

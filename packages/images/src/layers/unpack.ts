@@ -19,7 +19,7 @@ import { bytesOfName, codeOf, errnoOf, fsPath, WherryError } from '@wherry/base'
 import { makeNode, setExtendedAttribute, setTimes } from '@wherry/linux';
 import { namingFullDisk } from '../content/full-disk.ts';
 import type { TarHeader } from '../tar/tar-entry.ts';
-import { readTar, type TarEntry } from '../tar/tar-reader.ts';
+import { readTar, type TarBody, type TarEntry } from '../tar/tar-reader.ts';
 import { type ImpliedFolder, settleImplied } from './implied-folders.ts';
 import { LayerTree, setgid } from './layer-tree.ts';
 import { isFolderIn, lstatOf } from './lower-entry.ts';
@@ -42,7 +42,7 @@ export interface Unpacked {
 }
 
 const writeAsync = promisify(write);
-/** Files below this are written at once; larger ones leave the event loop free between pieces. */
+/** Files below this are written at once; while pieces of larger ones are written, what follows is decompressed. */
 const smallFile = 256 * 1024;
 const zeros = Buffer.alloc(1024 * 1024);
 const whiteoutPrefix = '.wh.';
@@ -153,23 +153,12 @@ function isMadeRight(tree: LayerTree, { uid, gid, mode }: TarHeader): boolean {
   return !tree.bequeaths && uid === 0 && gid === 0 && mode <= 0o777 && (mode & umask) === 0;
 }
 
-async function writeFile(tree: LayerTree, path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
+async function writeFile(tree: LayerTree, path: string, header: TarHeader, body: TarBody): Promise<void> {
   const isRight = isMadeRight(tree, header);
   const file = openNew(tree, path, isRight ? header.mode : 0o600);
   try {
-    let at = 0;
-    let endsInHole = false;
-    for await (const piece of body) {
-      endsInHole = isZero(piece);
-      for (let done = endsInHole ? piece.length : 0; done < piece.length; ) {
-        done +=
-          header.size < smallFile
-            ? writeSync(file, piece, done, piece.length - done, at + done)
-            : (await writeAsync(file, piece, done, piece.length - done, at + done)).bytesWritten;
-      }
-      at += piece.length;
-    }
-    if (endsInHole) ftruncateSync(file, at);
+    if (body.whole) writeWhole(file, body.whole);
+    else await writePieces(file, body, header.size < smallFile ? writeNow : writeMeanwhile);
     if (!isRight) {
       // The owner first: a change of owner clears setuid.
       fchownSync(file, idOf(header.uid), idOf(header.gid));
@@ -181,6 +170,31 @@ async function writeFile(tree: LayerTree, path: string, header: TarHeader, body:
   } finally {
     closeSync(file);
   }
+}
+
+function writeWhole(file: number, content: Buffer): void {
+  if (isZero(content)) ftruncateSync(file, content.length);
+  else for (let done = 0; done < content.length; ) done += writeSync(file, content, done);
+}
+
+type Write = (file: number, piece: Buffer, from: number, position: number) => number | Promise<number>;
+
+const writeNow: Write = (file, piece, from, position) =>
+  writeSync(file, piece, from, piece.length - from, position + from);
+const writeMeanwhile: Write = async (file, piece, from, position) =>
+  (await writeAsync(file, piece, from, piece.length - from, position + from)).bytesWritten;
+
+async function writePieces(file: number, body: AsyncIterable<Buffer>, writePiece: Write): Promise<void> {
+  let at = 0;
+  let endsInHole = false;
+  for await (const piece of body) {
+    endsInHole = isZero(piece);
+    for (let done = endsInHole ? piece.length : 0; done < piece.length; ) {
+      done += await writePiece(file, piece, done, at);
+    }
+    at += piece.length;
+  }
+  if (endsInHole) ftruncateSync(file, at);
 }
 
 /** A long run of zeros, which becomes a hole: archives write out what was one. */

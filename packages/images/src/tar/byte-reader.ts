@@ -9,9 +9,15 @@ export class ByteReader {
     this.#source = source[Symbol.asyncIterator]();
   }
 
+  /** `length` bytes, where they are at hand. */
+  ready(length: number): Buffer | undefined {
+    return this.#chunk.length >= length ? this.#take(length) : undefined;
+  }
+
   /** `length` bytes, or `undefined` at a clean end. Throws `corrupt` when the stream ends between. */
   async read(length: number): Promise<Buffer | undefined> {
-    if (this.#chunk.length >= length) return this.#take(length);
+    const ready = this.ready(length);
+    if (ready) return ready;
     const parts: Buffer[] = [];
     let missing = length;
     while (missing > 0) {

@@ -37,14 +37,19 @@ export function paxNumber(pax: ReadonlyMap<string, Buffer>, key: string, otherwi
 
 /** The part of a pax time below a second, which a number of seconds is not exact enough for. */
 export function paxNanoseconds(pax: ReadonlyMap<string, Buffer>, key: string): number {
-  const [, sign, fraction = ''] = /^(-?)\d+(?:\.(\d*))?$/.exec(pax.get(key)?.toString('latin1') ?? '') ?? [];
+  const value = pax.get(key);
+  if (value === undefined) return 0;
+  const [, sign, fraction = ''] = /^(-?)\d+(?:\.(\d*))?$/.exec(value.toString('latin1')) ?? [];
   const nanoseconds = Number(fraction.slice(0, 9).padEnd(9, '0'));
   return sign === '-' && nanoseconds > 0 ? 1e9 - nanoseconds : nanoseconds;
 }
 
 /** Extended attributes, by their names. */
-export function xattrsOf(pax: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
+export function xattrsOf(pax: ReadonlyMap<string, Buffer>): ReadonlyMap<string, Buffer> {
+  if (pax.size === 0) return none;
   const found = new Map<string, Buffer>();
   for (const [key, value] of pax) if (key.startsWith('SCHILY.xattr.')) found.set(key.slice(13), value);
   return found;
 }
+
+const none: ReadonlyMap<string, Buffer> = new Map();

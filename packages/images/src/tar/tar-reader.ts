@@ -8,7 +8,12 @@ import { numberField as number, textField as text } from './tar-fields.ts';
 export interface TarEntry {
   readonly header: TarHeader;
   /** The content; what is not read is skipped. Valid until the next entry. */
-  readonly body: AsyncIterable<Buffer>;
+  readonly body: TarBody;
+}
+
+export interface TarBody extends AsyncIterable<Buffer> {
+  /** All of it, where that is at hand: most files are small, and waiting for each takes longer than to write it. */
+  readonly whole: Buffer | undefined;
 }
 
 /** Long names and pax attributes that hold for one entry, all headers together (bytes). */
@@ -25,7 +30,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   let held = { global: 0, own: 0 };
   try {
     for (;;) {
-      const block = await reader.read(blockSize);
+      const block = reader.ready(blockSize) ?? (await reader.read(blockSize));
       // Some writers leave out the two zero blocks at the end; a torn block throws in `read`.
       if (block === undefined) return;
       if (isZero(block)) break;
@@ -49,7 +54,13 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       held = { ...held, own: 0 };
       const stored = storedSize(block, flag, pax);
       const sparse = flag === 'S' ? await readGnuSparse(block, reader) : await readPaxSparse(pax, reader);
-      yield* entry(reader, makeHeader(block, flag, pax, sparse?.size ?? stored), stored, sparse);
+      const header = makeHeader(block, flag, pax, sparse?.size ?? stored);
+      const whole = sparse === undefined ? reader.ready(stored) : undefined;
+      if (whole) yield { header, body: new WholeBody(whole) };
+      else yield* entryInPieces(reader, header, stored, sparse);
+      const padding = (blockSize - (stored % blockSize)) % blockSize;
+      // docker's CLI ends an archive with the last content where the Dockerfile is not in the context: no padding, no end.
+      if (padding > 0 && reader.ready(padding) === undefined) await reader.read(padding);
     }
     await reader.drain();
   } finally {
@@ -57,7 +68,21 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   }
 }
 
-async function* entry(
+/** Content that is at hand. */
+class WholeBody implements TarBody {
+  readonly whole: Buffer;
+
+  constructor(whole: Buffer) {
+    this.whole = whole;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+    if (this.whole.length > 0) yield this.whole;
+  }
+}
+
+/** Content that is still to come. */
+async function* entryInPieces(
   reader: ByteReader,
   header: TarHeader,
   stored: number,
@@ -67,12 +92,9 @@ async function* entry(
   const inParts = sparse?.parts.reduce((sum, { length }) => sum + length, 0) ?? content;
   if (inParts !== content) throw new WherryError('corrupt', 'archive/tar: invalid tar header');
   const pieces = sparse === undefined ? reader.pieces(content) : withHoles(sparse, reader);
-  yield { header, body: { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) } };
+  yield { header, body: { whole: undefined, [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) } };
   // Whatever the consumer left.
   for (let next = await pieces.next(); !next.done; next = await pieces.next());
-  const padding = (blockSize - (stored % blockSize)) % blockSize;
-  // docker's CLI ends an archive with the last content where the Dockerfile is not in the context: no padding, no end.
-  if (padding > 0) await reader.read(padding);
 }
 
 async function readExtension(reader: ByteReader, size: number): Promise<Buffer> {
@@ -85,17 +107,20 @@ async function readExtension(reader: ByteReader, size: number): Promise<Buffer> 
 
 /** Verifies the checksum and gives the type flag. */
 function checkHeader(block: Buffer): string {
-  // Some old writers added up signed bytes.
-  let [sum, signed] = [8 * 32, 8 * 32];
-  for (let at = 0; at < blockSize; at++) {
-    if (at >= 148 && at < 156) continue;
-    const byte = block[at]!;
-    sum += byte;
-    signed += byte > 127 ? byte - 256 : byte;
-  }
   const given = number(block, 148, 8);
-  if (given !== sum && given !== signed) throw new WherryError('corrupt', 'archive/tar: invalid tar header');
+  // Some old writers added up signed bytes.
+  if (given !== sumOf(block) && given !== sumOf(new Int8Array(block.buffer, block.byteOffset, blockSize))) {
+    throw new WherryError('corrupt', 'archive/tar: invalid tar header');
+  }
   return String.fromCharCode(block[156]!);
+}
+
+/** Of a header whose checksum is taken for blanks. */
+function sumOf(block: Uint8Array | Int8Array): number {
+  let sum = 8 * 0x20;
+  for (let at = 0; at < 148; at++) sum += block[at]!;
+  for (let at = 156; at < blockSize; at++) sum += block[at]!;
+  return sum;
 }
 
 /** Bytes of content in the archive. */
@@ -135,16 +160,22 @@ function makeHeader(block: Buffer, flag: string, pax: ReadonlyMap<string, Buffer
 
 function deviceNumber(block: Buffer, offset: number): number {
   // Before ustar there are none, and some writers leave other things there.
-  if (block.toString('latin1', 257, 262) !== 'ustar') return 0;
+  if (!isUstar(block)) return 0;
   const value = number(block, offset, 8);
   if (value < 0 || value > 0xffffffff) throw new WherryError('corrupt', 'archive/tar: invalid tar header');
   return value;
 }
 
+const ustar = Buffer.from('ustar');
+
+function isUstar(block: Buffer): boolean {
+  return block.compare(ustar, 0, ustar.length, 257, 257 + ustar.length) === 0;
+}
+
 function fullName(block: Buffer): string {
   const name = text(block, 0, 100);
   // Only ustar has a prefix; old GNU archives keep other things there, star's is shorter.
-  if (block.toString('latin1', 257, 263) !== 'ustar\0') return name;
+  if (!isUstar(block) || block[262] !== 0 || block[345] === 0) return name;
   const prefix = text(block, 345, block.toString('latin1', 508, 512) === 'tar\0' ? 131 : 155);
   return prefix === '' ? name : `${prefix}/${name}`;
 }

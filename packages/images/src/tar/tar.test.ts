@@ -85,6 +85,43 @@ describe('tar', () => {
     expect(lines[5]).toMatch(/^crw-rw-rw- 0\/0 +1,3 /);
   });
 
+  it.each([
+    ['0000644\0', 0o644],
+    ['  644 \0 ', 0o644],
+    ['\0\0\0\x30644\0', 0o644],
+    ['00000644', 0o644],
+    ['644 \0xyz', 0o644],
+    ['        ', 0],
+    ['\0\0\0\0\0\0\0\0', 0],
+    ['0000648\0', undefined],
+    ['64 4\0   ', undefined],
+    ['-644\0   ', undefined],
+  ])('takes the field %j for the number %j', async (field, mode) => {
+    for (const isSigned of [false, true]) {
+      const archive = await pack({ name: 'a', type: 'file', mode: 0, content: Buffer.of() });
+      // A name of the owner as old writers had it.
+      archive.write('é', 265, 'latin1');
+      archive.write(field, 100, 'latin1');
+      archive.fill(' ', 148, 156);
+      const sum = archive
+        .subarray(0, 512)
+        .reduce((total, byte) => total + byte - (isSigned && byte > 127 ? 256 : 0), 0);
+      archive.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+      if (mode === undefined) await expect(unpack(archive, 100_000)).rejects.toMatchObject({ code: 'corrupt' });
+      else expect((await unpack(archive, 100_000))[0]!.header).toMatchObject({ name: 'a', mode });
+    }
+  });
+
+  it('has small content at hand', async () => {
+    const archive = await pack(...entries);
+    const wholes: (string | undefined)[] = [];
+    for await (const { body } of readTar(inPieces(archive, 100_000))) wholes.push(body.whole?.toString());
+    expect(wholes).toEqual(['', 'content', 'x'.repeat(2000), '', '', '', '', '']);
+    for await (const { header, body } of readTar(inPieces(archive, 700))) {
+      if (header.name === long) expect(body.whole).toBe(undefined);
+    }
+  });
+
   it('skips what the consumer does not read', async () => {
     const names: string[] = [];
     for await (const { header } of readTar(inPieces(await pack(...entries), 300))) names.push(header.name);
