@@ -7,7 +7,8 @@ import { createGzip } from 'node:zlib';
 import { WherryError } from '@wherry/base';
 import { type Descriptor, type Digest, type ImageConfig, type Manifest, mediaTypes } from '@wherry/oci';
 import { decompressed } from './content/compression.ts';
-import type { ContentStore, Ingest } from './content/content-store.ts';
+import type { ContentStore } from './content/content-store.ts';
+import type { Ingest } from './content/ingest.ts';
 import { type TarInput, writeTar } from './tar/tar-writer.ts';
 
 /** Where a layer's files come from. */
@@ -71,7 +72,7 @@ export async function buildImage(content: ContentStore, image: NewImage, largest
 
 async function keep(blobs: Map<Digest, Ingest>, ingest: Ingest, mediaType: string): Promise<Descriptor> {
   await ingest.seal();
-  const digest = ingest.digest();
+  const digest = await ingest.digest();
   // Equal layers are one blob.
   if (blobs.has(digest)) await ingest[Symbol.asyncDispose]();
   else blobs.set(digest, ingest);
@@ -85,25 +86,28 @@ async function writeLayer(
   time: number,
   largest: number,
 ): Promise<{ ingest: Ingest; diffId: Digest }> {
-  const hash = createHash('sha256');
-  let size = 0;
-  const plain = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of tarOf(source, time)) {
-      size += chunk.length;
-      // A small archive may unpack to any size.
-      if (size > largest) throw new WherryError('tooLarge', `a layer of more than ${largest} bytes`);
-      hash.update(chunk);
-      yield chunk;
-    }
-  };
   const ingest = await content.ingest();
   try {
-    for await (const chunk of compression === 'gzip' ? gzipped(plain()) : plain()) await ingest.write(chunk);
+    if (compression === 'none') {
+      // A small archive may unpack to any size.
+      await ingest.fill(tarOf(source, time), largest);
+      // Hashed meanwhile.
+      await ingest.seal();
+      return { ingest, diffId: await ingest.digest() };
+    }
+    const hash = createHash('sha256');
+    const plain = async function* (): AsyncGenerator<Uint8Array> {
+      for await (const chunk of tarOf(source, time)) {
+        hash.update(chunk);
+        yield chunk;
+      }
+    };
+    await ingest.fill(gzipped(plain()), largest);
+    return { ingest, diffId: `sha256:${hash.digest('hex')}` };
   } catch (error) {
     await ingest[Symbol.asyncDispose]();
     throw error;
   }
-  return { ingest, diffId: `sha256:${hash.digest('hex')}` };
 }
 
 function tarOf(source: LayerSource, time: number): AsyncIterable<Uint8Array> {

@@ -1,7 +1,8 @@
 import { type Clock, WherryError } from '@wherry/base';
 import { type Digest, digestOf, type ImageConfig, type Manifest, mediaTypes, parseDigest } from '@wherry/oci';
-import type { ContentStore, Ingest } from './content/content-store.ts';
+import type { ContentStore } from './content/content-store.ts';
 import { parseConfig } from './content/image-config.ts';
+import type { Ingest } from './content/ingest.ts';
 import { largestDocument, parseManifest } from './content/json.ts';
 import type { Pins } from './content/pins.ts';
 import type { DiskSync } from './disk-sync.ts';
@@ -9,13 +10,16 @@ import { chainIds, type LayerStore, type UnpackOptions } from './layers/layer-st
 import type { ImageRecord, LayerRecord, Metadata } from './metadata.ts';
 
 export interface RegisterOptions {
-  readonly onLayer?: ((layer: LayerRecord, phase: 'extracting' | 'complete') => void) | undefined;
+  /** Told of each layer that is unpacked, in their order. */
+  readonly onLayer?: ((layer: LayerRecord) => void) | undefined;
   readonly parent?: Digest | undefined;
   /** Whether the names are given by a person here, which docker remembers the time of. */
   readonly isTagged?: boolean | undefined;
   /** The index for which the names stand. */
   readonly index?: Buffer | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Blobs that were hashed when they came. */
+  readonly hashed?: { has(digest: Digest): boolean } | undefined;
   /** Not waited for the disk: `UnsettledImages` knows of it. */
   readonly isDoubtful?: boolean | undefined;
 }
@@ -55,7 +59,7 @@ export class ImageRegistrar {
     return await this.register(
       digest,
       names.map((name) => [name, target] as const),
-      options,
+      { ...options, hashed: blobs },
     );
   }
 
@@ -68,18 +72,13 @@ export class ImageRegistrar {
     names: readonly (readonly [string, Digest])[],
     options: RegisterOptions = {},
   ): Promise<ImageRecord> {
-    const { onLayer = () => undefined } = options;
     const manifestBytes = await this.content.read(manifestDigest, largestDocument);
     const manifest = parseManifest(manifestBytes);
     const id = parseDigest(manifest.config.digest);
     const config = parseConfig(await this.content.read(id, largestDocument));
     const layers = layerRecords(manifest, config);
     using _ = await this.pins.pin(layers.map((layer) => layer.chainId));
-    for (const layer of layers) {
-      onLayer(layer, 'extracting');
-      await this.unpack(layers, layer, { signal: options.signal });
-      onLayer(layer, 'complete');
-    }
+    await this.#unpackAll(layers, options);
     if (!options.isDoubtful) await this.#disk.run();
     const unpackedBytes: number[] = [];
     for (const { chainId } of layers) unpackedBytes.push((await this.layers.facts(chainId))?.bytes ?? 0);
@@ -98,6 +97,25 @@ export class ImageRegistrar {
     };
     await this.metadata.add(record, names, options.isTagged ? this.#clock.now() : undefined);
     return record;
+  }
+
+  async #unpackAll(layers: readonly LayerRecord[], { onLayer, signal, hashed }: RegisterOptions): Promise<void> {
+    const one = async (layer: LayerRecord, below: Promise<void> | undefined): Promise<void> => {
+      const isHashed = layer.digest === layer.diffId && hashed?.has(layer.digest);
+      await this.unpack(layers, layer, { below, isHashed, signal });
+      await below;
+      onLayer?.(layer);
+    };
+    const unpacked: Promise<void>[] = [];
+    for (const layer of layers) {
+      const done = one(layer, unpacked.at(-1));
+      done.catch(() => undefined);
+      unpacked.push(done);
+    }
+    // All of them end before the caller lets go of what they read; the lowest of those that failed says why.
+    const results = await Promise.allSettled(unpacked);
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed) throw failed.reason;
   }
 
   /** Unpacks one layer of a stack whose lower layers are unpacked, or will be. */

@@ -126,7 +126,7 @@ function makeParts({
   const limits = options.largestLayer ?? largestLayer;
   const threads = createLayerThreads();
   const disk = new DiskSync(directory);
-  const content = new ContentStore(directory, disk);
+  const content = new ContentStore(directory, disk, threads);
   const layers = new LayerStore(directory, limits, threads, disk);
   const metadata = new Metadata(directory);
   const holds = new Holds(directory);

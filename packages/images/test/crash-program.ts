@@ -32,7 +32,7 @@ async function* inTenths(path: string): AsyncGenerator<Buffer> {
 }
 
 async function load(archive: string): Promise<void> {
-  const onLayer = (_layer: unknown, phase: string): void => void say(phase);
+  const onLayer = (): void => void say('unpacked');
   for (const image of await store.load(inTenths(archive), { onLayer })) say(`loaded ${image.names[0]}`);
 }
 

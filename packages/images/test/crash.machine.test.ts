@@ -133,8 +133,8 @@ describe('a store whose process is killed', () => {
       await pipeline(Readable.from(store.save(['loaded:0', 'loaded:1'])), createWriteStream(archive));
     }
     const id = digestOfArchive(archive);
-    // Ten tenths of reading, then 2 lines for each of 7 layers, then the images, the hold, removal and collection.
-    const moments = [2, 11, 13, 20, 27, 30, 45];
+    // Ten tenths of reading, then a line for each of 7 layers and 2 images, then the hold, removal and collection.
+    const moments = [2, 11, 12, 15, 19, 21, 35];
     for (const lines of moments) {
       const directory = fresh();
       const said = await killedAfter(lines, 'load', directory, archive);

@@ -74,9 +74,7 @@ async function load({ images, clock = systemClock }: EngineApiOptions, exchange:
       ...(quiet
         ? {}
         : {
-            onLayer: ({ diffId, size }, phase) => {
-              if (phase === 'complete') progress.bar(diffId.slice(7, 19), 'Loading layer', size, size);
-            },
+            onLayer: ({ diffId, size }) => progress.bar(diffId.slice(7, 19), 'Loading layer', size, size),
           }),
     });
     if (loaded.length === 0) lines.write({ stream: '' });

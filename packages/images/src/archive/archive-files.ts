@@ -3,7 +3,8 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { DisposalStack, systemRandom, WherryError } from '@wherry/base';
 import { decompressed } from '../content/compression.ts';
-import type { ContentStore, Ingest } from '../content/content-store.ts';
+import type { ContentStore } from '../content/content-store.ts';
+import type { Ingest } from '../content/ingest.ts';
 import { readTar } from '../tar/tar-reader.ts';
 
 /** Files, folders and links. */
@@ -121,12 +122,7 @@ export class ArchiveFiles implements AsyncDisposable {
   /** The plain form of a file that is compressed, of at most `largest` bytes. Throws `tooLarge`, `corrupt`. */
   async plain(file: Ingest, largest: number): Promise<Ingest> {
     const ingest = await this.#begin();
-    for await (const chunk of decompressed(file.stream())) {
-      if (ingest.size + chunk.length > largest)
-        throw new WherryError('tooLarge', `a layer of more than ${largest} bytes`);
-      await ingest.write(chunk);
-    }
-    await ingest.rest();
+    await ingest.fill(decompressed(file.stream()), largest);
     return ingest;
   }
 
@@ -140,8 +136,7 @@ export class ArchiveFiles implements AsyncDisposable {
 
   async #add(name: string, body: AsyncIterable<Uint8Array>): Promise<void> {
     const ingest = await this.#begin();
-    for await (const chunk of body) await ingest.write(chunk);
-    await ingest.rest();
+    await ingest.fill(body);
     this.#files.set(name, ingest);
   }
 

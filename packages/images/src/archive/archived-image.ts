@@ -1,5 +1,5 @@
 import type { Descriptor, Digest, Platform } from '@wherry/oci';
-import type { Ingest } from '../content/content-store.ts';
+import type { Ingest } from '../content/ingest.ts';
 
 /** An image found in an archive: its manifest, and where each blob that is not stored yet is. */
 export interface ArchivedImage {

@@ -12,8 +12,8 @@ import {
   suitsPlatform,
 } from '@wherry/oci';
 import { detectCompression } from '../content/compression.ts';
-import type { Ingest } from '../content/content-store.ts';
 import { parseConfig, parseRawConfig } from '../content/image-config.ts';
+import type { Ingest } from '../content/ingest.ts';
 import { largestDocument } from '../content/json.ts';
 import { chainIds } from '../layers/layer-store.ts';
 import type { ArchiveFiles } from './archive-files.ts';
@@ -57,7 +57,8 @@ async function readEntry(
   const file = files.require(Config);
   const config = configOf(await file.read(largestDocument), Layers.length);
   if (context.platform !== undefined && !suitsPlatform(platformOf(config), context.platform)) return undefined;
-  const blobs = new Map<Digest, Ingest>([[file.digest(), file]]);
+  const id = await file.digest();
+  const blobs = new Map<Digest, Ingest>([[id, file]]);
   const diffIds = config.rootfs.diff_ids as readonly Digest[];
   const layers: Descriptor[] = [];
   for (const [index, chainId] of chainIds(diffIds).entries()) {
@@ -69,7 +70,7 @@ async function readEntry(
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: mediaTypes.dockerManifest,
-    config: { mediaType: mediaTypes.dockerConfig, digest: file.digest(), size: file.size },
+    config: { mediaType: mediaTypes.dockerConfig, digest: id, size: file.size },
     layers,
   };
   return {
@@ -106,8 +107,9 @@ async function layerOf(
   context: ArchiveContext,
 ): Promise<Descriptor> {
   const file = await storable(files, files.require(path), context);
-  blobs.set(file.digest(), file);
-  return { mediaType: layerType(await file.start()), digest: file.digest(), size: file.size };
+  const digest = await file.digest();
+  blobs.set(digest, file);
+  return { mediaType: layerType(await file.start()), digest, size: file.size };
 }
 
 /** A layer in a form that registries know. */

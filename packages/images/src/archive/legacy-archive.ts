@@ -9,8 +9,8 @@ import {
   mediaTypes,
   parseReference,
 } from '@wherry/oci';
-import type { Ingest } from '../content/content-store.ts';
 import { mostLayers, parseRawConfig } from '../content/image-config.ts';
+import type { Ingest } from '../content/ingest.ts';
 import { largestDocument } from '../content/json.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ArchiveContext, ArchivedImage } from './archived-image.ts';
@@ -101,7 +101,7 @@ async function convert(
   context: ArchiveContext,
 ): Promise<Converted> {
   const plain = await files.plain(files.require(`${id}/layer.tar`), context.largestLayer);
-  const layer = { mediaType: layerType(await plain.start()), digest: plain.digest(), size: plain.size };
+  const layer = { mediaType: layerType(await plain.start()), digest: await plain.digest(), size: plain.size };
   const whole = {
     ...modern(config),
     rootfs: { type: 'layers', diff_ids: [...(parent?.config.rootfs.diff_ids ?? []), layer.digest] },

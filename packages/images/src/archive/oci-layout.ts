@@ -13,8 +13,8 @@ import {
   suitsPlatform,
   tryParseReference,
 } from '@wherry/oci';
-import type { Ingest } from '../content/content-store.ts';
 import { parseConfig } from '../content/image-config.ts';
+import type { Ingest } from '../content/ingest.ts';
 import { largestDocument, parseIndex, parseManifest } from '../content/json.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ArchivedImage } from './archived-image.ts';
@@ -70,7 +70,7 @@ async function document(
 
 async function verified(files: ArchiveFiles, { digest }: Descriptor): Promise<Buffer> {
   const file = blob(files, digest);
-  if (digest.startsWith('sha256:') && file.digest() !== digest) {
+  if (digest.startsWith('sha256:') && (await file.digest()) !== digest) {
     throw new WherryError('corrupt', `the archive's ${digest} does not match its digest`);
   }
   return await file.read(largestDocument);

@@ -24,6 +24,8 @@ const temporaryPrefix = '.unpack-';
 export interface UnpackOptions {
   /** Resolves when the layers below are unpacked. */
   readonly below?: Promise<unknown> | undefined;
+  /** Whether the blob was hashed when it came, and its digest is the diff ID. */
+  readonly isHashed?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -79,33 +81,32 @@ export class LayerStore {
     layer: { readonly chainId: Digest; readonly diffId: Digest },
     blob: string,
     parents: readonly Digest[],
-    { below, signal }: UnpackOptions = {},
+    options: UnpackOptions = {},
   ): Promise<void> {
     await this.#locks.run(layer.chainId, async () => {
       if (await this.has(layer.chainId)) return;
       const lower = parents.map((parent) => this.folder(parent));
-      if (parents.length > 0 && below && (await this.#unpackBeside(below, lower, layer, blob, signal))) return;
+      if (parents.length > 0 && options.below && (await this.#unpackBeside(lower, layer, blob, options))) return;
       await using temporary = await this.temporary();
-      const { implied: _, ...unpacked } = (await this.#unpackInto(temporary.path, lower, layer, blob, signal))!;
+      const { implied: _, ...unpacked } = (await this.#unpackInto(temporary.path, lower, layer, blob, options))!;
       await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
     });
   }
 
   /** While the layers below may still be under way, which few layers need. False: it could not be done without them, and they are there. */
   async #unpackBeside(
-    below: Promise<unknown>,
     lower: readonly string[],
     layer: { readonly chainId: Digest; readonly diffId: Digest },
     blob: string,
-    signal: AbortSignal | undefined,
+    options: UnpackOptions,
   ): Promise<boolean> {
     await using temporary = await this.temporary();
-    const result = await this.#unpackInto(temporary.path, undefined, layer, blob, signal);
-    await below;
+    const result = await this.#unpackInto(temporary.path, undefined, layer, blob, options);
+    await options.below;
     if (result === undefined) return false;
     const { implied, ...unpacked } = result;
     const folder = join(temporary.path, 'fs');
-    if (implied.length > 0 && !(await this.#threads.run('settle', { folder, lower, implied }, { signal }))) {
+    if (implied.length > 0 && !(await this.#threads.run('settle', { folder, lower, implied }, options))) {
       return false;
     }
     await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
@@ -117,11 +118,12 @@ export class LayerStore {
     lower: readonly string[] | undefined,
     { diffId }: { readonly diffId: Digest },
     blob: string,
-    signal: AbortSignal | undefined,
+    { isHashed = false, signal }: UnpackOptions,
   ): Promise<LayerTasks['unpack']['result']> {
     const folder = join(temporary, 'fs');
     await mkdir(folder, { mode: 0o755 });
-    return await this.#threads.run('unpack', { blob, diffId, folder, lower, limits: this.#limits }, { signal });
+    const limits = this.#limits;
+    return await this.#threads.run('unpack', { blob, diffId, isHashed, folder, lower, limits }, { signal });
   }
 
   /**

@@ -1,7 +1,7 @@
 import { WherryError } from '@wherry/base';
 import { type Digest, type ImageConfig, type Manifest, mediaTypes } from '@wherry/oci';
 import { layerType } from '../archive/docker-archive.ts';
-import type { Ingest } from '../content/content-store.ts';
+import type { Ingest } from '../content/ingest.ts';
 import type { AssembleImage } from '../image-library.ts';
 import { nameOf } from '../image-names.ts';
 import type { StoreParts } from '../store-parts.ts';
@@ -24,7 +24,7 @@ export async function assembleImage(
   const whole: ImageConfig = { ...config, rootfs: { type: 'layers', diff_ids: diffIds } };
   await using ingest: Ingest = await content.ingest();
   await ingest.write(Buffer.from(JSON.stringify(whole)));
-  const id = ingest.digest();
+  const id = await ingest.digest();
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: mediaTypes.dockerManifest,

@@ -19,7 +19,7 @@ export interface LoadOptions {
   readonly platform?: Platform | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Of each layer that is unpacked, `size` being its bytes in the archive. */
-  readonly onLayer?: ((layer: LayerRecord, phase: 'extracting' | 'complete') => void) | undefined;
+  readonly onLayer?: ((layer: LayerRecord) => void) | undefined;
   /** Told of each image when it is here: a later one of the archive may fail. */
   readonly onLoaded?: ((image: LoadedImage) => void) | undefined;
 }
@@ -96,10 +96,10 @@ async function loadOne(
 ): Promise<LoadedImage & { readonly id: Digest }> {
   const state = await metadata.state();
   const had = image.names.map((name) => [name, idOf(state, name)] as const);
-  let layers = 0;
-  const onLayer: LoadOptions['onLayer'] = (layer, phase) => {
-    if (phase === 'extracting') layers++;
-    options.onLayer?.(layer, phase);
+  let unpacked = 0;
+  const onLayer = (layer: LayerRecord): void => {
+    unpacked++;
+    options.onLayer?.(layer);
   };
   const registering = registrar.registerWritten(image.manifest, image.blobs, image.names, {
     index: image.index,
@@ -107,7 +107,7 @@ async function loadOne(
     onLayer,
   });
   const { id, labels } = await registering.catch((error: unknown) => {
-    throw inWordsOfLoading(error, layers - 1);
+    throw inWordsOfLoading(error, unpacked);
   });
   const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
   events.emit({ action: 'load', id, name: id, attributes: labels });

@@ -1,6 +1,7 @@
 import { WherryError } from '@wherry/base';
 import { type Descriptor, digestOf, isDigest, mediaTypes, type Reference } from '@wherry/oci';
-import type { Ingest } from '../content/content-store.ts';
+import { gathered } from '../content/gathered.ts';
+import type { Ingest } from '../content/ingest.ts';
 import { jsonComplaint } from './json-complaint.ts';
 import { allowedTarget, RegistryTransport, type TransportOptions } from './registry-transport.ts';
 import { type RegistryResponse, readBody } from './request.ts';
@@ -155,28 +156,6 @@ export class RegistryClient implements Disposable {
   [Symbol.dispose](): void {
     this.transport[Symbol.dispose]();
   }
-}
-
-/** Bytes that are written at a time. */
-const batch = 512 * 1024;
-
-/** A stream's pieces, several at a time; those before an error come before it. */
-async function* gathered(source: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[], void, undefined> {
-  let [chunks, length]: [Buffer[], number] = [[], 0];
-  let failure: { readonly error: unknown } | undefined;
-  try {
-    for await (const chunk of source) {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length < batch) continue;
-      yield chunks;
-      [chunks, length] = [[], 0];
-    }
-  } catch (error) {
-    failure = { error };
-  }
-  if (chunks.length > 0) yield chunks;
-  if (failure) throw failure.error;
 }
 
 function isBasic({ headers }: RegistryResponse): boolean {

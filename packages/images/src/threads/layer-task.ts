@@ -11,6 +11,8 @@ export type LayerTasks = {
       /** The tar, compressed or not. */
       readonly blob: string;
       readonly diffId: Digest;
+      /** The blob was hashed when it came: where it is no compressed one, nothing is to be learnt from hashing it again. */
+      readonly isHashed: boolean;
       /** Empty. */
       readonly folder: string;
       /** Topmost first; `undefined` while they are not there. */
@@ -36,5 +38,9 @@ export type LayerTasks = {
     readonly result: { readonly digest: Digest; readonly size: number };
     /** Bytes of the blob and of the target. */
     readonly progress: { readonly read: number; readonly written: number };
+  };
+  readonly hash: {
+    readonly request: { readonly blob: string; readonly algorithm: 'sha256' | 'sha512' };
+    readonly result: Digest;
   };
 };

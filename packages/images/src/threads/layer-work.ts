@@ -3,7 +3,8 @@ import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { codeOf, type TaskContext, type TaskWork, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
-import { decompressed } from '../content/compression.ts';
+import { decompressed, detectCompression } from '../content/compression.ts';
+import { startOf } from '../content/file-start.ts';
 import { gzipBlocks } from '../content/gzip-blocks.ts';
 import { settleImplied } from '../layers/implied-folders.ts';
 import { packChanges } from '../layers/pack-changes.ts';
@@ -17,6 +18,7 @@ export const layerWork: TaskWork<LayerTasks> = {
   unpack: (request, { throwIfCancelled }) => unpack(request, throwIfCancelled),
   settle: ({ folder, lower, implied }) => settleImplied(folder, lower, implied),
   compress,
+  hash,
 };
 
 type Request<Kind extends keyof LayerTasks> = LayerTasks[Kind]['request'];
@@ -24,13 +26,15 @@ type Result<Kind extends keyof LayerTasks> = LayerTasks[Kind]['result'];
 
 async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Promise<Result<'unpack'>> {
   const { diffId, limits } = task;
+  const isPlain = detectCompression(await startOf(task.blob)) === 'none';
+  const isKnown = task.isHashed && isPlain;
   const largestTar = largestTarOf(limits);
   const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
   let tarBytes = 0;
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of decompressed(createReadStream(task.blob, { highWaterMark: 256 * 1024 }))) {
       throwIfCancelled();
-      hash.update(chunk);
+      if (!isKnown) hash.update(chunk);
       tarBytes += chunk.length;
       // An archive may go on behind its end, and headers are no content.
       if (tarBytes > largestTar) throw new WherryError('tooLarge', `a layer of more than ${largestTar} bytes`);
@@ -45,6 +49,7 @@ async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Pr
     if (task.lower === undefined && codeOf(error) === 'corrupt') return undefined;
     throw error;
   }
+  if (isKnown) return { ...unpacked, tarBytes };
   const found = hash.digest('hex');
   if (found !== hexOf(diffId)) {
     throw new WherryError('corrupt', `wrong diff id calculated on extraction: sha256:${found}, expected ${diffId}`);
@@ -83,6 +88,23 @@ async function compress(
     closeSync(source);
   }
   return { digest: `sha256:${hash.digest('hex')}`, size: written };
+}
+
+function hash({ blob, algorithm }: Request<'hash'>, { throwIfCancelled }: TaskContext): Result<'hash'> {
+  const hash = createHash(algorithm);
+  const buffer = Buffer.allocUnsafe(256 * 1024);
+  const file = openSync(blob, 'r');
+  try {
+    for (let at = 0; ; ) {
+      throwIfCancelled();
+      const length = readFully(file, buffer, at);
+      if (length === 0) return `${algorithm}:${hash.digest('hex')}`;
+      hash.update(buffer.subarray(0, length));
+      at += length;
+    }
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Fills a buffer from a place of a file, as far as there is something; gives how far. */

@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { digestOf, hexOf, mediaTypes } from '@wherry/oci';
+import { describe, expect, it } from 'vitest';
+import type { TarInput } from '../src/index.ts';
+import { bytesOf, file, fresh, open, stream, tarOf } from './scratch.ts';
+
+/** Layers that are hashed by threads. */
+const large = (name: string): Promise<Buffer> => tarOf([file(name, randomBytes(3_000_000))]);
+const plain = [await large('a'), await large('b'), await large('c'), await large('d')];
+const configOf = (diffIds: readonly string[]): string =>
+  JSON.stringify({ os: 'linux', architecture: 'amd64', rootfs: { type: 'layers', diff_ids: diffIds } });
+
+function archiveOf(layers: readonly Buffer[], diffIds: readonly string[]): Promise<Buffer> {
+  const list = [{ Config: 'c.json', RepoTags: ['a:1'], Layers: layers.map((_, n) => `${n}.tar`) }];
+  return tarOf([
+    ...layers.map((layer, n) => file(`${n}.tar`, layer)),
+    file('c.json', configOf(diffIds)),
+    file('manifest.json', JSON.stringify(list)),
+  ]);
+}
+
+/** How loading fails; nothing of it is left. */
+async function failure(archive: Buffer): Promise<unknown> {
+  const directory = fresh();
+  await using store = await open({ directory });
+  const error = await store.load(stream(archive)).catch(({ message }: Error) => message);
+  await store.collectGarbage();
+  for (const place of ['ingest', 'layers', 'blobs/sha256']) {
+    expect(existsSync(join(directory, place)) ? readdirSync(join(directory, place)) : []).toEqual([]);
+  }
+  return error;
+}
+
+describe('a large layer', () => {
+  it('is stored by its digest and unpacked, plain and compressed, and told of in its order', async () => {
+    const stored = plain.map((layer, n) => (n % 2 === 0 ? layer : gzipSync(layer)));
+    await using store = await open();
+    const told: string[] = [];
+    const options = { onLayer: ({ diffId }: { diffId: string }) => told.push(diffId) };
+    const [loaded] = await store.load(stream(await archiveOf(stored, plain.map(digestOf))), options);
+    expect(told).toEqual(plain.map(digestOf));
+    const { image } = await store.inspect('a:1');
+    expect(image.layers.map(({ digest }) => digest)).toEqual(stored.map(digestOf));
+    const { lowerDirectories } = await store.rootfs(loaded!.id, 'o');
+    expect(lowerDirectories.map((directory) => readdirSync(directory))).toEqual([['d'], ['c'], ['b'], ['a']]);
+    // What is stored is what came.
+    const saved = await bytesOf(store.save(['a:1']));
+    await using again = await open();
+    expect(await again.load(stream(saved))).toMatchObject([{ id: image.id }]);
+  });
+
+  it('is refused for another content than its config says, and the lowest one is told of', async () => {
+    const forged = plain.map((layer, n) => digestOf(n % 2 === 0 ? layer : 'other'));
+    expect(await failure(await archiveOf(plain, forged))).toBe(
+      `invalid diffID for layer 1: expected "${digestOf('other')}", got "${digestOf(plain[1]!)}"`,
+    );
+  });
+
+  it('is refused where its compressed form has the digest that its plain form should have', async () => {
+    const compressed = gzipSync(plain[0]!);
+    expect(await failure(await archiveOf([compressed], [digestOf(compressed)]))).toBe(
+      `invalid diffID for layer 0: expected "${digestOf(compressed)}", got "${digestOf(plain[0]!)}"`,
+    );
+  });
+
+  it('is refused in an OCI layout where it is not what its name says, by either algorithm', async () => {
+    const blob = (digest: string, content: string | Buffer): TarInput =>
+      file(`blobs/${digest.replace(':', '/')}`, content);
+    const config = configOf([digestOf(plain[0]!)]);
+    for (const digest of [digestOf(plain[0]!), `sha512:${'0'.repeat(128)}`]) {
+      const manifest = JSON.stringify({
+        ...{ schemaVersion: 2, mediaType: mediaTypes.ociManifest },
+        config: { mediaType: mediaTypes.ociConfig, digest: digestOf(config), size: config.length },
+        layers: [{ mediaType: mediaTypes.ociLayer, digest, size: plain[1]!.length }],
+      });
+      const entry = { mediaType: mediaTypes.ociManifest, digest: digestOf(manifest), size: manifest.length };
+      const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [entry] };
+      const archive = await tarOf([
+        ...[blob(digest, plain[1]!), blob(digestOf(config), config), blob(digestOf(manifest), manifest)],
+        file('index.json', JSON.stringify(index)),
+      ]);
+      expect(await failure(archive)).toBe(
+        `failed to verify content: got sha256:${hexOf(digestOf(plain[1]!))}, expected ${digest}`,
+      );
+    }
+  });
+
+  it('is imported as it is, and as what it unpacks to', async () => {
+    await using store = await open();
+    const ids: string[] = [];
+    for (const tar of [plain[0]!, gzipSync(plain[0]!)]) {
+      const { id } = await store.importImage(stream(tar), { config: { created: '2026-01-01T00:00:00Z' } });
+      ids.push(id);
+      const { layers } = (await store.inspect(id)).image;
+      expect(layers).toMatchObject([{ digest: digestOf(plain[0]!), diffId: digestOf(plain[0]!) }]);
+    }
+    expect(ids[1]).toBe(ids[0]);
+  });
+
+  it('is left by a client that goes before its end', async () => {
+    const directory = fresh();
+    await using store = await open({ directory });
+    const archive = await archiveOf(plain, plain.map(digestOf));
+    const gone = async function* (): AsyncGenerator<Buffer> {
+      yield* stream(archive.subarray(0, 7_000_000));
+      throw new Error('gone');
+    };
+    await expect(store.load(gone())).rejects.toThrow('gone');
+    expect(readdirSync(join(directory, 'ingest'))).toEqual([]);
+    expect(await store.load(stream(archive))).toHaveLength(1);
+  });
+});
