@@ -1,3 +1,4 @@
+import { lstatSync, rmdirSync, unlinkSync } from 'node:fs';
 import { lstat, rmdir, unlink } from 'node:fs/promises';
 import { Breather } from './breather.ts';
 import { errnoOf } from './errors.ts';
@@ -9,6 +10,9 @@ import { TaskThreads } from './task-threads.ts';
 const fewFiles = 300;
 /** Files that are removed at the same time. */
 const atOnce = 8;
+/** Files, none larger than this (bytes), that are removed sooner than a thread of the pool begins. */
+const leastFiles = 32;
+const smallFile = 256 * 1024;
 const slash = Buffer.from('/');
 
 /** They end by themselves where there is nothing to remove, and keep no process from ending. */
@@ -21,17 +25,19 @@ const threads = new TaskThreads<RemovalTasks>({ package: 'base', name: 'remove-t
  */
 export async function removeTree(path: string): Promise<void> {
   const whole = Buffer.from(fsPath(path));
-  if (await tryUnlink(whole)) return;
+  const isFolder = lstatSync(whole, { throwIfNoEntry: false })?.isDirectory();
+  if (!isFolder && (await tryUnlink(whole))) return;
   const tree = await few(whole);
   if (tree === undefined) {
     await threads.run('remove', { path });
     return;
   }
+  if (isLittle(tree) && isRemovedNow(tree)) return;
   for (let at = 0; at < tree.files.length; at += atOnce) {
     const removed = await Promise.allSettled(tree.files.slice(at, at + atOnce).map(removeFile));
     for (const result of removed) if (result.status === 'rejected') throw result.reason;
   }
-  for (const folder of tree.folders.reverse()) {
+  for (const folder of [...tree.folders].reverse()) {
     await rmdir(folder).catch((error: unknown) => {
       if (errnoOf(error) !== 'ENOENT') throw error;
     });
@@ -41,7 +47,7 @@ export async function removeTree(path: string): Promise<void> {
 interface FewFiles {
   readonly files: readonly Buffer[];
   /** Each before those in it. */
-  readonly folders: Buffer[];
+  readonly folders: readonly Buffer[];
 }
 
 /** What is in a folder, with itself. `undefined`: it is much, or so deep that its paths are too long for the kernel. */
@@ -64,6 +70,22 @@ async function few(root: Buffer): Promise<FewFiles | undefined> {
     await breather.rest();
   }
   return { files, folders };
+}
+
+function isLittle({ files, folders }: FewFiles): boolean {
+  if (files.length + folders.length > leastFiles) return false;
+  return files.every((file) => (lstatSync(file, { throwIfNoEntry: false })?.size ?? 0) <= smallFile);
+}
+
+/** False: some of it could not be removed. */
+function isRemovedNow({ files, folders }: FewFiles): boolean {
+  try {
+    for (const file of files) unlinkSync(file);
+    for (const folder of [...folders].reverse()) rmdirSync(folder);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function removeFile(path: Buffer): Promise<void> {

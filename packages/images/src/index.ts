@@ -15,5 +15,5 @@ export type { RegistrySettings } from './registry/endpoint.ts';
 export { networkReason } from './registry/request.ts';
 export * from './rootfs.ts';
 export type { TarHeader, TarType } from './tar/tar-entry.ts';
-export { readTar, type TarEntry } from './tar/tar-reader.ts';
+export { readTar, type TarBody, type TarEntry } from './tar/tar-reader.ts';
 export { type TarInput, writeTar } from './tar/tar-writer.ts';

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Breather, bytesOfName, errnoOf, fsPath, throwIfAborted, WherryError } from '@wherry/base';
-import { readTar, type TarEntry, type TarHeader } from '@wherry/images';
+import { readTar, type TarBody, type TarEntry, type TarHeader } from '@wherry/images';
 import { makeNode } from '@wherry/linux';
 
 export interface ContextLimits {
@@ -89,11 +89,12 @@ class ContextWriter {
       this.#makeFolder(path, header);
       return;
     }
+    if (header.type === 'file') {
+      await this.#makeFile(path, header, body);
+      return;
+    }
     this.#clear(path);
     switch (header.type) {
-      case 'file':
-        await writeFile(path, header, body);
-        return;
       case 'symlink':
         symlinkSync(bytesOfName(header.linkName), fsPath(path));
         lutimesSync(fsPath(path), timeOf(header), timeOf(header));
@@ -122,6 +123,30 @@ class ContextWriter {
     }
     chmodSync(fsPath(path), header.mode & 0o7777);
     this.#folderTimes.set(path, timeOf(header));
+  }
+
+  async #makeFile(path: string, header: TarHeader, body: TarBody): Promise<void> {
+    const file = this.#openNew(path);
+    try {
+      if (body.whole) for (let done = 0; done < body.whole.length; ) done += writeSync(file, body.whole, done);
+      else if (header.size <= smallFile) {
+        for await (const piece of body) for (let done = 0; done < piece.length; ) done += writeSync(file, piece, done);
+      } else await pipeline(Readable.from(body), createWriteStream('', { fd: file, autoClose: false }));
+      fchmodSync(file, header.mode & 0o7777);
+      futimesSync(file, timeOf(header), timeOf(header));
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  #openNew(path: string): number {
+    try {
+      return openSync(fsPath(path), 'wx', 0o600);
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+      this.#clear(path);
+      return openSync(fsPath(path), 'wx', 0o600);
+    }
   }
 
   /** The last entry of a name counts. */
@@ -161,19 +186,6 @@ class ContextWriter {
       }
       this.#folders.add(path);
     }
-  }
-}
-
-async function writeFile(path: string, header: TarHeader, body: AsyncIterable<Buffer>): Promise<void> {
-  const file = openSync(fsPath(path), 'wx', 0o600);
-  try {
-    if (header.size <= smallFile) {
-      for await (const piece of body) for (let done = 0; done < piece.length; ) done += writeSync(file, piece, done);
-    } else await pipeline(Readable.from(body), createWriteStream('', { fd: file, autoClose: false }));
-    fchmodSync(file, header.mode & 0o7777);
-    futimesSync(file, timeOf(header), timeOf(header));
-  } finally {
-    closeSync(file);
   }
 }
 

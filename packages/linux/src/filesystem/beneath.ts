@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { WherryError } from '@wherry/base';
-import { checked, lastErrno, libc } from '../libc.ts';
+import { lastErrno, libc, systemError } from '../libc.ts';
 import { cPath } from './c-path.ts';
 
 const openat2Number = 437; // the same on every architecture
@@ -30,6 +30,13 @@ export interface OpenBeneathOptions {
  * leads out of it: openat2(2), Linux ≥ 5.6. Gives a descriptor that the caller closes.
  */
 export function openBeneath(root: string | number, path: string, options: OpenBeneathOptions = {}): number {
+  const opened = tryOpenBeneath(root, path, options);
+  if (typeof opened === 'string') throw systemError(`open ${path || '.'} beneath ${String(root)}`, opened);
+  return opened;
+}
+
+/** Gives the name of the error instead of throwing it. */
+function tryOpenBeneath(root: string | number, path: string, options: OpenBeneathOptions): number | string {
   const folder = typeof root === 'number' ? root : openSync(root, pathOnly | constants.O_DIRECTORY);
   try {
     const flags = (options.flags ?? constants.O_RDONLY) | 0o2000000; // O_CLOEXEC
@@ -39,22 +46,27 @@ export function openBeneath(root: string | number, path: string, options: OpenBe
     const confinement = options.escape === 'refuse' ? resolveBeneath : resolveInRoot;
     how.writeBigUInt64LE(BigInt(confinement | resolveNoMagicLinks), 16);
     if (path.includes('\0')) throw new WherryError('invalid', 'a path holds a zero byte');
-    const name = path === '' ? '.' : path;
-    const named = cPath(name);
+    const named = cPath(path === '' ? '.' : path);
     // Each rename or mount on the machine in the middle of a `..` fails it with EAGAIN, for another try (openat2(2)).
     for (let left = mostTries; ; left--) {
       const opened = Number(openat2(openat2Number, folder, named, how, how.length));
-      if (opened < 0 && left > 0 && busy.has(lastErrno())) continue;
-      return checked(opened, `open ${name} beneath ${String(root)}`);
+      if (opened >= 0) return opened;
+      const error = lastErrno();
+      if (left === 0 || !busy.has(error)) return error;
     }
   } finally {
     if (typeof root === 'string') closeSync(folder);
   }
 }
 
-/** Looks before it opens: to open a device of an image may already do something, a FIFO waits for its other end. */
-function openRegular(root: string, path: string): number {
-  const found = openBeneath(root, path, { flags: pathOnly });
+/**
+ * Looks before it opens: to open a device of an image may already do something, a FIFO waits for its other end. What is
+ * not there is no error: it is often asked for.
+ */
+function openRegular(root: string, path: string): number | undefined {
+  const found = tryOpenBeneath(root, path, { flags: pathOnly });
+  if (found === 'ENOENT') return undefined;
+  if (typeof found === 'string') throw systemError(`open ${path || '.'} beneath ${root}`, found);
   try {
     if (!fstatSync(found).isFile()) throw new WherryError('invalid', `${path} is not a regular file`);
     return openSync(`/proc/self/fd/${found}`, constants.O_RDONLY);
@@ -65,13 +77,8 @@ function openRegular(root: string, path: string): number {
 
 /** Reads a regular file below `root`, at most `limit` bytes. `undefined` when there is none. */
 export function readFileBeneath(root: string, path: string, limit: number): Buffer | undefined {
-  let descriptor: number;
-  try {
-    descriptor = openRegular(root, path);
-  } catch (error) {
-    if ((error as { code?: string }).code === 'notFound') return undefined;
-    throw error;
-  }
+  const descriptor = openRegular(root, path);
+  if (descriptor === undefined) return undefined;
   try {
     const status = fstatSync(descriptor);
     if (status.size > limit) throw new WherryError('tooLarge', `${path} is larger than ${limit} bytes`);
