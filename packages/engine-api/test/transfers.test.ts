@@ -172,7 +172,7 @@ describe('a platform that is asked for', () => {
         return one;
       },
       load: async (_, options) => {
-        note('load', options?.platform);
+        for (const platform of options?.platforms ?? [undefined]) note('load', platform);
         return [];
       },
       save: (_, options) => {
@@ -197,6 +197,9 @@ describe('a platform that is asked for', () => {
       expect(asked).toEqual(['details', 'details', 'save', 'load'].map((call) => `${call} ${given}`));
     }
     const other = encodeURIComponent('{"os":"linux","architecture":"s390x"}');
+    asked.length = 0;
+    await api.call('POST', `/images/load?platform=${arm}&platform=${other}`, { body: 'x' });
+    expect(asked).toEqual([`load ${platform}`, `load ${decodeURIComponent(other)}`]);
     const pushed = await api.call('POST', `/images/127.0.0.1:5000/a/push?tag=1&platform=${other}`);
     expect(linesOf(pushed.text).at(-1)).toEqual({ errorDetail: { message: 'not for s390x' }, error: 'not for s390x' });
   });

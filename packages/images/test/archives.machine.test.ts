@@ -256,7 +256,7 @@ describe('an archive of several images', () => {
       { os: 'linux', architecture: 'arm', variant: 'v7' },
     ];
     await using store = await open();
-    const loaded = await store.load(stream(archive), { platform: armv7 });
+    const loaded = await store.load(stream(archive), { platforms: [armv7] });
     expect(loaded.map(({ names }) => names)).toEqual([['docker.io/library/arm:1']]);
     expect((await store.details('arm:1', armv7)).id).toBe(digestOf(arm));
     const words = 'was found but does not provide the specified platform (linux/amd64)';
@@ -410,7 +410,7 @@ describe('an OCI layout', () => {
     ]);
     for (const architecture of ['amd64', 'arm64']) {
       await using store = await open();
-      await store.load(stream(archive), { platform: { os: 'linux', architecture } });
+      await store.load(stream(archive), { platforms: [{ os: 'linux', architecture }] });
       expect((await store.inspect('example.com/a:b')).config.architecture).toBe(architecture);
     }
     await using store = await open();
@@ -418,7 +418,7 @@ describe('an OCI layout', () => {
       ['amd64', [true, false]],
       ['arm64', [true, true]],
     ] as const) {
-      await store.load(stream(archive), { platform: { os: 'linux', architecture } });
+      await store.load(stream(archive), { platforms: [{ os: 'linux', architecture }] });
       const { target, manifests } = await store.manifests('example.com/a:b');
       expect(target).toMatchObject(descriptor(inner, indexType));
       expect(manifests.map(({ image }) => image !== undefined)).toEqual(others);
@@ -427,17 +427,11 @@ describe('an OCI layout', () => {
       const { config } = await store.details('example.com/a:b', { os: 'linux', architecture });
       expect(config.architecture).toBe(architecture);
     }
-    const none = store.load(stream(archive), { platform: { os: 'linux', architecture: 's390x' } });
+    const none = store.load(stream(archive), { platforms: [{ os: 'linux', architecture: 's390x' }] });
     await expect(none).rejects.toMatchObject({
       code: 'notFound',
       message: 'requested platform (linux/s390x) not found: image might be filtered out',
     });
-    await using elsewhere = await openImageStore({
-      directory: fresh(),
-      log: silentLogger,
-      platform: { os: 'linux', architecture: 's390x' },
-    });
-    await expect(elsewhere.load(stream(archive))).rejects.toThrow('no match for platform in manifest: not found');
   });
 
   it('may name a manifest alone, which is for one platform', async () => {
@@ -447,9 +441,9 @@ describe('an OCI layout', () => {
     ]);
     await using store = await open();
     await expect(
-      store.load(stream(archive), { platform: { os: 'linux', architecture: 'amd64' } }),
+      store.load(stream(archive), { platforms: [{ os: 'linux', architecture: 'amd64' }] }),
     ).rejects.toMatchObject({ code: 'notFound' });
-    const [loaded] = await store.load(stream(archive), { platform: { os: 'linux', architecture: 'arm64' } });
+    const [loaded] = await store.load(stream(archive), { platforms: [{ os: 'linux', architecture: 'arm64' }] });
     expect((await store.inspect(loaded!.id)).config.architecture).toBe('arm64');
   });
 

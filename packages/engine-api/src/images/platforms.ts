@@ -17,6 +17,13 @@ export function platformAsked(exchange: Exchange, since: number): Platform | und
   return exchange.speaks(since) ? parsePlatform(exchange.query.text('platform')) : undefined;
 }
 
+/** Each of the query's `platform`s, which clients of later versions give more than once; `undefined` for none. */
+export function platformsAsked(exchange: Exchange, since: number): readonly Platform[] | undefined {
+  if (!exchange.speaks(since)) return undefined;
+  const platforms = exchange.query.all('platform').flatMap((text) => parsePlatform(text) ?? []);
+  return platforms.length === 0 ? undefined : platforms;
+}
+
 function fromJson(text: string): Platform {
   let value: unknown;
   try {

@@ -10,7 +10,7 @@ import type { Route } from '../http/router.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { importImage } from './import-image.ts';
 import { familiar, isBare, joinName } from './names.ts';
-import { platformAsked } from './platforms.ts';
+import { platformAsked, platformsAsked } from './platforms.ts';
 import { asServerError, pullImage } from './pull-image.ts';
 import { pushImage } from './push-image.ts';
 import { authOf, registryAuth } from './registry-auth.ts';
@@ -62,14 +62,14 @@ async function pull({ images, clock = systemClock }: EngineApiOptions, exchange:
 /** What goes wrong comes on the stream: a broken archive shows only after some of it. */
 async function load({ images, clock = systemClock }: EngineApiOptions, exchange: Exchange): Promise<void> {
   const quiet = exchange.query.flag('quiet', true);
-  const platform = platformAsked(exchange, 48);
+  const platforms = platformsAsked(exchange, 48);
   const lines = exchange.lines('\r\n');
   const progress = new Progress(lines, clock);
   lines.begin();
   try {
     const loaded = await images.load(exchange.body, {
       signal: exchange.signal,
-      platform,
+      platforms,
       onLoaded: (image) => tellLoaded(lines, image),
       ...(quiet
         ? {}

@@ -56,7 +56,8 @@ async function readEntry(
 ): Promise<ArchivedImage | undefined> {
   const file = files.require(Config);
   const config = configOf(await file.read(largestDocument), Layers.length);
-  if (context.platform !== undefined && !suitsPlatform(platformOf(config), context.platform)) return undefined;
+  const { platforms } = context;
+  if (platforms && !platforms.some((platform) => suitsPlatform(platformOf(config), platform))) return undefined;
   const id = await file.digest();
   const blobs = new Map<Digest, Ingest>([[id, file]]);
   const diffIds = config.rootfs.diff_ids as readonly Digest[];

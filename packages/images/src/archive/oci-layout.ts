@@ -1,7 +1,8 @@
-import { WherryError } from '@wherry/base';
+import { codeOf, WherryError } from '@wherry/base';
 import {
   type Descriptor,
   type Digest,
+  formatPlatform,
   formatReference,
   hexOf,
   isDigest,
@@ -17,55 +18,110 @@ import { parseConfig } from '../content/image-config.ts';
 import type { Ingest } from '../content/ingest.ts';
 import { largestDocument, parseIndex, parseManifest } from '../content/json.ts';
 import type { ArchiveFiles } from './archive-files.ts';
-import type { ArchivedImage } from './archived-image.ts';
+import type { ArchiveContext, ArchivedImage, ArchivedPlatform } from './archived-image.ts';
 
 /**
- * The images of an OCI layout (image-layout.md) for a platform, each read when it is asked for. `isChosen`: those without
- * it are passed over, which otherwise are an error. Throws `corrupt`, `notFound`.
+ * The images of an OCI layout (image-layout.md), each read when it is asked for. Of an entry that is an index, all images
+ * that are in the archive stand behind its name, which means the one for this machine; or those for the platforms that are
+ * asked for. Throws `corrupt`, `notFound`.
  */
 export async function* readLayout(
   files: ArchiveFiles,
   list: Ingest,
-  platform: Platform,
-  isChosen: boolean,
+  { platforms, machine }: ArchiveContext,
 ): AsyncGenerator<ArchivedImage, void, undefined> {
   for (const entry of parseIndex(await list.read(largestDocument)).manifests) {
-    const found = await document(files, entry, platform);
-    if (found === undefined && isChosen) continue;
-    if (found === undefined) throw new WherryError('notFound', 'no match for platform in manifest: not found');
-    const { manifest, index } = found;
-    const { config, layers } = parseManifest(manifest);
-    if (isChosen && !(await isFor(files, config, platform))) continue;
-    const blobs = new Map<Digest, Ingest>();
-    for (const { digest } of [config, ...layers]) blobs.set(parseDigest(digest), blob(files, digest));
-    const { annotations = {} } = entry;
-    const name = annotations['io.containerd.image.name'] ?? annotations['org.opencontainers.image.ref.name'] ?? '';
-    // A bare word is a tag of no repository (annotations.md leaves its meaning open).
-    const full = /[/:]/.test(name) ? fullName(name) : undefined;
-    yield { manifest, blobs, names: full === undefined ? [] : [full], index };
+    const content = await verified(files, entry);
+    const name = nameOf(entry);
+    const names = name === undefined ? [] : [name];
+    if (isIndex(entry)) {
+      const [first, ...others] = chosen(files, parseIndex(content).manifests, platforms, machine);
+      if (first === undefined) continue;
+      const image = await readImage(files, await manifestIn(files, first));
+      const behind: ArchivedPlatform[] = [];
+      // Without a name nothing would hold them together.
+      if (name !== undefined || platforms !== undefined) {
+        for (const other of others) behind.push(await readImage(files, await manifestIn(files, other)));
+      }
+      yield { ...image, names, index: content, behind };
+    } else if (platforms === undefined || (await isFor(files, content, platforms))) {
+      yield { ...(await readImage(files, content)), names };
+    }
   }
 }
 
-/** An entry may name a manifest without saying what it is for. */
-async function isFor(files: ArchiveFiles, config: Descriptor, platform: Platform): Promise<boolean> {
-  return suitsPlatform(platformOf(parseConfig(await verified(files, config))), platform);
+/** Whether an archive has images for several platforms behind one name, of which docker's own list has but one. */
+export async function hasSeveralPlatforms(files: ArchiveFiles, list: Ingest): Promise<boolean> {
+  try {
+    for (const entry of parseIndex(await list.read(largestDocument)).manifests) {
+      if (!isIndex(entry)) continue;
+      const { manifests } = parseIndex(await verified(files, entry));
+      if (imagesIn(manifests).filter(({ digest }) => isHere(files, digest)).length > 1) return true;
+    }
+  } catch (error) {
+    // Docker's list counts then, beside which this one is not looked at.
+    if (codeOf(error) !== 'corrupt' && codeOf(error) !== 'tooLarge') throw error;
+  }
+  return false;
 }
 
-/** The manifest that an entry of a layout's index leads to, by way of another index; `undefined` where it has none for the platform. */
-async function document(
+/** The images to take of an index, the one that its name means first. Throws `notFound` in dockerd's words. */
+function chosen(
   files: ArchiveFiles,
-  entry: Descriptor,
-  platform: Platform,
-): Promise<{ readonly manifest: Buffer; readonly index?: Buffer } | undefined> {
-  const content = await verified(files, entry);
-  if (entry.mediaType !== mediaTypes.ociIndex && entry.mediaType !== mediaTypes.dockerList)
-    return { manifest: content };
-  const chosen = selectPlatform(parseIndex(content).manifests, platform);
-  if (!chosen) return undefined;
+  manifests: readonly Descriptor[],
+  platforms: readonly Platform[] | undefined,
+  machine: Platform,
+): Descriptor[] {
+  if (platforms !== undefined) return platforms.flatMap((platform) => asked(files, manifests, platform) ?? []);
+  const images = imagesIn(manifests);
+  const here = images.filter(({ digest }) => isHere(files, digest));
+  const first = selectPlatform(here, machine) ?? here[0];
+  // One that is named and lacks is told of when it is read.
+  if (first === undefined) return images.slice(0, 1);
+  return [first, ...here.filter((one) => one !== first)];
+}
+
+function asked(files: ArchiveFiles, manifests: readonly Descriptor[], platform: Platform): Descriptor | undefined {
+  const found = selectPlatform(manifests, platform);
+  if (found === undefined || isHere(files, found.digest)) return found;
+  const words = `requested platform (${formatPlatform(platform)}) found, but some content is missing`;
+  throw new WherryError('notFound', `${words}: content digest ${found.digest}: not found`);
+}
+
+/** The entries that are images and no attestations, each once. */
+function imagesIn(manifests: readonly Descriptor[]): Descriptor[] {
+  const images = manifests.filter(
+    ({ platform, annotations }) =>
+      platform?.os !== 'unknown' && annotations?.['vnd.docker.reference.type'] !== 'attestation-manifest',
+  );
+  return [...new Map(images.map((image) => [image.digest, image])).values()];
+}
+
+async function manifestIn(files: ArchiveFiles, entry: Descriptor): Promise<Buffer> {
   // One level: an index of indexes would be a way to make the reader run in circles.
-  if (chosen.mediaType === mediaTypes.ociIndex || chosen.mediaType === mediaTypes.dockerList)
-    throw new WherryError('unsupported', 'an image index within an image index');
-  return { manifest: await verified(files, chosen), index: content };
+  if (isIndex(entry)) throw new WherryError('unsupported', 'an image index within an image index');
+  return await verified(files, entry);
+}
+
+async function readImage(files: ArchiveFiles, manifest: Buffer): Promise<ArchivedPlatform> {
+  const { config, layers } = parseManifest(manifest);
+  const blobs = new Map<Digest, Ingest>();
+  for (const { digest } of [config, ...layers]) blobs.set(parseDigest(digest), blob(files, digest));
+  return { manifest, blobs };
+}
+
+/** An entry may name a manifest without saying what it is for. */
+async function isFor(files: ArchiveFiles, manifest: Buffer, platforms: readonly Platform[]): Promise<boolean> {
+  const own = platformOf(parseConfig(await verified(files, parseManifest(manifest).config)));
+  return platforms.some((platform) => suitsPlatform(own, platform));
+}
+
+function isIndex({ mediaType }: Descriptor): boolean {
+  return mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerList;
+}
+
+function isHere(files: ArchiveFiles, digest: string): boolean {
+  return find(files, digest) !== undefined;
 }
 
 async function verified(files: ArchiveFiles, { digest }: Descriptor): Promise<Buffer> {
@@ -77,9 +133,19 @@ async function verified(files: ArchiveFiles, { digest }: Descriptor): Promise<Bu
 }
 
 function blob(files: ArchiveFiles, digest: string): Ingest {
-  const file = isDigest(digest) ? files.find(`blobs/${digest.split(':')[0]}/${hexOf(digest)}`) : undefined;
+  const file = find(files, digest);
   if (!file) throw new WherryError('corrupt', `the archive lacks the blob ${digest}`);
   return file;
+}
+
+function find(files: ArchiveFiles, digest: string): Ingest | undefined {
+  return isDigest(digest) ? files.find(`blobs/${digest.split(':')[0]}/${hexOf(digest)}`) : undefined;
+}
+
+function nameOf({ annotations = {} }: Descriptor): string | undefined {
+  const name = annotations['io.containerd.image.name'] ?? annotations['org.opencontainers.image.ref.name'] ?? '';
+  // A bare word is a tag of no repository (annotations.md leaves its meaning open).
+  return /[/:]/.test(name) ? fullName(name) : undefined;
 }
 
 function fullName(name: string): string | undefined {

@@ -3,20 +3,21 @@ import { stat } from 'node:fs/promises';
 import { messageOf, WherryError } from '@wherry/base';
 import { type Digest, digestOf, formatPlatform, type ImageConfig, type Platform } from '@wherry/oci';
 import { ArchiveFiles } from '../archive/archive-files.ts';
-import type { ArchivedImage } from '../archive/archived-image.ts';
+import type { ArchivedImage, ArchivedPlatform } from '../archive/archived-image.ts';
 import { layerType, readDockerArchive } from '../archive/docker-archive.ts';
 import { readLegacyArchive } from '../archive/legacy-archive.ts';
-import { readLayout } from '../archive/oci-layout.ts';
+import { hasSeveralPlatforms, readLayout } from '../archive/oci-layout.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import { familiarName } from '../image-names.ts';
+import type { ImageRegistrar } from '../image-registrar.ts';
 import { largestTarOf } from '../layers/unpack.ts';
-import type { LayerRecord } from '../metadata.ts';
+import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
 import { StoredLayers } from './stored-layers.ts';
 
 export interface LoadOptions {
-  /** What to take from archives of several platforms (default: this machine's). */
-  readonly platform?: Platform | undefined;
+  /** What to take from archives of several platforms (default: everything). */
+  readonly platforms?: readonly Platform[] | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Of each layer that is unpacked, `size` being its bytes in the archive. */
   readonly onLayer?: ((layer: LayerRecord) => void) | undefined;
@@ -44,16 +45,18 @@ export async function loadArchive(
   using stored = new StoredLayers(parts);
   const loaded: LoadedImage[] = [];
   const parents = new Map<Digest, Digest>();
-  const { images, isLegacy } = imagesOf(parts, files, stored, options);
+  const { images, isLegacy } = await imagesOf(parts, files, stored, options);
   for await (const image of images) {
-    await stored.keep([digestOf(image.manifest), ...image.blobs.keys()]);
+    for (const { manifest, blobs } of [image, ...(image.behind ?? [])]) {
+      await stored.keep([digestOf(manifest), ...blobs.keys()]);
+    }
     const one = { ...(await loadOne(parts, image, options)), ...(isLegacy && { isLegacy }) };
     loaded.push(one);
     if (image.parent !== undefined) parents.set(one.id, image.parent);
     options.onLoaded?.(one);
   }
-  if (loaded.length === 0 && options.platform !== undefined) {
-    const words = `requested platform (${formatPlatform(options.platform)}) not found`;
+  if (loaded.length === 0 && options.platforms !== undefined) {
+    const words = `requested platform (${options.platforms.map(formatPlatform).join(', ')}) not found`;
     throw new WherryError('notFound', `${words}: image might be filtered out`);
   }
   for (const [child, parent] of parents) {
@@ -63,14 +66,15 @@ export async function loadArchive(
   return loaded;
 }
 
-function imagesOf(
+async function imagesOf(
   { content, platform, limits }: StoreParts,
   files: ArchiveFiles,
   stored: StoredLayers,
   options: LoadOptions,
-): { images: AsyncIterable<ArchivedImage>; isLegacy: boolean } {
+): Promise<{ images: AsyncIterable<ArchivedImage>; isLegacy: boolean }> {
   const context = {
-    platform: options.platform,
+    platforms: options.platforms,
+    machine: platform,
     largestLayer: largestTarOf(limits),
     stored: async (chainId: Digest) => {
       const layer = await stored.find(chainId);
@@ -79,13 +83,11 @@ function imagesOf(
     },
   };
   const list = files.find('manifest.json');
-  if (list) return { images: readDockerArchive(files, list, context), isLegacy: false };
   const index = files.find('index.json');
-  if (index)
-    return {
-      images: readLayout(files, index, options.platform ?? platform, options.platform !== undefined),
-      isLegacy: false,
-    };
+  if (index && (list === undefined || (await hasSeveralPlatforms(files, index)))) {
+    return { images: readLayout(files, index, context), isLegacy: false };
+  }
+  if (list) return { images: readDockerArchive(files, list, context), isLegacy: false };
   return { images: readLegacyArchive(files, context), isLegacy: true };
 }
 
@@ -96,22 +98,30 @@ async function loadOne(
 ): Promise<LoadedImage & { readonly id: Digest }> {
   const state = await metadata.state();
   const had = image.names.map((name) => [name, idOf(state, name)] as const);
+  const { id, labels } = await enter(registrar, image, image.names, options, image.index);
+  // They have the name's index to stand behind.
+  for (const other of image.behind ?? []) await enter(registrar, other, [], options);
+  const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
+  events.emit({ action: 'load', id, name: id, attributes: labels });
+  return { id, names: image.names, ...(replaced.length > 0 && { replaced }) };
+}
+
+async function enter(
+  registrar: ImageRegistrar,
+  { manifest, blobs }: ArchivedPlatform,
+  names: readonly string[],
+  options: LoadOptions,
+  index?: Buffer,
+): Promise<ImageRecord> {
   let unpacked = 0;
   const onLayer = (layer: LayerRecord): void => {
     unpacked++;
     options.onLayer?.(layer);
   };
-  const registering = registrar.registerWritten(image.manifest, image.blobs, image.names, {
-    index: image.index,
-    signal: options.signal,
-    onLayer,
-  });
-  const { id, labels } = await registering.catch((error: unknown) => {
+  const { signal } = options;
+  return await registrar.registerWritten(manifest, blobs, names, { index, signal, onLayer }).catch((error: unknown) => {
     throw inWordsOfLoading(error, unpacked);
   });
-  const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
-  events.emit({ action: 'load', id, name: id, attributes: labels });
-  return { id, names: image.names, ...(replaced.length > 0 && { replaced }) };
 }
 
 /** Enters which image another was made from. Throws `corrupt` when their histories say otherwise. */
