@@ -115,6 +115,49 @@ it('has both once both were pulled: runs, shows and saves each', async () => {
   }
 });
 
+it('saves and loads both at once, or the one that is asked for', async () => {
+  const saved = path('both.saved.tar');
+  await docker('save', '-o', saved, both);
+  const ids = async (): Promise<string[]> => {
+    const id = (architecture: string) =>
+      docker('image', 'inspect', '-f', '{{.Id}}', '--platform', `linux/${architecture}`, both);
+    return [await id(here), await id(there)];
+  };
+  const before = await ids();
+  const platforms = async (): Promise<string[]> => {
+    const tree = await docker('image', 'ls', '--tree');
+    const lines = [...tree.matchAll(/^[├└]─ (linux\/[a-z0-9]+)\S* +\S+ +(\S+)/gm)];
+    return lines.filter(([, , size]) => size !== '0B').map(([, platform]) => platform!);
+  };
+  const remove = async (): Promise<void> => {
+    await docker('rmi', both);
+    await docker('image', 'prune', '-f');
+    expect(await docker('images', '-qa')).toBe('');
+  };
+  await remove();
+  expect(await docker('load', '-i', saved)).toBe(`Loaded image: ${both}\n`);
+  expect(await platforms()).toEqual([`linux/${here}`, `linux/${there}`]);
+  expect(await ids()).toEqual(before);
+  expect(await architectures(both)).toBe(here);
+  await remove();
+
+  expect(await docker('load', '--platform', `linux/${there}`, '-i', saved)).toBe(`Loaded image: ${both}\n`);
+  expect(await platforms()).toEqual([`linux/${there}`]);
+  expect(await architectures(both)).toBe(there);
+  const one = path('one.saved.tar');
+  await docker('save', '--platform', `linux/${there}`, '-o', one, both);
+  const refused = await engine.docker(['load', '--platform', `linux/${here}`, '-i', one]);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain(`requested platform (linux/${here}) not found: image might be filtered out`);
+  await remove();
+  expect(await docker('load', '--platform', `linux/${there}`, '-i', one)).toBe(`Loaded image: ${both}\n`);
+  expect(await architectures(both)).toBe(there);
+  await remove();
+  // As the other tests have it.
+  await docker('pull', '-q', both);
+  await docker('pull', '-q', '--platform', `linux/${there}`, both);
+});
+
 it('builds from both, whichever the name means', async () => {
   const steps = [`FROM --platform=linux/${there} ${both} AS theirs`, `FROM --platform=linux/${here} ${both}`];
   await shell(`printf '%s\\n' '${steps.join("' '")}' 'COPY --from=theirs /busybox /theirs' > ${path('Dockerfile')}`);

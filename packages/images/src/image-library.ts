@@ -30,7 +30,10 @@ export interface ImageLibrary {
    */
   remove(reference: string, options: RemoveImageOptions): Promise<readonly RemovedPart[]>;
   prune(options: PruneImagesOptions): Promise<{ readonly removed: readonly RemovedPart[]; readonly bytes: number }>;
-  /** An archive in docker's format that is an OCI layout, too (docker ≥ 25), of these images with their names. */
+  /**
+   * An archive in docker's format that is an OCI layout, too (docker ≥ 25), of these images with their names; without a
+   * platform, of all images that the index of a name has here.
+   */
   save(
     references: readonly string[],
     options?: { readonly platform?: Platform | undefined },

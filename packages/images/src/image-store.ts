@@ -89,7 +89,10 @@ export interface ImportOptions extends Partial<Pick<CreateImageOptions, 'config'
 
 /** Images on this machine. All references are taken as `imageStatus` takes them. */
 export interface ImageStore extends ImageService, RootfsSource, ImageLibrary, AsyncDisposable {
-  /** Loads a `docker save` archive or an OCI layout from a stream, or a file or OCI layout folder by path. */
+  /**
+   * Loads a `docker save` archive or an OCI layout from a stream, or a file or OCI layout folder by path. Of an index, all
+   * images stay behind its name.
+   */
   load(source: string | AsyncIterable<Uint8Array>, options?: LoadOptions): Promise<readonly LoadedImage[]>;
   /** Makes an image of folders, entries or tar streams. The same input gives the same image. */
   createImage(image: CreateImageOptions): Promise<LoadedImage>;

@@ -171,6 +171,33 @@ describe("an index beside docker's own list", () => {
   });
 });
 
+it('what is saved without a platform has all that are here', async () => {
+  await using store = await open({ platform: linux('amd64') });
+  await store.load(stream(await tarOf(whole)), { platforms: [linux('amd64'), linux('arm64')] });
+  await store.tag(name, 'other:1');
+  const saved = await bytesOf(store.save([name, 'other:1']));
+  await using again = await open({ platform: linux('amd64') });
+  const names = [name, 'docker.io/library/other:1'];
+  expect(await again.load(stream(saved))).toEqual(names.map((one) => ({ id: amd64.id, names: [one] })));
+  for (const one of names) {
+    const { manifests } = await again.manifests(one);
+    expect(manifests.map(({ platform, image }) => [platform, image?.id])).toEqual([
+      [linux('amd64'), amd64.id],
+      [linux('arm64'), arm64.id],
+    ]);
+  }
+  // The same again gives the same.
+  expect((await bytesOf(again.save([name, 'other:1']))).equals(saved)).toBe(true);
+  await using arm = await open({ platform: linux('amd64') });
+  await arm.load(stream(saved), { platforms: [linux('arm64')] });
+  expect((await arm.find('other:1'))?.id).toBe(arm64.id);
+  // One that is alone is saved as what it is.
+  const alone = await bytesOf(arm.save([name]));
+  await using last = await open({ platform: linux('amd64') });
+  await last.load(stream(alone));
+  expect((await last.manifests(name)).manifests).toHaveLength(1);
+});
+
 it('what is saved for a platform is loaded for it', async () => {
   await using store = await open({ platform: linux('amd64') });
   await store.load(stream(await tarOf(whole)));

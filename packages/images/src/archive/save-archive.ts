@@ -12,12 +12,13 @@ import {
   mediaTypes,
   type Platform,
   parseReference,
+  platformOf,
   repositoryOf,
   tryParseReference,
 } from '@wherry/oci';
 import { decompressed, detectCompression } from '../content/compression.ts';
 import { largestDocument } from '../content/json.ts';
-import { type FoundImage, type ImageFinder, noSuchImage, noSuchPlatform } from '../image-finder.ts';
+import { type FoundImage, type ImageFinder, type IndexedImage, noSuchImage, noSuchPlatform } from '../image-finder.ts';
 import { hasDigest } from '../image-names.ts';
 import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
@@ -25,8 +26,8 @@ import { type TarInput, writeTar } from '../tar/tar-writer.ts';
 
 interface SavedImage {
   readonly image: ImageRecord;
-  /** Full references. */
-  readonly names: Set<string>;
+  /** Full references, each with the images that its index has here where it stands for several. */
+  readonly names: Map<string, readonly IndexedImage[]>;
 }
 
 interface Blob {
@@ -41,13 +42,14 @@ export async function* saveArchive(
   platform?: Platform,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const images = await chooseImages(parts, references, platform);
-  const contents = images.flatMap(({ image }) => [
-    image.id,
-    image.manifest,
-    ...image.layers.map(({ digest }) => digest),
+  const all = images.flatMap(({ image, names }) => [
+    image,
+    ...[...names.values()].flatMap((behind) => behind.flatMap((one) => one.image ?? [])),
   ]);
-  using _ = await parts.pins.pin(contents);
-  for (const { image } of images) {
+  using _ = await parts.pins.pin(
+    all.flatMap(({ id, manifest, layers }) => [id, manifest, ...layers.map(({ digest }) => digest)]),
+  );
+  for (const image of all) {
     // What was found may have been removed while the pin waited for a collection.
     if ((await parts.metadata.image(image.manifest)) === undefined) throw noSuchImage(image.id);
   }
@@ -56,21 +58,14 @@ export async function* saveArchive(
   const index: Descriptor[] = [];
   const repositories: Record<string, Record<string, string>> = {};
   for (const { image, names } of images) {
-    const layers = await addLayers(parts, image, blobs);
+    const { descriptor, layers } = await addImage(parts, image, blobs);
     addLegacyConfigs(image, blobs);
-    const config = await parts.content.read(image.id, largestDocument);
-    const configDescriptor = { ...add(blobs, mediaTypes.ociConfig, config), digest: image.id };
-    const manifest: Manifest = {
-      schemaVersion: 2,
-      mediaType: mediaTypes.ociManifest,
-      config: configDescriptor,
-      layers,
-    };
-    const descriptor = add(blobs, mediaTypes.ociManifest, Buffer.from(JSON.stringify(manifest)));
-    const tags = [...names].map((name) => parseReference(name));
-    index.push(
-      ...(tags.length === 0 ? [descriptor] : tags.map((tag) => ({ ...descriptor, annotations: namesOf(tag) }))),
-    );
+    const tags = [...names.keys()].map((name) => parseReference(name));
+    if (names.size === 0) index.push(descriptor);
+    for (const [name, behind] of names) {
+      const target = behind.length > 1 ? await addIndex(parts, behind, blobs) : descriptor;
+      index.push({ ...target, annotations: namesOf(parseReference(name)) });
+    }
     const top = image.layers.at(-1)?.diffId;
     for (const tag of top ? tags : []) {
       const repository = familiarRepository(tag);
@@ -109,7 +104,8 @@ async function chooseImages(
     if (tags.length > 0) {
       for (const name of tags) {
         const image = state.images.get(state.names.get(name)!.manifest)!;
-        choose(chosen, await imageFor(finder, { image, name }, platform), name);
+        const behind = await imagesBehind(finder, name, platform);
+        choose(chosen, await imageFor(finder, { image, name }, platform), name, behind);
       }
       continue;
     }
@@ -123,7 +119,8 @@ async function chooseImages(
           : 'reference does not exist',
       );
     const name = found.name !== undefined && !hasDigest(found.name) ? found.name : undefined;
-    choose(chosen, await imageFor(finder, found, platform), name);
+    const behind = await imagesBehind(finder, name, platform);
+    choose(chosen, await imageFor(finder, found, platform), name, behind);
   }
   return [...chosen.values()];
 }
@@ -134,10 +131,53 @@ async function imageFor(finder: ImageFinder, found: FoundImage, platform: Platfo
   return image;
 }
 
-function choose(chosen: Map<Digest, SavedImage>, image: ImageRecord, name: string | undefined): void {
-  const saved = chosen.get(image.id) ?? { image, names: new Set<string>() };
-  if (name !== undefined) saved.names.add(name);
+/** Where none is asked for, the images that a name has for all platforms. */
+async function imagesBehind(
+  finder: ImageFinder,
+  name: string | undefined,
+  platform: Platform | undefined,
+): Promise<readonly IndexedImage[]> {
+  if (name === undefined || platform !== undefined) return [];
+  return ((await finder.indexBehind(name)) ?? []).filter(({ image }) => image !== undefined);
+}
+
+function choose(
+  chosen: Map<Digest, SavedImage>,
+  image: ImageRecord,
+  name: string | undefined,
+  behind: readonly IndexedImage[],
+): void {
+  const saved = chosen.get(image.id) ?? { image, names: new Map<string, readonly IndexedImage[]>() };
+  if (name !== undefined) saved.names.set(name, behind);
   chosen.set(image.id, saved);
+}
+
+/** The manifest of an image whose layers are plain. */
+async function addImage(
+  parts: StoreParts,
+  image: ImageRecord,
+  blobs: Map<Digest, Blob>,
+): Promise<{ readonly descriptor: Descriptor; readonly layers: readonly Descriptor[] }> {
+  const layers = await addLayers(parts, image, blobs);
+  const content = await parts.content.read(image.id, largestDocument);
+  const config = { ...add(blobs, mediaTypes.ociConfig, content), digest: image.id };
+  const manifest: Manifest = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers };
+  return { descriptor: add(blobs, mediaTypes.ociManifest, Buffer.from(JSON.stringify(manifest))), layers };
+}
+
+/** An index of the images that are here of one. */
+async function addIndex(
+  parts: StoreParts,
+  behind: readonly IndexedImage[],
+  blobs: Map<Digest, Blob>,
+): Promise<Descriptor> {
+  const manifests: Descriptor[] = [];
+  for (const { descriptor, image } of behind) {
+    const platform = descriptor.platform ?? platformOf(await parts.finder.config(image!));
+    manifests.push({ ...(await addImage(parts, image!, blobs)).descriptor, platform });
+  }
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+  return add(blobs, mediaTypes.ociIndex, Buffer.from(JSON.stringify(index)));
 }
 
 async function addLayers(parts: StoreParts, image: ImageRecord, blobs: Map<Digest, Blob>): Promise<Descriptor[]> {
