@@ -1,16 +1,11 @@
 export { checkPlatform } from './check-platform.ts';
 export { decompressed } from './content/compression.ts';
-export type { LayerSource } from './create-image.ts';
 export * from './image-library.ts';
-export {
-  type CreateImageOptions,
-  type ImageStore,
-  type ImageStoreOptions,
-  type ImportOptions,
-  openImageStore,
-} from './image-store.ts';
+export type { CreateImageOptions, ImageStore, ImageStoreOptions, ImportOptions } from './image-store.ts';
+export type { LayerSource } from './library/build-image.ts';
 export type { LoadedImage, LoadOptions } from './library/load-archive.ts';
 export type { ImageRecord, LayerRecord } from './metadata.ts';
+export { openImageStore } from './open-image-store.ts';
 export type { RegistrySettings } from './registry/endpoint.ts';
 export { networkReason } from './registry/request.ts';
 export * from './rootfs.ts';

@@ -21,3 +21,16 @@ export async function holdLayers(
   const folders = records.map(({ chainId }) => layers.folder(chainId)).reverse();
   return folders.length > 0 ? folders : [await layers.emptyFolder()];
 }
+
+/** Ends a hold, and collects what was kept for it alone. */
+export async function releaseHold({ holds, metadata, garbage }: StoreParts, owner: string): Promise<void> {
+  const hold = await holds.release(owner);
+  if (hold === undefined) return;
+  if (hold.manifest !== undefined && (await metadata.image(hold.manifest)) !== undefined) return;
+  await garbage.collectOf({
+    blobs: [hold.manifest, hold.config, ...hold.layers.map(({ digest }) => digest)].filter(
+      (digest) => digest !== undefined,
+    ),
+    layers: hold.layers.map(({ chainId }) => chainId),
+  });
+}

@@ -6,10 +6,10 @@ import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
 import { WherryError } from '@wherry/base';
 import { type Descriptor, type Digest, type ImageConfig, type Manifest, mediaTypes } from '@wherry/oci';
-import { decompressed } from './content/compression.ts';
-import type { ContentStore } from './content/content-store.ts';
-import type { Ingest } from './content/ingest.ts';
-import { type TarInput, writeTar } from './tar/tar-writer.ts';
+import { decompressed } from '../content/compression.ts';
+import type { ContentStore } from '../content/content-store.ts';
+import type { Ingest } from '../content/ingest.ts';
+import { type TarInput, writeTar } from '../tar/tar-writer.ts';
 
 /** Where a layer's files come from. */
 export type LayerSource =
