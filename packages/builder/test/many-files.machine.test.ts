@@ -61,3 +61,32 @@ describe('COPY of more files than are copied at once', () => {
     expect(taken.error?.message).toBe(few.error?.message);
   });
 });
+
+describe('a mount of many files', () => {
+  it('is seen whole, known again, and changed', async () => {
+    const dockerfile = `FROM busybox\nRUN --mount=type=bind,target=/t ${sum.replace('find .', 'find ./d*')}\n`;
+    const first = await machine.build(dockerfile, { files });
+    expect(first.error).toBeUndefined();
+    expect(outputOf(first)).toContain(digest);
+    const again = await machine.build(dockerfile, { files });
+    expect(again.lines.filter((line) => line.includes('Using cache'))).toHaveLength(1);
+    const changed = await machine.build(dockerfile, { files: { ...files, 'd3/f3': 'other\n' } });
+    expect(outputOf(changed)).not.toContain(digest);
+    const less = await machine.build(dockerfile, { files: { ...files, x: 'x', '.dockerignore': 'x\nd1\n' } });
+    expect(outputOf(less)).not.toBe('');
+    expect(outputOf(less)).not.toContain(digest);
+  });
+
+  it('fills a cache, which keeps owners', async () => {
+    const dockerfile = [
+      'FROM busybox AS one',
+      'COPY --chown=7:8 . /t/',
+      'FROM busybox',
+      'RUN --mount=type=cache,id=many,from=one,source=/t,target=/c find /c -type f -user 7 -group 8 | wc -l',
+      '',
+    ].join('\n');
+    const built = await machine.build(dockerfile, { files });
+    expect(built.error).toBeUndefined();
+    expect(outputOf(built).trim()).toBe(`${names.length}`);
+  });
+});

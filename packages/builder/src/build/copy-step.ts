@@ -82,7 +82,7 @@ export class CopyStep implements AsyncDisposable {
       unpack: name === 'ADD' && unpack !== false,
       parents,
     };
-    await services.files.copy(request, signal);
+    await services.files.run('copy', request, signal);
     await mounted.unmount();
     const base = this.#image.layers;
     return await services.images.commitLayer({ upper: mounted.upper, base, adopt: true, timestamp, signal });
@@ -127,7 +127,7 @@ export class CopyStep implements AsyncDisposable {
 
   async #described(chosen: ChosenSource): Promise<readonly DescribedSource[]> {
     const { services, signal } = this.#context;
-    return (await services.files.describe(chosen, signal)).map((facts) => ({ ...facts, chosen }));
+    return (await services.files.run('describe', chosen, signal)).map((facts) => ({ ...facts, chosen }));
   }
 
   async #tree(): Promise<TreeSpec> {

@@ -2,10 +2,9 @@ import { posix } from 'node:path';
 import ignore from '@balena/dockerignore';
 import { WherryError } from '@wherry/base';
 import { checksumsOf, combine } from './content-digest.ts';
-import type { SourceEntry, SourceTree } from './source-tree.ts';
+import type { FindOptions, SourceEntry, SourceTree } from './source-tree.ts';
 import { openTree, type TreeSpec } from './tree-spec.ts';
 import { hasWildcards, wildcardPattern } from './wildcard.ts';
-import type { WorkBound } from './work-bound.ts';
 
 /** What a word of COPY or ADD asks for, as a thread is told of it. */
 export interface WantedSource {
@@ -35,12 +34,6 @@ export interface SourceFacts {
   readonly checksum: string;
   /** Checksums by path from the tree's root, for saying what changed; without those of many files. */
   readonly manifest: ReadonlyMap<string, string>;
-}
-
-interface FindOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Throws `MoreWork` beyond it. */
-  readonly bound?: WorkBound | undefined;
 }
 
 /** A step with more files than this does not say which of them changed. */
@@ -87,25 +80,25 @@ async function matches(tree: SourceTree, pattern: string, options: FindOptions):
   const parts = pattern.split('/');
   const first = parts.findIndex(hasWildcards);
   const prefix = parts.slice(0, first).join('/');
-  const folder = await tree.find(prefix);
+  const folder = await tree.find(prefix, options);
   if (folder?.type !== 'directory') return [];
   const expression = wildcardPattern(pattern);
   // Docker takes a pattern that is none for one that matches nothing.
   if (expression === undefined) return [];
-  return (await tree.list(folder.path, options.signal, options.bound))
+  return (await tree.list(folder.path, options))
     .map(({ path }) => posix.join(prefix, path.slice(folder.path === '' ? 0 : folder.path.length + 1)))
     .filter((path) => expression.test(path));
 }
 
 async function findOne(tree: SourceTree, path: string, options: WantedSource & FindOptions): Promise<CopySource> {
-  const entry = await tree.find(path);
+  const entry = await tree.find(path, options);
   if (entry === undefined) {
     const missing = `stat ${path}: file does not exist`;
     const hint = options.isContext ? 'file not found in build context or excluded by .dockerignore: ' : '';
     throw new WherryError('invalid', hint + missing);
   }
-  const below = entry.type === 'directory' ? await tree.list(entry.path, options.signal, options.bound) : [];
-  if (entry.type !== 'directory') options.bound?.take(entry.size);
+  const below = entry.type === 'directory' ? await tree.list(entry.path, options) : [];
+  if (entry.type !== 'directory') options.bound?.weigh(entry.size);
   return { tree, entry, path, entries: filtered(entry, below, options.exclude) };
 }
 

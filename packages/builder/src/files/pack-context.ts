@@ -28,7 +28,7 @@ export async function* packContext(folder: string, options: PackOptions): AsyncG
     mayReturn: ignored !== undefined && (ignored.mayReturn || dockerfileName.includes('/')),
     skipsSockets: true,
   });
-  yield* writeTar(entriesOf(tree, await tree.list('', signal), options));
+  yield* writeTar(entriesOf(tree, await tree.list('', { signal }), options));
 }
 
 async function* entriesOf(

@@ -1,6 +1,6 @@
-import { lstatSync, readdirSync, type Stats } from 'node:fs';
+import { lstatSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
-import { Breather, fsPath, readLinkSync, textOfName, WherryError } from '@wherry/base';
+import { Breather, bytesOfName, entriesOf, fsPath, readLinkSync, textOfName, WherryError } from '@wherry/base';
 import { resolveWithin, statusOf } from './resolve-within.ts';
 import type { WorkBound } from './work-bound.ts';
 
@@ -25,6 +25,12 @@ export interface SourceEntry {
 
 /** Files of one source: huge trees fail instead of filling the memory. */
 const mostEntries = 2_000_000;
+
+export interface FindOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** How much is looked at. Throws `MoreWork` beyond it. */
+  readonly bound?: WorkBound | undefined;
+}
 
 interface Walk {
   readonly found: SourceEntry[];
@@ -67,7 +73,7 @@ export class SourceTree {
   }
 
   /** What a path leads to, links followed within the tree. `undefined` when there is nothing, or it is left out. */
-  async find(path: string): Promise<SourceEntry | undefined> {
+  async find(path: string, options: FindOptions = {}): Promise<SourceEntry | undefined> {
     const real = resolveWithin(this.root, path);
     const status = statusOf(join(this.root, real));
     if (status === undefined) return undefined;
@@ -75,11 +81,11 @@ export class SourceTree {
     if (real === '' || this.#isIncluded(real)) return entry;
     // A folder that is left out is there when something below it is not.
     if (entry.type !== 'directory' || !this.#mayReturn) return undefined;
-    return (await this.list(real)).length > 0 ? entry : undefined;
+    return (await this.list(real, options)).length > 0 ? entry : undefined;
   }
 
-  /** Everything below a folder, in the order of names; links are not followed. Throws `MoreWork` beyond the bound. */
-  async list(folder: string, signal?: AbortSignal, bound?: WorkBound): Promise<readonly SourceEntry[]> {
+  /** Everything below a folder, in the order of names; links are not followed. */
+  async list(folder: string, { signal, bound }: FindOptions = {}): Promise<readonly SourceEntry[]> {
     const found: SourceEntry[] = [];
     await this.#walk(folder, { found, breather: new Breather(signal), bound });
     return found;
@@ -87,18 +93,23 @@ export class SourceTree {
 
   async #walk(folder: string, walk: Walk): Promise<void> {
     const { found, breather, bound } = walk;
-    const names = readdirSync(fsPath(join(this.root, folder)), { encoding: 'buffer' }).map(textOfName);
+    const names: string[] = [];
+    for (const { name } of entriesOf(bytesOfName(join(this.root, folder)))) {
+      // What is left out is looked at, too.
+      bound?.count();
+      names.push(textOfName(name));
+    }
     for (const name of names.sort()) {
       const path = folder === '' ? name : `${folder}/${name}`;
+      await breather.rest();
       const isIncluded = this.#isIncluded(path);
       if (!isIncluded && !this.#mayReturn) continue;
       const status = lstatSync(fsPath(join(this.root, path)));
       if (this.#skipsSockets && status.isSocket()) continue;
       const entry = this.#entry(path, status);
-      bound?.take(entry.size);
+      bound?.weigh(entry.size);
       if (found.length >= mostEntries) throw new WherryError('tooLarge', `more than ${mostEntries} files to copy`);
       if (isIncluded) found.push(entry);
-      await breather.rest();
       if (entry.type !== 'directory') continue;
       const before = found.length;
       await this.#walk(path, walk);

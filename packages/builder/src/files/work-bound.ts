@@ -7,9 +7,13 @@ export class WorkBound {
   #bytes = 4 * 1024 * 1024;
 
   /** Counts one file. Throws `MoreWork`. */
-  take(bytes: number): void {
-    this.#entries--;
+  count(): void {
+    if (--this.#entries < 0) throw new MoreWork();
+  }
+
+  /** Counts what is to be read of a file. Throws `MoreWork`. */
+  weigh(bytes: number): void {
     this.#bytes -= bytes;
-    if (this.#entries < 0 || this.#bytes < 0) throw new MoreWork();
+    if (this.#bytes < 0) throw new MoreWork();
   }
 }

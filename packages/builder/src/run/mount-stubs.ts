@@ -1,5 +1,6 @@
-import { readdirSync, rmSync, type Stats } from 'node:fs';
+import { rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
+import { bytesOfName, entriesOf } from '@wherry/base';
 import { statusOf } from '../files/resolve-within.ts';
 
 /**
@@ -28,11 +29,16 @@ function removeStub(upper: string, lower: readonly string[], parts: readonly str
   const status = statusOf(path);
   // Its folder may be a stub although it is gone already.
   if (status === undefined) return true;
-  const isEmpty = status.isDirectory() ? readdirSync(path).length === 0 : status.isFile() && status.size === 0;
+  const isEmpty = status.isDirectory() ? isEmptyFolder(path) : status.isFile() && status.size === 0;
   if (!isEmpty) return false;
   const below = lowerStatus(lower, parts);
   if (below !== undefined && !(isParent && isCopyOf(status, below))) return false;
   rmSync(path, { recursive: true, force: true });
+  return true;
+}
+
+function isEmptyFolder(path: string): boolean {
+  for (const _ of entriesOf(bytesOfName(path), 1)) return false;
   return true;
 }
 

@@ -3,9 +3,6 @@ import { basename, dirname, join } from 'node:path';
 import { DisposalStack, WherryError } from '@wherry/base';
 import type { StageContext } from '../build/stage-context.ts';
 import type { StageImage } from '../build/stage-image.ts';
-import { checksumsOf, combine } from '../files/content-digest.ts';
-import { copyEntries } from '../files/copy-entries.ts';
-import { Destination } from '../files/destination.ts';
 import { resolveWithin } from '../files/resolve-within.ts';
 import { SourceTree } from '../files/source-tree.ts';
 import { openTree } from '../files/tree-spec.ts';
@@ -37,12 +34,11 @@ export class StepMounts implements AsyncDisposable {
         const { id, layers } = await this.#origin(mount.from);
         parts.push([mount.target, layers.at(-1)?.chainId ?? id]);
       } else {
-        const tree = openTree(this.#context.context);
-        const found = await tree.find(mount.source);
-        if (found === undefined) throw missing(mount.source);
-        const entries = found.type === 'directory' ? await tree.list(found.path, this.#context.signal) : [found];
-        const sums = await checksumsOf(tree, entries, this.#context.signal);
-        parts.push([mount.target, combine([...sums].map(([{ path }, sum]) => `${sum} ${path}`))]);
+        const { services, context, signal } = this.#context;
+        const content = { tree: context, path: mount.source };
+        const checksum = await services.files.run('identifyContent', content, signal);
+        if (checksum === undefined) throw missing(mount.source);
+        parts.push([mount.target, checksum]);
       }
     }
     return parts;
@@ -90,7 +86,7 @@ export class StepMounts implements AsyncDisposable {
   }
 
   async #tree(from: string | undefined): Promise<{ readonly root: string }> {
-    const { hold, mountPoint, context, workFolder, signal } = this.#context;
+    const { services, hold, mountPoint, context, workFolder, signal } = this.#context;
     if (from !== undefined) {
       const { layers } = await this.#origin(from);
       const folders = await hold(layers);
@@ -101,19 +97,16 @@ export class StepMounts implements AsyncDisposable {
     // A mount would show what the ignore file leaves out.
     const copy = workFolder();
     mkdirSync(copy, { recursive: true, mode: 0o755 });
-    const entries = (await tree.list('', signal)).map((entry) => [entry, entry.path] as const);
-    await copyEntries(tree, entries, new Destination(copy), copy, { signal });
+    await services.files.run('copyFolder', { tree: context, path: '', into: copy }, signal);
     return { root: copy };
   }
 
   async #fill(mount: CacheMount, folder: string): Promise<void> {
+    const { services, signal } = this.#context;
     const { root } = await this.#tree(mount.from);
-    const tree = new SourceTree(root, { keepsOwners: true });
-    const found = await tree.find(mount.source);
-    if (found?.type !== 'directory') throw missing(mount.source);
-    const skip = found.path === '' ? 0 : found.path.length + 1;
-    const entries = (await tree.list(found.path)).map((entry) => [entry, entry.path.slice(skip)] as const);
-    await copyEntries(tree, entries, new Destination(folder), folder, {});
+    const tree = { kind: 'folder', root, keepsOwners: true } as const;
+    const copy = { tree, path: mount.source, into: folder };
+    if (!(await services.files.run('copyFolder', copy, signal))) throw missing(mount.source);
   }
 
   #secret(mount: SecretMount): readonly StepMount[] {

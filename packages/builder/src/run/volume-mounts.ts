@@ -2,9 +2,6 @@ import { mkdirSync } from 'node:fs';
 import { posix } from 'node:path';
 import type { StageContext } from '../build/stage-context.ts';
 import type { StageImage } from '../build/stage-image.ts';
-import { copyEntries } from '../files/copy-entries.ts';
-import { Destination } from '../files/destination.ts';
-import { type SourceEntry, SourceTree } from '../files/source-tree.ts';
 import type { StepMount } from '../step-runner.ts';
 import { mountReadOnly } from './layer-mounts.ts';
 
@@ -21,24 +18,16 @@ export async function volumeMounts(
   const volumes = Object.keys(image.config.Volumes ?? {}).map((path) => posix.join('/', path));
   const free = volumes.filter((path) => path !== '/' && !taken.includes(path));
   if (free.length === 0) return [];
-  const { hold, mountPoint, workFolder, signal } = context;
+  const { services, hold, mountPoint, workFolder, signal } = context;
   const folders = await hold(image.layers);
   await using mounted = await mountReadOnly(image.layers.length > 0 ? folders : [], mountPoint());
-  const tree = new SourceTree(mounted.root, { keepsOwners: true });
+  const tree = { kind: 'folder', root: mounted.root, keepsOwners: true } as const;
   const mounts: StepMount[] = [];
   for (const target of free) {
     const hostPath = workFolder();
     mkdirSync(hostPath, { recursive: true, mode: 0o755 });
-    const found = await tree.find(target);
-    if (found?.type === 'directory') await copyFolder(tree, found, hostPath, signal);
+    await services.files.run('copyFolder', { tree, path: target, into: hostPath, asItself: true }, signal);
     mounts.push({ type: 'bind', hostPath, target, readOnly: false, keepsTarget: true });
   }
   return mounts;
-}
-
-async function copyFolder(tree: SourceTree, folder: SourceEntry, hostPath: string, signal: AbortSignal): Promise<void> {
-  const below = (await tree.list(folder.path, signal)).map(
-    (entry) => [entry, entry.path.slice(folder.path.length + 1)] as const,
-  );
-  await copyEntries(tree, [[folder, ''], ...below], new Destination(hostPath), hostPath, { signal });
 }

@@ -1,11 +1,9 @@
 import { peek, TaskThreads } from '@wherry/base';
 import { decompressed } from '@wherry/images';
-import { type CopyFiles, copyFiles } from '../files/copy-files.ts';
-import type { SourceFacts, WantedSource } from '../files/copy-sources.ts';
 import { unpackContext } from '../files/unpack-context.ts';
 import { MoreWork, WorkBound } from '../files/work-bound.ts';
-import type { FileTasks } from './file-task.ts';
-import { describe } from './file-work.ts';
+import type { BoundedTask, FileTasks } from './file-task.ts';
+import { boundedWork } from './file-work.ts';
 
 /** An archive that is shorter than this is unpacked on the event loop (bytes, as it comes). */
 const shortArchive = 512 * 1024;
@@ -25,23 +23,17 @@ export class BuildFiles implements AsyncDisposable {
     await this.#threads.run('unpackContext', { folder }, { signal, input: whole });
   }
 
-  /** What a word of COPY or ADD means, with checksums. Throws `invalid` in dockerd's words. */
-  async describe(wanted: WantedSource, signal: AbortSignal): Promise<readonly SourceFacts[]> {
+  /** Throws `invalid` in dockerd's words. */
+  async run<Kind extends BoundedTask>(
+    kind: Kind,
+    request: FileTasks[Kind]['request'],
+    signal: AbortSignal,
+  ): Promise<FileTasks[Kind]['result']> {
     try {
-      return await describe(wanted, { signal, bound: new WorkBound() });
+      return await boundedWork[kind](request, { signal, bound: new WorkBound() });
     } catch (error) {
       if (!(error instanceof MoreWork)) throw error;
-      return await this.#threads.run('describe', wanted, { signal });
-    }
-  }
-
-  /** Copies as COPY and ADD do. */
-  async copy(request: CopyFiles, signal: AbortSignal): Promise<void> {
-    try {
-      await copyFiles(request, { signal, bound: new WorkBound() });
-    } catch (error) {
-      if (!(error instanceof MoreWork)) throw error;
-      await this.#threads.run('copy', request, { signal });
+      return await this.#threads.run(kind, request, { signal });
     }
   }
 
