@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { Agent, request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { TarInput } from '@wherry/images';
@@ -11,6 +10,7 @@ import {
   type TestCluster,
   writeDockerArchive,
 } from '@wherry/testkit';
+import { Pings } from './pings.ts';
 import { disposed, type Measure, quantile } from './report.ts';
 
 const smallFiles = 20_000;
@@ -85,36 +85,4 @@ async function makeContext(folder: string): Promise<void> {
     await writeFile(path, content as Buffer);
   }
   await writeFile(join(folder, 'Dockerfile'), 'FROM busybox\nCOPY x /x\n');
-}
-
-/** Asks `/_ping`, one after the other, on one connection. */
-class Pings {
-  readonly #times: number[] = [];
-  readonly #running: Promise<void>;
-  #isOver = false;
-
-  constructor(socketPath: string) {
-    this.#running = this.#run(socketPath);
-  }
-
-  /** What each took (ms). */
-  async end(): Promise<readonly number[]> {
-    this.#isOver = true;
-    await this.#running;
-    return this.#times;
-  }
-
-  async #run(socketPath: string): Promise<void> {
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    while (!this.#isOver) {
-      const began = performance.now();
-      await new Promise<void>((resolve, reject) => {
-        const asked = request({ socketPath, agent, path: '/_ping' }, (answer) => answer.resume().once('end', resolve));
-        asked.once('error', reject).end();
-      });
-      this.#times.push(performance.now() - began);
-      await setTimeout(3);
-    }
-    agent.destroy();
-  }
 }

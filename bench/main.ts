@@ -1,4 +1,4 @@
-// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,transfers,build,networks,restart,lateness] [--json FILE]; the last seven only when they are named
+// npm run bench [-- --only containers,start-up,idle,pods,api,growth,engine,images,transfers,build,many-files,networks,restart,lateness] [--json FILE]; the last eight only when they are named
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTestCluster, repository } from '@wherry/testkit';
@@ -11,6 +11,7 @@ import type { GrowthOptions } from './growth.ts';
 import { measureIdle } from './idle.ts';
 import { measureImages } from './images.ts';
 import { measureLateness } from './lateness.ts';
+import { measureManyFiles } from './many-files.ts';
 import { measureNetworks } from './networks.ts';
 import { measureRegistry } from './registry.ts';
 import { disposed, formatReport, type Measure } from './report.ts';
@@ -31,6 +32,7 @@ if (only?.includes('images') && say('images')) measures.push(...(await measureIm
 if (only?.includes('transfers') && say('transfers')) measures.push(...(await measureTransfers()));
 if (only?.includes('lateness') && say('lateness')) measures.push(...(await measureLateness()));
 if (only?.includes('build') && say('build')) measures.push(...(await measureBuild()));
+if (only?.includes('many-files') && say('many-files')) measures.push(...(await measureManyFiles()));
 if (only?.includes('restart') && say('restart')) measures.push(...(await measureEngineRestart()));
 if (wanted('containers') && say('containers')) measures.push(...(await measureContainers()));
 if (only?.includes('networks') && say('networks')) measures.push(...(await measureNetworks()));
