@@ -257,6 +257,18 @@ describe('ADD', () => {
   });
 });
 
+it.each([
+  ['COPY', 'COPY a.txt /n/', 'COPY b.txt /n/'],
+  ['a pattern', 'COPY *.txt /n/', 'COPY *.txt /n/'],
+  ['a folder whose name is kept', 'COPY --parents a.txt /n/', 'COPY --parents sub/a.txt /n/'],
+])('content that has another name is another step: %s', async (_, first, second) => {
+  const content = `of ${first} and ${second}\n`;
+  expect(await said(`FROM busybox\n${first}`, 'ls /n', { files: { 'a.txt': content } })).toBe('a.txt');
+  const renamed = { 'b.txt': content, 'sub/a.txt': content };
+  const built = await said(`FROM busybox\n${second}`, 'ls /n', { files: renamed });
+  expect(built).toBe(second.includes('sub') ? 'sub' : 'b.txt');
+});
+
 it('a large file comes over whole', async () => {
   const context = mkdtempSync(join(machine.folder, 'large-'));
   const content = Buffer.alloc(9 * 1024 * 1024 + 5, 'wherry');

@@ -47,7 +47,8 @@ export class CopyStep implements AsyncDisposable {
       this.#from = await worded(`invalid from flag value ${from}: `, () => this.#context.imageFrom(from));
     }
     const checksum = await worded(`${name} failed: `, () => this.#checksum());
-    if ((this.#sources?.length ?? 0) > 1 && !destination.endsWith('/') && destination !== '.') {
+    const count = this.#sources?.reduce((total, source) => total + source.count, 0) ?? 0;
+    if (count > 1 && !destination.endsWith('/') && destination !== '.') {
       const rule = 'the destination must be a directory and end with a /';
       throw new WherryError('invalid', `When using ${name} with more than one source file, ${rule}`);
     }
@@ -98,7 +99,7 @@ export class CopyStep implements AsyncDisposable {
     const { sources, exclude, files } = this.#instruction;
     const chain = this.#from?.layers.at(-1)?.chainId;
     const isFixed = chain !== undefined && files.length === 0;
-    const key = isFixed ? JSON.stringify([chain, sources, exclude]) : '';
+    const key = isFixed ? JSON.stringify({ chain, sources, exclude }) : '';
     const known = isFixed && !this.#context.probe.isOff ? cache.checksum(key) : undefined;
     if (known !== undefined) return known;
     this.#sources = await this.#find();

@@ -30,8 +30,10 @@ export interface CopySource {
 export interface SourceFacts {
   /** The path that was asked for, from the tree's root. */
   readonly path: string;
-  /** `file:…` or `dir:…` */
+  /** `file:…` or `dir:…`, of name and content; `multi:…` of many. */
   readonly checksum: string;
+  /** How many files and folders it is that were asked for. */
+  readonly count: number;
   /** Checksums by path from the tree's root, for saying what changed; without those of many files. */
   readonly manifest: ReadonlyMap<string, string>;
 }
@@ -61,18 +63,28 @@ export function checksumOfAll(sources: readonly { readonly checksum: string }[])
   return `multi:${combine(sources.map(({ checksum }) => checksum))}`;
 }
 
+/** What a word of COPY or ADD means to the cache; many files are one source. Throws `invalid` in dockerd's words. */
+export async function describeSources(wanted: WantedSource, options: FindOptions): Promise<readonly SourceFacts[]> {
+  const facts: SourceFacts[] = [];
+  for (const source of await findSources(wanted, options)) facts.push(await describeSource(source, options.signal));
+  if (facts.length <= mostNamedFiles) return facts;
+  return [{ path: wanted.written, checksum: checksumOfAll(facts), count: facts.length, manifest: new Map() }];
+}
+
 /** Reads what a source holds. */
-export async function describeSource(source: CopySource, signal?: AbortSignal): Promise<SourceFacts> {
+async function describeSource(source: CopySource, signal?: AbortSignal): Promise<SourceFacts> {
   const { tree, entry, path, entries } = source;
   const isFolder = entry.type === 'directory';
   const sums = await checksumsOf(tree, isFolder ? entries : [entry], signal);
   const lines = [...sums].map(([{ path: full }, sum]) => `${sum} ${relative(entry, full)}`);
-  const checksum = isFolder ? `dir:${combine(lines)}` : `file:${sums.get(entry)!}`;
+  // The name counts, which the copy has; and what `--parents` keeps of the path.
+  const name = path.includes('/./') ? path : posix.join('/', path, '.');
+  const checksum = isFolder ? `dir:${combine([name, ...lines])}` : `file:${combine([name, sums.get(entry)!])}`;
   const manifest = new Map<string, string>();
   for (const [{ path: full }, sum] of sums.size > mostNamedFiles ? [] : sums) {
     manifest.set(isFolder ? posix.join(path, relative(entry, full)) : path, sum);
   }
-  return { path, checksum, manifest };
+  return { path, checksum, count: 1, manifest };
 }
 
 /** Looks no further than the folder before the first wildcard. */

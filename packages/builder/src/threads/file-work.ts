@@ -1,7 +1,7 @@
 import type { TaskWork } from '@wherry/base';
 import { decompressed } from '@wherry/images';
 import { copyFiles } from '../files/copy-files.ts';
-import { describeSource, findSources, type SourceFacts } from '../files/copy-sources.ts';
+import { describeSources } from '../files/copy-sources.ts';
 import { copyFolder, identifyContent } from '../files/mount-content.ts';
 import { unpackContext } from '../files/unpack-context.ts';
 import type { WorkBound } from '../files/work-bound.ts';
@@ -16,11 +16,7 @@ type BoundedWork = {
 };
 
 export const boundedWork: BoundedWork = {
-  describe: async (wanted, options) => {
-    const facts: SourceFacts[] = [];
-    for (const source of await findSources(wanted, options)) facts.push(await describeSource(source, options.signal));
-    return facts;
-  },
+  describe: describeSources,
   copy: async (request, options) => {
     await copyFiles(request, options);
     return undefined;
