@@ -1,35 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { silentLogger } from '@wherry/base';
 import { digestOf, hexOf } from '@wherry/oci';
-import { afterAll, describe, expect, it } from 'vitest';
-import { type ImageStore, type LoadedImage, openImageStore, type TarInput, writeTar } from '../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import type { LoadedImage, TarInput } from '../src/index.ts';
+import { bytesOf, contentOf, file, fresh, open, stream, tarOf } from './scratch.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'wherry-archives-'));
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, `${count++}`);
-
-const file = (name: string, content: string | Buffer = name): TarInput => ({
-  name,
-  type: 'file',
-  mode: 0o644,
-  content: Buffer.from(content),
-});
 const link = (name: string, linkName: string): TarInput => ({ name, type: 'symlink', mode: 0o777, linkName });
-
-async function tarOf(entries: Iterable<TarInput>): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of writeTar(entries)) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-async function* stream(content: Buffer): AsyncGenerator<Buffer> {
-  for (let at = 0; at < content.length; at += 50_000) yield content.subarray(at, at + 50_000);
-}
 
 const layer = await tarOf([file('hello')]);
 const other = await tarOf([file('other')]);
@@ -54,18 +32,14 @@ async function failure(
   largestLayer?: { bytes: number; entries: number },
 ): Promise<unknown> {
   const directory = fresh();
-  await using store = await openImageStore({ directory, log: silentLogger, largestLayer });
+  await using store = await open({ directory, largestLayer });
   const error = await store.load(stream(await tarOf(entries))).catch((failed: Error) => failed);
   await store.collectGarbage();
   expect(await store.summaries()).toEqual([]);
-  for (const folder of ['ingest', 'layers', 'blobs/sha256']) {
-    expect(existsSync(join(directory, folder)) ? readdirSync(join(directory, folder)) : []).toEqual([]);
-  }
+  expect(contentOf(directory)).toEqual([]);
   if (!(error instanceof Error)) return error;
   return error.message.replaceAll(/\S*docker-import-\d+/g, 'DIR');
 }
-
-const open = (): Promise<ImageStore> => openImageStore({ directory: fresh(), log: silentLogger });
 
 describe("an archive's list of images", () => {
   const goValue = (kind: string, type = '[]tarexport.manifestItem') =>
@@ -202,9 +176,7 @@ describe("an archive's members", () => {
     const [stored] = (await store.find('a:1'))!.layers;
     // What a registry would not know is kept as it would take it.
     expect(stored!.digest === digestOf(content)).toBe(name === 'gzip' || name === 'zstd');
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of store.save(['a:1'])) chunks.push(chunk);
-    expect(Buffer.concat(chunks).includes(layer)).toBe(true);
+    expect((await bytesOf(store.save(['a:1']))).includes(layer)).toBe(true);
   });
 
   it('that are layers which are here need not be in it, and are not taken from it', async () => {
@@ -276,11 +248,10 @@ describe('an archive of several images', () => {
     await using store = await open();
     await store.load(stream(await tarOf(both(child))));
     expect((await store.details('c:1')).parent).toBe(digestOf(parent));
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of store.save(['c:1', 'p:1'])) chunks.push(chunk);
-    expect(Buffer.concat(chunks).includes(`"Parent":"${digestOf(parent)}"`)).toBe(true);
+    const saved = await bytesOf(store.save(['c:1', 'p:1']));
+    expect(saved.includes(`"Parent":"${digestOf(parent)}"`)).toBe(true);
     await using again = await open();
-    await again.load(stream(Buffer.concat(chunks)));
+    await again.load(stream(saved));
     expect((await again.details('c:1')).parent).toBe(digestOf(parent));
     const stranger = configOf([layer, other], { history: [{ created_by: 'else' }, { created_by: 'two' }] });
     await using third = await open();

@@ -4,34 +4,17 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readlinkSync,
-  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { silentLogger } from '@wherry/base';
 import { getExtendedAttribute, listExtendedAttributes, makeNode, setExtendedAttribute } from '@wherry/linux';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { type ImageStore, type LayerRecord, openImageStore, type TarInput } from '../src/index.ts';
-
-const root = mkdtempSync(join(tmpdir(), 'wherry-commit-'));
-const mounts: string[] = [];
-afterEach(() => {
-  for (const mount of mounts.splice(0)) execFileSync('umount', [mount]);
-});
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, `${count++}`);
-const open = (directory = fresh(), largestLayer?: { bytes: number; entries: number }): Promise<ImageStore> =>
-  openImageStore({ directory, log: silentLogger, largestLayer });
-
-const file = (name: string, text = name): TarInput => ({ name, type: 'file', mode: 0o644, content: Buffer.from(text) });
-const folder = (name: string): TarInput => ({ name, type: 'directory', mode: 0o755 });
+import { describe, expect, it } from 'vitest';
+import type { ImageStore, LayerRecord, TarInput } from '../src/index.ts';
+import { file, folder, fresh, mounts, open } from './scratch.ts';
 
 async function base(store: ImageStore, ...entries: TarInput[]): Promise<readonly LayerRecord[]> {
   const { id } = await store.createImage({ config: {}, layers: [{ entries }], references: ['base:1'] });
@@ -164,7 +147,7 @@ describe('a committed layer', () => {
 
   it('stays while it is pinned and becomes an image that runs', async () => {
     const directory = fresh();
-    await using store = await open(directory);
+    await using store = await open({ directory });
     const layers = await base(store, file('a'));
     const parent = (await store.find('base:1'))!;
     const upper = await changed(store, layers, (merged) => writeFileSync(join(merged, 'b'), 'b'));
@@ -202,13 +185,13 @@ describe('a committed layer', () => {
       folders: lowerDirectories,
     });
     // It is still so after a restart.
-    await using reopened = await open(directory);
+    await using reopened = await open({ directory });
     expect(await reopened.details('made:1')).toEqual(details);
   });
 
   it('is given up and leaves nothing when it is too large or the caller gives up', async () => {
     const directory = fresh();
-    await using store = await open(directory, { bytes: 1000, entries: 100 });
+    await using store = await open({ directory, largestLayer: { bytes: 1000, entries: 100 } });
     const layers = await base(store, file('a'));
     const upper = await changed(store, layers, (merged) => writeFileSync(join(merged, 'b'), Buffer.alloc(2000)));
     await expect(store.commitLayer({ upper, base: layers })).rejects.toMatchObject({ code: 'tooLarge' });

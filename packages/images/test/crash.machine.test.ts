@@ -1,35 +1,19 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import {
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { silentLogger } from '@wherry/base';
-import { afterAll, describe, expect, it } from 'vitest';
-import { type ImageStore, openImageStore } from '../src/index.ts';
+import { describe, expect, it } from 'vitest';
 import { RealRegistry, realRegistry } from './real-registry.ts';
+import { fresh, open } from './scratch.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'wherry-crash-'));
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => {
-  const directory = join(root, `${count++}`, 'store');
-  mkdirSync(directory, { recursive: true });
+const made = (): string => {
+  const directory = fresh();
+  mkdirSync(directory);
   return directory;
 };
-const open = (directory: string): Promise<ImageStore> => openImageStore({ directory, log: silentLogger });
 
 const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
 
@@ -70,7 +54,7 @@ async function checkWhole(directory: string): Promise<string[]> {
 }
 
 async function lookAt(directory: string): Promise<{ needed: Set<string>; chains: Set<string>; names: string[] }> {
-  await using store = await open(directory);
+  await using store = await open({ directory });
   // What was held when it ended is nobody's any more.
   await store.release('held');
   const summaries = await store.summaries();
@@ -99,7 +83,7 @@ async function lookAt(directory: string): Promise<{ needed: Set<string>; chains:
 describe('a store whose process is killed', () => {
   it('keeps every image that was acknowledged while layers are committed', async () => {
     for (const lines of [1, 3, 8]) {
-      const directory = fresh();
+      const directory = made();
       const said = await killedAfter(lines, 'commit', directory);
       const names = await checkWhole(directory);
       for (const name of said.slice(1)) expect(names).toContain(`docker.io/library/${name}`);
@@ -108,7 +92,7 @@ describe('a store whose process is killed', () => {
 
   it('has no half-removed image', async () => {
     for (const lines of [6, 7, 12]) {
-      const directory = fresh();
+      const directory = made();
       const said = await killedAfter(lines, 'remove', directory);
       const names = await checkWhole(directory);
       for (const line of said.filter((text) => text.startsWith('removed '))) {
@@ -125,9 +109,9 @@ describe('a store whose process is killed', () => {
         content: large.subarray(0, (n + 1) * 30_000),
       })),
     }));
-    const archive = join(fresh(), 'archive.tar');
+    const archive = join(made(), 'archive.tar');
     {
-      await using store = await open(fresh());
+      await using store = await open();
       await store.createImage({ config: { author: 'zero' }, layers, references: ['loaded:0'] });
       await store.createImage({ config: { author: 'one' }, layers: layers.slice(1), references: ['loaded:1'] });
       await pipeline(Readable.from(store.save(['loaded:0', 'loaded:1'])), createWriteStream(archive));
@@ -136,13 +120,13 @@ describe('a store whose process is killed', () => {
     // Ten tenths of reading, then a line for each of 7 layers and 2 images, then the hold, removal and collection.
     const moments = [2, 11, 12, 15, 19, 21, 35];
     for (const lines of moments) {
-      const directory = fresh();
+      const directory = made();
       const said = await killedAfter(lines, 'load', directory, archive);
       const names = await checkWhole(directory);
       const last = said.lastIndexOf('removed');
       const loaded = said.slice(last + 1).filter((line) => line.startsWith('loaded '));
       for (const line of loaded) expect([...names, ...(last < 0 ? [] : loaded)]).toContain(line.slice(7));
-      await using again = await open(directory);
+      await using again = await open({ directory });
       await again.load(archive);
       expect((await again.find('loaded:0'))?.id).toBe(id);
       const { lowerDirectories } = await again.rootfs('loaded:0', 'o');
@@ -152,23 +136,23 @@ describe('a store whose process is killed', () => {
   });
 
   it('sweeps files that were being replaced', async () => {
-    const directory = fresh();
+    const directory = made();
     {
-      await using store = await open(directory);
+      await using store = await open({ directory });
       await store.createImage({ config: {}, layers: [], references: ['a:1'] });
       await store.rootfs('a:1', 'owner');
     }
     const left = ['holds/.0123456789ab', 'images.jsonl.0123456789abcdef.tmp', 'ingest/half', 'layers/.unpack-half'];
     for (const name of left) writeFileSync(join(directory, name), 'half');
-    await using store = await open(directory);
+    await using store = await open({ directory });
     expect(left.filter((name) => existsSync(join(directory, name)))).toEqual([]);
     expect((await store.summaries()).flatMap(({ names }) => names)).toEqual(['docker.io/library/a:1']);
     expect(existsSync(join(directory, 'holds/owner'))).toBe(true);
   });
 
   it.skipIf(realRegistry === undefined)('goes on with the download where it was', async () => {
-    await using registry = await RealRegistry.start({ directory: fresh() });
-    await using store = await open(fresh());
+    await using registry = await RealRegistry.start({ directory: made() });
+    await using store = await open();
     const name = `${registry.host}/large:1`;
     const content = Array.from({ length: 3 }, () => randomBytes(8_000_000));
     const layers = content.map((bytes, n) => ({
@@ -178,10 +162,10 @@ describe('a store whose process is killed', () => {
     await store.push(name, {});
     const kept: number[] = [];
     for (const lines of [1, 5, 12, 40]) {
-      const directory = fresh();
+      const directory = made();
       await killedAfter(lines, 'pull', directory, name);
       await checkWhole(directory);
-      await using again = await open(directory);
+      await using again = await open({ directory });
       const before = new Map(
         namesIn(join(directory, 'partial')).map((partial) => [
           partial.replace('-', '/'),

@@ -3,7 +3,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -11,32 +10,12 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { silentLogger } from '@wherry/base';
 import { digestOf } from '@wherry/oci';
-import { afterAll, describe, expect, it } from 'vitest';
-import { type ImageStore, openImageStore, type TarInput, writeTar } from '../src/index.ts';
-
-const root = mkdtempSync(join(tmpdir(), 'wherry-images-'));
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, `${count++}`);
-const open = (directory = fresh()): Promise<ImageStore> => openImageStore({ directory, log: silentLogger });
-
-const file = (name: string, text = name): TarInput => ({ name, type: 'file', mode: 0o644, content: Buffer.from(text) });
-const folder = (name: string, mode = 0o755): TarInput => ({ name, type: 'directory', mode });
-
-async function tarOf(entries: readonly TarInput[]): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of writeTar(entries)) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-async function* stream(content: Buffer): AsyncGenerator<Buffer> {
-  for (let at = 0; at < content.length; at += 50_000) yield content.subarray(at, at + 50_000);
-}
+import { describe, expect, it } from 'vitest';
+import type { ImageStore, TarInput } from '../src/index.ts';
+import { file, folder, fresh, open, stream, tarOf } from './scratch.ts';
 
 /** Makes an image of layers and gives the unpacked folders, topmost first. */
 async function layersOf(store: ImageStore, ...layers: (readonly TarInput[])[]): Promise<readonly string[]> {
@@ -250,9 +229,8 @@ describe('unpacked layers', () => {
 
   it('are bounded, and leave nothing when they fail', async () => {
     const directory = fresh();
-    await using store = await openImageStore({
+    await using store = await open({
       directory,
-      log: silentLogger,
       largestLayer: { bytes: 1000, entries: 5 },
     });
     await expect(layersOf(store, [file('a', 'x'.repeat(1001))])).rejects.toMatchObject({ code: 'tooLarge' });
@@ -341,7 +319,7 @@ describe('the image store', () => {
 
   it('refuses archives that are broken or say what is not so', async () => {
     const directory = fresh();
-    await using store = await open(directory);
+    await using store = await open({ directory });
     const layer = await tarOf([file('hello'), file('other', 'x'.repeat(5000))]);
     const { archive } = await dockerArchive([layer], ['a:1']);
     const { archive: lying } = await dockerArchive([layer], ['a:1'], (blob) =>
@@ -367,12 +345,12 @@ describe('the image store', () => {
     const directory = fresh();
     const { archive, id } = await dockerArchive([await tarOf([file('hello')])], ['a:1']);
     {
-      await using store = await open(directory);
+      await using store = await open({ directory });
       await store.load(stream(archive));
     }
     writeFileSync(join(directory, 'ingest/left'), 'half');
     mkdirSync(join(directory, 'layers/.unpack-left/fs'), { recursive: true });
-    await using store = await open(directory);
+    await using store = await open({ directory });
     expect((await store.imageStatus('a:1'))?.id).toBe(id);
     expect(existsSync(join(directory, 'ingest/left'))).toBe(false);
     expect(existsSync(join(directory, 'layers/.unpack-left'))).toBe(false);
@@ -386,7 +364,7 @@ describe('the image store', () => {
   it('keeps what is held and collects what nobody needs', async () => {
     const directory = fresh();
     const shared = [file('shared')];
-    await using store = await open(directory);
+    await using store = await open({ directory });
     await store.createImage({
       config: {},
       layers: [{ entries: shared }, { entries: [file('one')] }],
@@ -409,7 +387,7 @@ describe('the image store', () => {
     expect(existsSync(join(held.lowerDirectories[0]!, 'one'))).toBe(true);
     {
       // The hold outlives the process.
-      await using again = await open(directory);
+      await using again = await open({ directory });
       await again.collectGarbage();
       expect([layers(), blobs()]).toEqual([3, 7]);
       await again.release('container');
@@ -423,7 +401,7 @@ describe('the image store', () => {
 
   it('collects a layer whose blob is another layer of another image', async () => {
     const directory = fresh();
-    await using store = await open(directory);
+    await using store = await open({ directory });
     const [a, b] = [[file('a')], [file('b')]];
     await store.createImage({ config: {}, layers: [{ entries: b }], references: ['alone'] });
     await store.createImage({ config: {}, layers: [{ entries: a }, { entries: b }], references: ['above'] });

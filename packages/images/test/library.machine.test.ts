@@ -1,42 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { silentLogger } from '@wherry/base';
 import { digestOf } from '@wherry/oci';
-import { afterAll, describe, expect, it } from 'vitest';
-import {
-  type ImageEvent,
-  type ImageStore,
-  openImageStore,
-  type RemovedPart,
-  type TarInput,
-  writeTar,
-} from '../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import { type ImageEvent, type ImageStore, type RemovedPart, writeTar } from '../src/index.ts';
+import { bytesOf, file, fresh, nobody, open, stream } from './scratch.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'wherry-library-'));
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, `${count++}`);
-const open = (directory = fresh()): Promise<ImageStore> => openImageStore({ directory, log: silentLogger });
-
-const file = (name: string, text = name): TarInput => ({ name, type: 'file', mode: 0o644, content: Buffer.from(text) });
 const make = async (store: ImageStore, text: string, ...references: string[]): Promise<string> =>
   (await store.createImage({ config: {}, layers: [{ entries: [file('f', text)] }], references })).id;
-const nobody = { inUse: () => undefined };
 const words = (parts: readonly RemovedPart[]): string[] =>
   parts.map((part) => ('untagged' in part ? `Untagged: ${part.untagged}` : `Deleted: ${part.deleted.slice(0, 7)}`));
-
-async function bytesOf(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of source) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-async function* stream(content: Buffer): AsyncGenerator<Buffer> {
-  for (let at = 0; at < content.length; at += 50_000) yield content.subarray(at, at + 50_000);
-}
 
 describe('removing', () => {
   it('takes a name while others are left, and the image with the last one', async () => {
@@ -170,7 +144,7 @@ describe('the journal', () => {
   it('drops a torn line, keeps what was acknowledged and takes over version 1', async () => {
     const directory = fresh();
     const id = await (async () => {
-      await using store = await open(directory);
+      await using store = await open({ directory });
       const made = await make(store, 'x', 'a:1');
       await store.tag('a:1', 'b:1');
       return made;
@@ -178,11 +152,11 @@ describe('the journal', () => {
     const journal = join(directory, 'images.jsonl');
     appendFileSync(journal, '[{"noName":"docker.io/library/a:1"},{"noIm');
     {
-      await using store = await open(directory);
+      await using store = await open({ directory });
       expect((await store.summaries())[0]!.names).toHaveLength(2);
       await store.tag('a:1', 'c:1');
     }
-    await using store = await open(directory);
+    await using store = await open({ directory });
     expect((await store.summaries())[0]!.names).toHaveLength(3);
     const image = (await store.find(id))!;
     const old = fresh();
@@ -194,25 +168,25 @@ describe('the journal', () => {
       join(old, 'images.json'),
       JSON.stringify({ version: 1, images: { [image.manifest]: record }, names }),
     );
-    await using migrated = await open(old);
+    await using migrated = await open({ directory: old });
     expect(await migrated.details('old:1')).toMatchObject({ id, sizeBytes: 1 });
     await migrated.tag('old:1', 'new:1');
-    await using again = await open(old);
+    await using again = await open({ directory: old });
     expect((await again.details('new:1')).names).toEqual(['docker.io/library/new:1', 'docker.io/library/old:1']);
     truncateSync(join(old, 'images.jsonl'), 5);
-    await using broken = await open(old);
+    await using broken = await open({ directory: old });
     await expect(broken.summaries()).rejects.toMatchObject({ code: 'corrupt' });
   });
 
   it('takes many updates at once', async () => {
     const directory = fresh();
     {
-      await using store = await open(directory);
+      await using store = await open({ directory });
       await make(store, 'x', 'a:0');
       await Promise.all(Array.from({ length: 500 }, (_, n) => store.tag('a:0', `a:${n}`)));
       await Promise.all(Array.from({ length: 400 }, (_, n) => store.remove(`a:${n}`, nobody)));
     }
-    await using store = await open(directory);
+    await using store = await open({ directory });
     expect((await store.summaries())[0]!.names).toHaveLength(100);
   });
 });

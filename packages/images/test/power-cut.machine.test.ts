@@ -1,35 +1,22 @@
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { silentLogger } from '@wherry/base';
 import { type Digest, digestOf, hexOf, mediaTypes } from '@wherry/oci';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ImageStore, openImageStore, writeTar } from '../src/index.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ImageStore } from '../src/index.ts';
+import { file, fresh, open, tarOf } from './scratch.ts';
 import { TestRegistry } from './test-registry.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'wherry-power-'));
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
 let registry: TestRegistry;
 let directory: string;
 beforeEach(async () => {
   registry = await TestRegistry.start();
-  directory = join(root, `${count++}`);
+  directory = fresh();
 });
 afterEach(() => registry[Symbol.asyncDispose]());
 
 /** A store as after the machine's start number `boot`. */
-const open = (boot: string): Promise<ImageStore> => openImageStore({ directory, log: silentLogger, boot });
+const openAt = (boot: string): Promise<ImageStore> => open({ directory, boot });
 const named = (tag: string): string => `${registry.host}/team/app:${tag}`;
 
 interface Published {
@@ -41,12 +28,7 @@ interface Published {
 /** An image of layers with one file each. */
 async function publish(tag: string, files: readonly string[]): Promise<Published> {
   const plain: Buffer[] = [];
-  for (const name of files) {
-    const chunks: Uint8Array[] = [];
-    const content = Buffer.from(name.repeat(10_000));
-    for await (const chunk of writeTar([{ name, type: 'file', mode: 0o644, content }])) chunks.push(chunk);
-    plain.push(Buffer.concat(chunks));
-  }
+  for (const name of files) plain.push(await tarOf([file(name, name.repeat(10_000))]));
   const diffIds = plain.map(digestOf);
   const value = { os: 'linux', architecture: 'amd64', author: tag, rootfs: { type: 'layers', diff_ids: diffIds } };
   const config = registry.addBlob(Buffer.from(JSON.stringify(value)));
@@ -70,7 +52,7 @@ const blob = (digest: Digest): string => join(directory, 'blobs', 'sha256', hexO
 
 /** Pulls, and leaves the store as a power cut would that came before the disk was synced, but for what `mark` says. */
 async function pulledAndCut(tags: readonly string[], manifests: readonly Digest[]): Promise<string[]> {
-  await using store = await open('first');
+  await using store = await openAt('first');
   for (const tag of tags) await store.pull(named(tag));
   const { lowerDirectories } = await store.rootfs(named(tags.at(-1)!), 'o');
   await store.release('o');
@@ -88,7 +70,7 @@ describe('after a power cut', () => {
     const { manifest, layers, id } = await publish('a', ['x', 'y']);
     await pulledAndCut(['a'], [manifest]);
     truncateSync(blob(layers[1]!), 10);
-    await using store = await open('second');
+    await using store = await openAt('second');
     expect(await names(store)).toEqual([]);
     expect(await store.find(id)).toBeUndefined();
     expect(readdirSync(join(directory, 'blobs/sha256'))).toEqual([]);
@@ -104,7 +86,7 @@ describe('after a power cut', () => {
     const folders = await pulledAndCut(['a'], [manifest]);
     truncateSync(join(folders[0]!, 'x'), 10);
     rmSync(join(folders[1]!, 'y'));
-    await using store = await open('second');
+    await using store = await openAt('second');
     expect(await names(store)).toEqual([named('a')]);
     const before = statSync(markPath(), { bigint: true }).mtimeNs;
     const { lowerDirectories } = await store.rootfs(named('a'), 'o');
@@ -124,7 +106,7 @@ describe('after a power cut', () => {
     writeFileSync(join(shared!, 'x'), 'kept');
     writeFileSync(join(own!, 'z'), 'torn');
     truncateSync(blob(second.id), 3);
-    await using store = await open('second');
+    await using store = await openAt('second');
     expect(await names(store)).toEqual([named('a')]);
     expect(readFileSync(join(shared!, 'x'), 'utf8')).toBe('kept');
     expect(existsSync(own!)).toBe(false);
@@ -133,16 +115,16 @@ describe('after a power cut', () => {
 
   it('keeps nothing of a pull that had not come to its end', async () => {
     const { manifest, layers } = await publish('a', ['x']);
-    await (await open('first'))[Symbol.asyncDispose]();
+    await (await openAt('first'))[Symbol.asyncDispose]();
     writeFileSync(markPath(), JSON.stringify({ boot: 'first', manifests: [manifest] }));
     // Of the right size, as a file system may leave it.
     const size = registry.blobs.get(layers[0]!)!.length;
-    await using empty = await open('first');
+    await using empty = await openAt('first');
     await empty.createImage({ config: {}, layers: [], references: ['other:1'] });
     await empty[Symbol.asyncDispose]();
     writeFileSync(markPath(), JSON.stringify({ boot: 'first', manifests: [manifest] }));
     writeFileSync(blob(layers[0]!), Buffer.alloc(size));
-    await using store = await open('second');
+    await using store = await openAt('second');
     expect(existsSync(blob(layers[0]!))).toBe(false);
     await store.pull(named('a'));
     expect((await names(store)).length).toBe(2);
@@ -155,12 +137,12 @@ describe('after a kill', () => {
     const [folder] = await pulledAndCut(['a'], [manifest]);
     writeFileSync(join(folder!, 'x'), 'the same file');
     {
-      await using store = await open('first');
+      await using store = await openAt('first');
       expect(await names(store)).toEqual([named('a')]);
       await store.persistHold('nobody');
       expect(mark().manifests).toEqual([]);
     }
-    await using store = await open('second');
+    await using store = await openAt('second');
     expect(await names(store)).toEqual([named('a')]);
     expect(readFileSync(join(folder!, 'x'), 'utf8')).toBe('the same file');
   });
@@ -169,7 +151,7 @@ describe('after a kill', () => {
 describe('a pull', () => {
   it('names its image as doubtful before anything of it is entered, until who relies on it has waited', async () => {
     const { manifest, layers } = await publish('a', ['x', 'y']);
-    await using store = await open('first');
+    await using store = await openAt('first');
     const seen: Digest[][] = [];
     await store.pull(named('a'), {
       onProgress: ({ phase }) => {
@@ -190,7 +172,7 @@ describe('a pull', () => {
     const { layers } = await publish('a', ['x', 'y']);
     await publish('b', ['z']);
     {
-      await using store = await open('first');
+      await using store = await openAt('first');
       registry.blobs.set(layers[1]!, Buffer.from(registry.blobs.get(layers[1]!)!).fill(7));
       await expect(store.pull(named('a'))).rejects.toMatchObject({ code: 'corrupt' });
       await store.persistHold('nobody');
@@ -201,10 +183,10 @@ describe('a pull', () => {
   });
 
   it('does without a record that cannot be read', async () => {
-    await (await open('first'))[Symbol.asyncDispose]();
+    await (await openAt('first'))[Symbol.asyncDispose]();
     for (const text of ['', '{"boot":', '{}', '{"boot":"other","manifests":[7,"x"]}']) {
       writeFileSync(markPath(), text);
-      await using store = await open('second');
+      await using store = await openAt('second');
       expect(await names(store)).toEqual([]);
     }
   });

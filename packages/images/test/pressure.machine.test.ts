@@ -1,47 +1,23 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { silentLogger } from '@wherry/base';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { type ImageStore, openImageStore, type TarInput, writeTar } from '../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import type { ImageStore } from '../src/index.ts';
+import { bytesOf, file, fresh, mounts, nobody, open, stream, tarOf } from './scratch.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'wherry-pressure-'));
-const mounts: string[] = [];
-afterEach(() => {
-  for (const mount of mounts.splice(0)) execFileSync('umount', [mount]);
-});
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, `${count++}`);
-const nobody = { inUse: () => undefined };
-
-const file = (name: string, content: Buffer): TarInput => ({ name, type: 'file', mode: 0o644, content });
 const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
-
-async function tarOf(entries: TarInput[]): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of writeTar(entries)) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-async function* stream(content: Buffer): AsyncGenerator<Buffer> {
-  for (let at = 0; at < content.length; at += 50_000) yield content.subarray(at, at + 50_000);
-}
 
 /** What `docker save` writes of an image of one file. */
 async function archiveOf(content: Buffer, name: string): Promise<Buffer> {
-  await using store = await openImageStore({ directory: fresh(), log: silentLogger });
+  await using store = await open();
   await store.createImage({
     config: { author: name },
     layers: [{ entries: [file('f', content)] }],
     references: [name],
   });
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of store.save([name])) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return await bytesOf(store.save([name]));
 }
 
 async function commit(store: ImageStore, content: Buffer, adopt: boolean): ReturnType<ImageStore['commitLayer']> {
@@ -57,7 +33,7 @@ describe('on a full disk', () => {
     mkdirSync(directory);
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', directory]);
     mounts.push(directory);
-    await using store = await openImageStore({ directory, log: silentLogger });
+    await using store = await open({ directory });
     const small = [{ entries: [file('s', randomBytes(2_000_000))] }];
     await store.createImage({ config: {}, layers: small, references: ['small:1'] });
     const full = { code: 'exhausted' };
@@ -93,7 +69,7 @@ describe('what is larger than it says', () => {
   it('is refused before it fills the disk', async () => {
     const directory = fresh();
     const largestLayer = { bytes: 1_000_000, entries: 1000 };
-    await using store = await openImageStore({ directory, log: silentLogger, largestLayer });
+    await using store = await open({ directory, largestLayer });
     const bomb = gzipSync(await tarOf([file('bomb', Buffer.alloc(50_000_000))]));
     await expect(store.load(stream(bomb))).rejects.toMatchObject({ code: 'tooLarge' });
     await expect(store.importImage(stream(bomb))).rejects.toMatchObject({ code: 'tooLarge' });
@@ -104,7 +80,7 @@ describe('what is larger than it says', () => {
 describe('collections', () => {
   it('take nothing that work under way needs', async () => {
     const directory = fresh();
-    await using store = await openImageStore({ directory, log: silentLogger });
+    await using store = await open({ directory });
     let busy = true;
     const collecting = (async () => {
       for (let n = 0; busy; n++) {

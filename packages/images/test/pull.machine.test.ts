@@ -1,39 +1,24 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { type Clock, silentLogger } from '@wherry/base';
 import { type Digest, digestOf, mediaTypes } from '@wherry/oci';
 import type { PullProgress, RegistryAuth } from '@wherry/runtime';
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type ImageStore, openImageStore, type TarInput, writeTar } from '../src/index.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ImageStore, type TarInput, writeTar } from '../src/index.ts';
+import { file, fresh, hastyClock, open, tarOf } from './scratch.ts';
 import { TestRegistry } from './test-registry.ts';
-
-const root = mkdtempSync(join(tmpdir(), 'wherry-pull-'));
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-
-/** Back-offs end at once. */
-const hastyClock: Clock = {
-  now: () => 0,
-  after(_ms, callback) {
-    const timer = setImmediate(callback);
-    return { [Symbol.dispose]: () => clearImmediate(timer) };
-  },
-};
 
 let registry: TestRegistry;
 let store: ImageStore;
 let directory: string;
 beforeEach(async () => {
   registry = await TestRegistry.start();
-  directory = join(root, `${count++}`);
-  store = await openImageStore({
+  directory = fresh();
+  store = await open({
     directory,
-    log: silentLogger,
     clock: hastyClock,
     platform: { os: 'linux', architecture: 'amd64' },
   });
@@ -50,10 +35,7 @@ interface Published {
 }
 
 async function layer(name: string, size = 100): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  const content = randomBytes(size);
-  for await (const chunk of writeTar([{ name, type: 'file', mode: 0o644, content }])) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return await tarOf([file(name, randomBytes(size))]);
 }
 
 /** Puts an image into the registry. */
@@ -106,7 +88,6 @@ describe('pull', () => {
       for await (const chunk of writeTar(entries)) chunks.push(chunk);
       return Buffer.concat(chunks);
     };
-    const file = (name: string, content: Buffer): TarInput => ({ name, type: 'file', mode: 0o644, content });
     const many = Array.from({ length: 300 }, (_, n) => file(`d/many/${n}`, randomBytes(2000)));
     const base = await tar(
       { name: 'd', type: 'directory', mode: 0o700, uid: 5 },

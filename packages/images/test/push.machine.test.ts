@@ -1,43 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { type Clock, silentLogger } from '@wherry/base';
 import { hash } from 'bcryptjs';
-import { afterAll, describe, expect, it } from 'vitest';
-import {
-  type ImageStore,
-  openImageStore,
-  type PushProgress,
-  type RegistrySettings,
-  type TarInput,
-} from '../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import type { ImageStore, PushProgress } from '../src/index.ts';
 import { FaultyProxy } from './faulty-proxy.ts';
 import { RealRegistry, realRegistry } from './real-registry.ts';
-
-const root = mkdtempSync(join(tmpdir(), 'wherry-push-'));
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, `${count++}`);
-const open = (registries?: RegistrySettings): Promise<ImageStore> =>
-  openImageStore({ directory: fresh(), log: silentLogger, registries });
-
-/** Back-offs end at once. */
-const hastyClock: Clock = {
-  now: () => 0,
-  after(_ms, callback) {
-    const timer = setImmediate(callback);
-    return { [Symbol.dispose]: () => clearImmediate(timer) };
-  },
-};
-
-const file = (name: string, content: Buffer): TarInput => ({ name, type: 'file', mode: 0o644, content });
-const nobody = { inUse: () => undefined };
+import { file, fresh, hastyClock, nobody, open } from './scratch.ts';
 
 async function make(store: ImageStore, references: readonly string[], compression?: 'gzip'): Promise<string> {
   const layers = [{ entries: [file('a', randomBytes(300_000))] }, { entries: [file('b', Buffer.alloc(200_000, 'b'))] }];
@@ -156,18 +130,18 @@ describe.skipIf(realRegistry === undefined)('pushing to docker-registry', () => 
     mkdirSync(join(certificates, registry.host), { recursive: true });
     const name = `${registry.host}/tls/app:1`;
     // This machine's own registry needs no proof, unless an authority was given for it.
-    await using store = await open({ certificates: join(directory, 'none') });
+    await using store = await open({ registries: { certificates: join(directory, 'none') } });
     const id = await make(store, [name]);
     await store.push(name, {});
     execFileSync('cp', [certificate, join(certificates, registry.host, 'ca.crt')]);
-    await using trusting = await open({ certificates });
+    await using trusting = await open({ registries: { certificates } });
     expect((await trusting.pull(name)).id).toBe(id);
     execFileSync(
       'openssl',
       [...args, '-subj', '/CN=other', '-keyout', key, '-out', join(certificates, registry.host, 'ca.crt')],
       { stdio: 'ignore' },
     );
-    await using wary = await open({ certificates });
+    await using wary = await open({ registries: { certificates } });
     await expect(wary.pull(name)).rejects.toThrow('certificate signed by unknown authority');
   });
 
@@ -199,7 +173,7 @@ describe.skipIf(realRegistry === undefined)('pushing to docker-registry', () => 
       const folder = join(certificates, host);
       mkdirSync(folder);
       execFileSync('cp', [at('server.crt'), join(folder, 'ca.crt')]);
-      await using store = await open({ certificates });
+      await using store = await open({ registries: { certificates } });
       const auth = { username: 'bob', password: 'secret' };
       await expect(store.login(host, auth)).rejects.toThrow('remote error: tls: certificate required');
       execFileSync('cp', [at('client.crt'), join(folder, 'client.cert')]);
@@ -217,7 +191,9 @@ describe.skipIf(realRegistry === undefined)('pushing to docker-registry', () => 
     await using store = await open();
     const id = await make(store, [`${registry.host}/library/mirrored:1`]);
     await store.push(`${registry.host}/library/mirrored:1`, {});
-    await using other = await open({ mirrors: { 'docker.io': ['http://127.0.0.1:1', `http://${registry.host}`] } });
+    await using other = await open({
+      registries: { mirrors: { 'docker.io': ['http://127.0.0.1:1', `http://${registry.host}`] } },
+    });
     expect((await other.pull('mirrored:1')).id).toBe(id);
     expect((await other.summaries())[0]!.names).toEqual(['docker.io/library/mirrored:1']);
   });
@@ -227,7 +203,7 @@ describe.skipIf(realRegistry === undefined)('a push through a bad line', () => {
   it('goes on with a large blob where it was cut off', async () => {
     await using registry = await RealRegistry.start({ directory: fresh() });
     await using proxy = await FaultyProxy.start(registry.host);
-    await using store = await openImageStore({ directory: fresh(), log: silentLogger, clock: hastyClock });
+    await using store = await open({ clock: hastyClock });
     const name = `${proxy.host}/large:1`;
     const content = randomBytes(100 * 1024 * 1024);
     await store.createImage({
@@ -272,7 +248,7 @@ describe.skipIf(realRegistry === undefined)('a push through a bad line', () => {
     await using registry = await RealRegistry.start({ directory: fresh() });
     await using proxy = await FaultyProxy.start(registry.host);
     const directory = fresh();
-    await using store = await openImageStore({ directory, log: silentLogger, clock: hastyClock });
+    await using store = await open({ directory, clock: hastyClock });
     const name = `${proxy.host}/growing:1`;
     const content = randomBytes(5_000_000);
     const { id } = await store.createImage({
@@ -321,7 +297,7 @@ describe.skipIf(realRegistry === undefined)('a push through a bad line', () => {
     mkdirSync(directory, { recursive: true });
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=40m', 'tmpfs', directory]);
     try {
-      await using store = await openImageStore({ directory, log: silentLogger, clock: hastyClock });
+      await using store = await open({ directory, clock: hastyClock });
       const name = `${registry.host}/full:1`;
       const layers = [{ entries: [file('large', randomBytes(15_000_000))] }];
       await store.createImage({ config: {}, layers, references: [name] });
@@ -344,7 +320,7 @@ describe.skipIf(realRegistry === undefined)('a push through a bad line', () => {
   it('tries again what a registry is too busy for, and gives up in the end', async () => {
     await using registry = await RealRegistry.start({ directory: fresh() });
     await using proxy = await FaultyProxy.start(registry.host);
-    await using store = await openImageStore({ directory: fresh(), log: silentLogger, clock: hastyClock });
+    await using store = await open({ clock: hastyClock });
     const name = `${proxy.host}/busy:1`;
     await make(store, [name], 'gzip');
     const failures = new Map<string, number>();

@@ -1,11 +1,17 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Clock, silentLogger } from '@wherry/base';
-import { afterAll } from 'vitest';
+import { afterAll, afterEach } from 'vitest';
 import { type ImageStore, type ImageStoreOptions, openImageStore, type TarInput, writeTar } from '../src/index.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'wherry-images-'));
+/** What a test mounted, to be unmounted when it ends. */
+export const mounts: string[] = [];
+afterEach(() => {
+  for (const mount of mounts.splice(0)) execFileSync('umount', [mount]);
+});
 afterAll(() => rmSync(root, { recursive: true }));
 let count = 0;
 
@@ -15,6 +21,14 @@ export const fresh = (): string => join(root, `${count++}`);
 /** A store that says nothing, in a folder of its own unless there is one. */
 export const open = (options: Partial<ImageStoreOptions> = {}): Promise<ImageStore> =>
   openImageStore({ directory: fresh(), log: silentLogger, ...options });
+
+/** What a store's folder has of images, whole or not, by its path there. */
+export function contentOf(directory: string): string[] {
+  return ['ingest', 'layers', 'blobs/sha256'].flatMap((place) => {
+    const folder = join(directory, place);
+    return existsSync(folder) ? readdirSync(folder).map((name) => join(place, name)) : [];
+  });
+}
 
 /** Back-offs end at once. */
 export const hastyClock: Clock = {

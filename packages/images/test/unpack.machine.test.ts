@@ -3,32 +3,19 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fsPath, silentLogger, textOfName } from '@wherry/base';
+import { fsPath, textOfName } from '@wherry/base';
 import { getExtendedAttribute, setExtendedAttribute } from '@wherry/linux';
-import { afterAll, describe, expect, it } from 'vitest';
-import { type ImageStore, openImageStore, type TarInput, writeTar } from '../src/index.ts';
+import { describe, expect, it } from 'vitest';
+import type { ImageStore, TarInput } from '../src/index.ts';
+import { contentOf, file, folder, fresh, open, stream, tarOf } from './scratch.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'wherry-unpack-'));
-afterAll(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, `${count++}`);
-
-const file = (name: string, content: string | Buffer = name): TarInput => ({
-  name,
-  type: 'file',
-  mode: 0o644,
-  content: Buffer.from(content),
-});
-const folder = (name: string, mode = 0o755): TarInput => ({ name, type: 'directory', mode });
 const hard = (name: string, linkName: string, more: Partial<TarInput> = {}): TarInput => ({
   name,
   type: 'link',
@@ -46,38 +33,23 @@ async function unpack(store: ImageStore, ...layers: Layer[]): Promise<readonly s
   return [...(await store.rootfs(id, 'test')).lowerDirectories].reverse();
 }
 
-async function* stream(content: Buffer): AsyncGenerator<Buffer> {
-  for (let at = 0; at < content.length; at += 50_000) yield content.subarray(at, at + 50_000);
-}
-
-async function tarOf(...entries: TarInput[]): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of writeTar(entries)) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-const open = (largestLayer?: { bytes: number; entries: number }, directory = fresh()): Promise<ImageStore> =>
-  openImageStore({ directory, log: silentLogger, largestLayer });
-
 /** How unpacking fails; nothing of it is left. */
 async function failure(layers: Layer[], limits?: { bytes: number; entries: number }): Promise<unknown> {
   const directory = fresh();
-  await using store = await open(limits, directory);
+  await using store = await open({ directory, largestLayer: limits });
   const error = await unpack(store, ...layers).then(
     () => undefined,
     (failed: Error & { code: string }) => `${failed.code}: ${failed.message}`,
   );
   await store.collectGarbage();
-  for (const place of ['ingest', 'layers', 'blobs/sha256']) {
-    expect(existsSync(join(directory, place)) ? readdirSync(join(directory, place)) : []).toEqual([]);
-  }
+  expect(contentOf(directory)).toEqual([]);
   return error;
 }
 
 describe('an unpacked layer', () => {
   it('gets a place of its own on a disk that is ext4', async () => {
     const directory = fresh();
-    await using store = await open(undefined, directory);
+    await using store = await open({ directory });
     await unpack(store, [file('a')]);
     const isExt4 = execFileSync('stat', ['-f', '-c', '%T', directory], { encoding: 'utf8' }).trim() === 'ext2/ext3';
     const flags = isExt4 ? execFileSync('lsattr', ['-d', join(directory, 'layers')], { encoding: 'utf8' }) : '---T---';
@@ -299,8 +271,10 @@ describe('a hostile layer', () => {
   });
 
   it('does not unpack to more than is declared, whatever its compression', async () => {
-    const bomb = await tarOf(file('zeros', Buffer.alloc(30_000_000)));
-    const sparse = execFileSync('sh', ['-c', 'truncate -s 1T big && tar -cS big && rm big'], { cwd: root });
+    const bomb = await tarOf([file('zeros', Buffer.alloc(30_000_000))]);
+    const place = fresh();
+    mkdirSync(place);
+    const sparse = execFileSync('sh', ['-c', 'truncate -s 1T big && tar -cS big && rm big'], { cwd: place });
     expect(sparse.length).toBeLessThan(100_000);
     for (const layer of [
       bomb,
@@ -311,7 +285,7 @@ describe('a hostile layer', () => {
       expect(await failure([layer], { bytes: 10_000_000, entries: 100 })).toMatch(/^tooLarge: /);
     }
     // Nothing but zeros behind the end of the archive.
-    const tail = Buffer.concat([await tarOf(file('f')), Buffer.alloc(40_000_000)]);
+    const tail = Buffer.concat([await tarOf([file('f')]), Buffer.alloc(40_000_000)]);
     expect(await failure([tail], { bytes: 10_000_000, entries: 100 })).toMatch(/^tooLarge: /);
   });
 });
