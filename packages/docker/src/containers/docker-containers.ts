@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream';
-import { codeOf, messageOf, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
+import { messageOf, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
 import { commitContainer } from '../commit/commit.ts';
-import { isRestarting } from '../config/restart-policy.ts';
 import { killSignal } from '../config/signals.ts';
 import type { ContainerFiles } from '../files/container-files.ts';
 import { Connections } from '../lifecycle/connections.ts';
@@ -9,7 +8,8 @@ import { Ender } from '../lifecycle/ending.ts';
 import { HealthMonitors } from '../lifecycle/health.ts';
 import { recoverContainers, startByPolicy } from '../lifecycle/recovery.ts';
 import { Remover } from '../lifecycle/remover.ts';
-import { Starter, startable } from '../lifecycle/starter.ts';
+import { Runs } from '../lifecycle/runs.ts';
+import { Starter } from '../lifecycle/starter.ts';
 import { Supervisor } from '../lifecycle/supervisor.ts';
 import { settledEnd, waitFor } from '../lifecycle/waits.ts';
 import { StatsSource } from '../stats/stats.ts';
@@ -23,16 +23,17 @@ import { listContainers, newestFirst } from '../view/list.ts';
 import type { Container } from './container.ts';
 import { openContainerView } from './container-view.ts';
 import type { AttachRequest, CommitRequest, DockerContainers, Filters, JsonObject, LogsRequest } from './containers.ts';
-import { type DockerContext, save, saveSoon, tell } from './context.ts';
+import { type DockerContext, tell } from './context.ts';
 import { createContainer } from './create.ts';
 import { hostView } from './host-view.ts';
-import { withLinksLed, withoutLink } from './link-names.ts';
-import { checkedName } from './names.ts';
 import { NetworkChanges } from './network-changes.ts';
 import type { DockerContainersOptions } from './options.ts';
 import { pruneContainers } from './prune.ts';
 import { RecordStore } from './record-store.ts';
 import { ContainerRegistry } from './registry.ts';
+import { type Removal, removeContainer, removeLink } from './remove.ts';
+import { renameContainer } from './rename.ts';
+import { reworded } from './reworded.ts';
 import { decodeUpdate, updateContainer } from './update.ts';
 
 /** Docker's containers with their end: disposing them lets go of everything; what runs, runs on. */
@@ -74,8 +75,9 @@ class EngineContainers implements OpenDockerContainers {
   readonly #ender: Ender;
   readonly #networks: NetworkChanges;
   readonly #files: ContainerFiles;
+  readonly #runs: Runs;
+  readonly #removal: Removal;
   readonly #stop = new AbortController();
-  #stoppingAll = false;
 
   constructor(context: DockerContext) {
     this.#context = context;
@@ -95,6 +97,14 @@ class EngineContainers implements OpenDockerContainers {
         this.#stats.forget(container);
         this.#execs.containerEnded(container);
       },
+    });
+    this.#removal = { ender: this.#ender, remover: this.#remover };
+    this.#runs = new Runs(context, {
+      ...this.#removal,
+      starter: this.#starter,
+      supervisor: this.#supervisor,
+      health: this.#health,
+      onRun: (container) => this.#stats.began(container),
     });
     this.#files = context.files((id) => openContainerView(context, this.#find(id)));
   }
@@ -142,41 +152,7 @@ class EngineContainers implements OpenDockerContainers {
   }
 
   async start(reference: string): Promise<boolean> {
-    const container = this.#find(reference);
-    const started = await container.lock.run(async () => {
-      if (!startable(container)) return false;
-      container.restart?.abort();
-      container.restart = undefined;
-      container.restartDelay = 0;
-      await this.#wantRunning(container, { restartCount: 0 });
-      await this.#run(container);
-      return true;
-    });
-    // It may have ended before it was known to run.
-    if (started) this.#supervisor.settleSoon(container);
-    return started;
-  }
-
-  /** Written before it runs: its policy holds again from the answer to this start on, also for the next daemon. */
-  async #wantRunning(container: Container, change: { readonly restartCount?: number }): Promise<void> {
-    const { manuallyStopped, restartCount, host } = container.record;
-    container.change({ ...change, manuallyStopped: false });
-    if (manuallyStopped || restartCount !== container.record.restartCount)
-      await save(this.#context, container, isRestarting(host.RestartPolicy));
-  }
-
-  /** The caller holds the lock. */
-  async #run(container: Container): Promise<void> {
-    try {
-      if (this.#stoppingAll) throw new WherryError('unavailable', 'the daemon is shutting down');
-      await this.#starter.start(container);
-    } catch (error) {
-      container.ended();
-      if (container.record.host.AutoRemove) await this.#remover.removeEnded(container);
-      throw error;
-    }
-    this.#health.start(container);
-    this.#stats.began(container);
+    return await this.#runs.start(this.#find(reference));
   }
 
   async stop(reference: string, options: { readonly signal?: string; readonly timeout?: number }): Promise<boolean> {
@@ -184,55 +160,21 @@ class EngineContainers implements OpenDockerContainers {
     try {
       return await this.#ender.stop(container, { ...options, manual: true });
     } catch (error) {
-      throw renamed(error, `cannot stop container: ${reference}`, 'internal');
+      throw reworded(error, `cannot stop container: ${reference}`, 'internal');
     }
   }
 
   async stopAll(): Promise<void> {
-    const { registry, log } = this.#context;
-    this.#stoppingAll = true;
-    const end = async (container: Container): Promise<void> => {
-      await this.#ender.stop(container, { manual: false });
-      // With its removal, when it removes itself.
-      await container.lock.run(async () => undefined);
-    };
-    await Promise.all(
-      registry
-        .all()
-        .map((container) =>
-          end(container).catch((error: unknown) =>
-            log.error('a container was not stopped', { container: container.id, error: messageOf(error) }),
-          ),
-        ),
-    );
+    await this.#runs.stopAll();
   }
 
   async restart(reference: string, options: { readonly signal?: string; readonly timeout?: number }): Promise<void> {
     const container = this.#find(reference);
     try {
-      await this.#restart(container, options);
+      await this.#runs.restart(container, options);
     } catch (error) {
-      throw renamed(error, `Cannot restart container ${reference}`, 'internal');
+      throw reworded(error, `Cannot restart container ${reference}`, 'internal');
     }
-  }
-
-  async #restart(
-    container: Container,
-    options: { readonly signal?: string; readonly timeout?: number },
-  ): Promise<void> {
-    container.restarting = true;
-    try {
-      await this.#ender.stop(container, { ...options, manual: false });
-      await container.lock.run(async () => {
-        if (!startable(container)) return;
-        await this.#wantRunning(container, {});
-        await this.#run(container);
-      });
-    } finally {
-      container.restarting = false;
-    }
-    this.#supervisor.settleSoon(container);
-    tell(this.#context, container, 'restart');
   }
 
   async kill(reference: string, signal: string | undefined): Promise<void> {
@@ -240,73 +182,21 @@ class EngineContainers implements OpenDockerContainers {
       const number = killSignal(signal);
       await this.#ender.kill(this.#find(reference), number);
     } catch (error) {
-      throw renamed(error, `cannot kill container: ${reference}`);
+      throw reworded(error, `cannot kill container: ${reference}`);
     }
   }
 
   async pause(reference: string): Promise<void> {
-    const container = this.#find(reference);
-    await container.lock.run(async () => {
-      if (container.phase === 'paused')
-        throw new WherryError('conflict', `Container ${container.id} is already paused`);
-      if (container.phase === 'restarting')
-        throw new WherryError(
-          'conflict',
-          `Container ${container.id} is restarting, wait until the container is running`,
-        );
-      if (container.phase !== 'running') throw new WherryError('conflict', `container ${container.id} is not running`);
-      await this.#context.engine.pauseContainer(container.id);
-      container.enter('paused');
-      this.#health.stop(container);
-      saveSoon(this.#context, container);
-    });
-    tell(this.#context, container, 'pause');
+    await this.#runs.pause(this.#find(reference));
   }
 
   async unpause(reference: string): Promise<void> {
-    const container = this.#find(reference);
-    await container.lock.run(async () => {
-      if (container.phase !== 'paused') throw new WherryError('internal', `Container ${container.id} is not paused`);
-      await this.#context.engine.unpauseContainer(container.id);
-      container.enter('running');
-      this.#health.start(container, { resume: true });
-      saveSoon(this.#context, container);
-    });
-    tell(this.#context, container, 'unpause');
+    await this.#runs.unpause(this.#find(reference));
   }
 
   async rename(reference: string, wanted: string): Promise<void> {
-    const { registry } = this.#context;
     if (wanted === '') throw new WherryError('invalid', 'Neither old nor new names may be empty');
-    const container = this.#find(reference);
-    await container.lock.run(async () => {
-      const old = container.name;
-      if (wanted.replace(/^\//, '') === old)
-        throw new WherryError('invalid', 'Renaming a container with the same name as its current name');
-      let name: string;
-      try {
-        name = checkedName(wanted.startsWith('/') ? wanted : `/${wanted}`);
-        registry.reserve(name, container.id);
-      } catch (error) {
-        throw renamed(error, 'Error when allocating new name');
-      }
-      container.change({ name });
-      await save(this.#context, container, true);
-      await this.#context.networks.rename(container.id, name);
-      registry.release(old, container.id);
-      await this.#leadLinks(old, name);
-      tell(this.#context, container, 'rename', { oldName: `/${old}` });
-    });
-  }
-
-  /** Others' links go on leading to a container that has another name now. */
-  async #leadLinks(old: string, name: string): Promise<void> {
-    for (const other of this.#context.registry.all()) {
-      const record = withLinksLed(other.record, old, name);
-      if (record === undefined) continue;
-      other.change(record);
-      await save(this.#context, other, true);
-    }
+    await renameContainer(this.#context, this.#find(reference), wanted);
   }
 
   async update(reference: string, body: JsonObject): Promise<{ readonly Warnings: readonly string[] | null }> {
@@ -319,40 +209,8 @@ class EngineContainers implements OpenDockerContainers {
     options: { readonly force: boolean; readonly volumes: boolean; readonly link: boolean },
   ): Promise<void> {
     const container = this.#find(reference);
-    if (options.link) return await this.#removeLink(reference);
-    if (container.phase === 'removing')
-      throw new WherryError('conflict', `removal of container ${reference} is already in progress`);
-    if (options.force) await this.#endForRemoval(container);
-    await container.lock.run(async () => {
-      if (this.#context.registry.get(container.id) !== container) return;
-      refuseRemoval(container);
-      await this.#remover.remove(container, options);
-    });
-  }
-
-  /** `docker rm --link PARENT/ALIAS`: the link goes, both containers stay. */
-  async #removeLink(reference: string): Promise<void> {
-    const [parentName = '', alias] = reference.replace(/^\//, '').split('/', 2);
-    if (alias === undefined)
-      throw new WherryError('internal', 'Conflict, cannot remove the default link name of the container');
-    const parent = this.#find(parentName);
-    await parent.lock.run(async () => {
-      const record = withoutLink(parent.record, alias);
-      if (record === undefined) return;
-      parent.change(record);
-      await save(this.#context, parent, true);
-      if (parent.alive) await this.#connections.writeFiles(parent);
-    });
-  }
-
-  async #endForRemoval(container: Container): Promise<void> {
-    if (container.phase === 'restarting') await this.#ender.stop(container, { manual: true });
-    if (!container.alive) return;
-    try {
-      await this.#ender.kill(container);
-    } catch (error) {
-      if (codeOf(error) !== 'conflict') throw error;
-    }
+    if (options.link) await removeLink(this.#context, reference, (parent) => this.#connections.writeFiles(parent));
+    else await removeContainer(this.#context, this.#removal, { container, reference, ...options });
   }
 
   prune(
@@ -494,21 +352,4 @@ class EngineContainers implements OpenDockerContainers {
     await this.#connections[Symbol.asyncDispose]();
     await this.#context.store[Symbol.asyncDispose]();
   }
-}
-
-/** The same failure with what was tried before its words. */
-function renamed(error: unknown, tried: string, code = codeOf(error) ?? 'internal'): WherryError {
-  return new WherryError(code, `${tried}: ${messageOf(error)}`, { cause: error });
-}
-
-function refuseRemoval(container: Container): void {
-  const why =
-    container.phase === 'paused'
-      ? 'container is paused and must be unpaused first'
-      : container.phase === 'restarting'
-        ? 'container is restarting: stop the container before removing or force remove'
-        : container.alive
-          ? 'container is running: stop the container before removing or force remove'
-          : undefined;
-  if (why !== undefined) throw new WherryError('conflict', `cannot remove container "/${container.name}": ${why}`);
 }
