@@ -262,6 +262,30 @@ describe('exec', () => {
     expect(framesOf(await rest(socket))).toEqual([['stdout', 'o']]);
   });
 
+  it('tells a command of input that ends before it is started', async () => {
+    const { stdin, stdout, stderr, streams } = fakeStreams(false);
+    const [begun, ended] = [deferred<void>(), deferred<void>()];
+    const startExec = async (): Promise<AttachedStreams> => {
+      begun.resolve();
+      await ended.promise;
+      return streams;
+    };
+    const containers = fakeContainers({ checkExec: async () => undefined, startExec });
+    await using api = await serve(fakeOptions({ containers }));
+    const socket = await api.connect();
+    socket.end(
+      `POST /exec/e1/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 2\r\n${upgrade}\r\n{}`,
+    );
+    await begun.promise;
+    // The half-close has come once the server has read all there is.
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    ended.resolve();
+    for await (const _ of stdin) throw new Error('nothing was sent');
+    stdout.end();
+    stderr.end();
+    expect(await rest(socket)).toMatch(/^HTTP\/1\.1 101 UPGRADED\r\n/);
+  });
+
   it('refuses on HTTP what cannot start now', async () => {
     const checkExec = async (): Promise<never> => {
       throw new WherryError('conflict', 'Container c is paused, unpause the container before exec');

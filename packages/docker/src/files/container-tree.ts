@@ -128,7 +128,7 @@ export class ContainerTree implements Disposable {
           linkTarget = link;
           continue;
         }
-        if (++links > mostLinks) throw failed(path, 'too many levels of symbolic links');
+        if (++links > mostLinks) throw new WherryError('internal', `evalSymlinksInScope: too many links in ${path}`);
         closeSync(steps.pop()!.descriptor);
         if (link.startsWith('/')) for (const { descriptor } of steps.splice(1)) closeSync(descriptor);
         todo.push(...parts(link).reverse());

@@ -1,5 +1,4 @@
 import { WherryError } from '@wherry/base';
-import { exposedPorts } from '../config/ports.ts';
 import type { Container } from '../containers/container.ts';
 import type { Filters } from '../containers/containers.ts';
 import type { DockerContext } from '../containers/context.ts';
@@ -18,9 +17,7 @@ const phases = ['created', 'restarting', 'running', 'removing', 'paused', 'exite
 const healths = ['starting', 'healthy', 'unhealthy', 'none'];
 
 const names = new Set(
-  'ancestor before exited expose health id isolation is-task label label! name network publish since status volume'.split(
-    ' ',
-  ),
+  'ancestor before exited expose health id isolation is-task label name network publish since status volume'.split(' '),
 );
 
 /** What `docker ps --filter` lets through. Throws `invalid filter '…'`. */
@@ -37,7 +34,7 @@ export async function containerFilter(context: DockerContext, filters: Filters, 
   checkWords(filters, 'status', phases, (value) => `invalid filter 'status=${value}'`);
   checkWords(filters, 'health', healths, (value) => `unrecognized filter value for health: ${value}`);
   checkWords(filters, 'is-task', ['true', 'false', '1', '0'], (value) => `invalid filter 'is-task=[${value}]'`);
-  any('id', ({ id }, value) => id.startsWith(value));
+  any('id', ({ id }, value) => value !== '' && id.startsWith(value));
   any('name', ({ name }, value) => matchesName(name, value));
   any('status', ({ phase }, value) => phase === value);
   any('health', ({ health }, value) => (health?.Status ?? 'none') === value);
@@ -94,6 +91,7 @@ function addExited(filters: Filters, tests: Test[]): void {
 function addOrder(context: DockerContext, filters: Filters, tests: Test[]): void {
   for (const name of ['before', 'since'] as const)
     for (const reference of filters.get(name) ?? []) {
+      if (reference === '') throw new WherryError('notFound', 'No such container: ');
       const border = parseNano(context.registry.find(reference).record.created);
       tests.push(({ record }) => {
         const created = parseNano(record.created);
@@ -154,8 +152,8 @@ function addPorts(context: DockerContext, filters: Filters, tests: Test[]): void
   const expose = portSet(filters, 'expose');
   if (expose !== undefined)
     tests.push((container) => {
-      const ports = [...exposedPorts(container.record.config), ...Object.keys(portsView(context, container))];
-      return ports.some((port) => expose.has(port));
+      // One that does not run has none.
+      return Object.keys(portsView(context, container)).some((port) => expose.has(port));
     });
 }
 

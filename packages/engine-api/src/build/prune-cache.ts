@@ -1,8 +1,8 @@
 import { codeOf, messageOf, systemClock, WherryError } from '@wherry/base';
 import type { BuildCacheRecord, Builder } from '@wherry/builder';
-import type { Filters } from '@wherry/docker';
+import { type Filters, timeOrAge } from '@wherry/docker';
 import type { Exchange } from '../http/exchange.ts';
-import { checkFilters, timeOrAge } from '../http/filters.ts';
+import { checkFilters } from '../http/filters.ts';
 import type { Query } from '../http/query.ts';
 import type { EngineApiOptions } from '../options.ts';
 

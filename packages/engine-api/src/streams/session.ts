@@ -100,7 +100,9 @@ async function feed(socket: Duplex, stdin: Writable): Promise<void> {
     socket.pause();
     stdin.once('drain', () => socket.resume());
   });
-  socket.once('end', () => stdin.end());
+  // The client may have had nothing to send, and said so while the command was started.
+  if (socket.readableEnded) stdin.end();
+  else socket.once('end', () => stdin.end());
   await finished(stdin, { readable: false }).catch(() => undefined);
 }
 
