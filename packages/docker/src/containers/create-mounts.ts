@@ -94,19 +94,20 @@ async function makeVolume(
   point: MountPoint,
 ): Promise<{ readonly name: string; readonly mountpoint: string; readonly driver: string }> {
   const { volumes, events } = context;
-  const known = point.Name === undefined ? undefined : volumes.find(point.Name);
-  if (known !== undefined) {
-    await volumes.hold(known.name, id);
-    return known;
-  }
   const spec = (host.Mounts ?? []).find(
     (mount) => mount.Type === 'volume' && mountPointOf(mount).Destination === point.Destination,
   );
-  const driver = spec?.VolumeOptions?.DriverConfig;
+  const config = spec?.VolumeOptions?.DriverConfig;
+  const driver = config?.Name || host.VolumeDriver || undefined;
+  const known = point.Name === undefined ? undefined : volumes.find(point.Name);
+  if (known !== undefined && (driver === undefined || driver === known.driver)) {
+    await volumes.hold(known.name, id);
+    return known;
+  }
   const volume = await volumes.create({
     name: point.Name,
-    driver: driver?.Name || host.VolumeDriver || undefined,
-    options: driver?.Options,
+    driver,
+    options: config?.Options,
     labels: spec?.VolumeOptions?.Labels,
     anonymous: point.made.anonymous === true,
     user: id,

@@ -268,7 +268,7 @@ class EngineContainers implements OpenDockerContainers {
       if (!options.force) throw error;
       return await this.#networks.drop(network, reference);
     }
-    await this.#networks.disconnect(network, container);
+    await this.#networks.disconnect(network, container, options);
   }
 
   async createExec(reference: string, body: JsonObject): Promise<{ readonly Id: string }> {

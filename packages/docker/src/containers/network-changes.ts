@@ -72,7 +72,9 @@ export class NetworkChanges {
     }
   }
 
-  async disconnect(reference: string, container: Container): Promise<void> {
+  async disconnect(reference: string, container: Container, { force }: { readonly force: boolean }): Promise<void> {
+    if (force && this.#context.networks.find(reference) === undefined)
+      throw notConnected(container, `the network ${reference}`);
     const network = this.#find(reference);
     await container.lock.run(async () => {
       const { endpoints } = container.record;
@@ -82,7 +84,7 @@ export class NetworkChanges {
           'container cannot be disconnected from host network or connected to host network',
         );
       if (!Object.hasOwn(endpoints, network.name))
-        throw new WherryError('internal', `container ${container.id} is not connected to network ${network.name}`);
+        throw notConnected(container, `${container.alive ? '' : 'the '}network ${network.name}`);
       if (container.alive) {
         await this.#connections.disconnect(container, network, await this.#netns(container));
         await this.#connections.writeFiles(container);
@@ -114,4 +116,8 @@ export class NetworkChanges {
   async #netns({ id }: Container): Promise<string | undefined> {
     return (await this.#context.engine.podSandboxStatus(id)).networkNamespace;
   }
+}
+
+function notConnected({ id }: Container, network: string): WherryError {
+  return new WherryError('internal', `container ${id} is not connected to ${network}`);
 }

@@ -1,4 +1,4 @@
-import { WherryError } from '@wherry/base';
+import { messageOf, WherryError } from '@wherry/base';
 import { BodyReader } from '../config/body-reader.ts';
 import { decodeResources, decodeRestartPolicy } from '../config/decode.ts';
 import { checkResources } from '../config/resources.ts';
@@ -42,15 +42,29 @@ export async function updateContainer(
     const next = merged(container, host, resources);
     if (restartPolicy.Name !== '') next.RestartPolicy = restartPolicy;
     const refusal = context.host.cgroupVersion === 1 ? refusalOfShares(next.CpuShares) : undefined;
-    if (container.alive && refusal !== undefined)
-      throw cannot(container, `runc did not terminate successfully: exit status 1: ${refusal}\n: unknown`, 'internal');
-    if (container.alive) await context.engine.updateContainerResources(container.id, resourcesOf(next));
+    if (container.alive && refusal !== undefined) throw refusedByRuntime(container, refusal);
+    if (container.alive) await applyLimits(context, container, next);
     container.change({ host: next });
     await save(context, container, true);
     if (restartPolicy.Name !== '') container.restartDelay = 0;
   });
   tell(context, container, 'update');
   return { Warnings: warnings.length === 0 ? null : warnings };
+}
+
+async function applyLimits(context: DockerContext, container: Container, host: HostConfig): Promise<void> {
+  // Those of real time are for the next start, as dockerd has it.
+  const limits = resourcesOf({ ...host, CpuRealtimePeriod: 0, CpuRealtimeRuntime: 0 });
+  try {
+    await context.engine.updateContainerResources(container.id, limits);
+  } catch (error) {
+    const words = messageOf(error);
+    throw words.startsWith('failed to write ') ? refusedByRuntime(container, words) : error;
+  }
+}
+
+function refusedByRuntime(container: Container, words: string): WherryError {
+  return cannot(container, `runc did not terminate successfully: exit status 1: ${words}\n: unknown`, 'internal');
 }
 
 function merged(container: Container, old: HostConfig, wanted: Resources): HostConfig {

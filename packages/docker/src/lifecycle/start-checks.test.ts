@@ -44,9 +44,10 @@ test('a log that cannot be opened, and shares that runc refuses, keep the task f
   expect(() => checkTask(host(few), 1)).toThrow('the minimum allowed cpu-shares is 2');
   // Version 2 of the cgroups has weights, which any number of shares is converted to.
   expect(() => checkTask(host(few), 2)).not.toThrow();
-  expect([2, 262_144, 262_145].map(refusalOfShares)).toEqual([
+  expect([2, 262_144, 262_145, -5].map(refusalOfShares)).toEqual([
     undefined,
     undefined,
+    'the maximum allowed cpu-shares is 262144',
     'the maximum allowed cpu-shares is 262144',
   ]);
 });

@@ -42,7 +42,8 @@ const mostShares = 262_144;
 /** Version 1 of the cgroups takes less and more, and makes the nearest that it has of it; runc refuses them. */
 export function refusalOfShares(shares: number): string | undefined {
   if (shares > 0 && shares < leastShares) return `the minimum allowed cpu-shares is ${leastShares}`;
-  return shares > mostShares ? `the maximum allowed cpu-shares is ${mostShares}` : undefined;
+  // A negative number is a very large one there.
+  return shares > mostShares || shares < 0 ? `the maximum allowed cpu-shares is ${mostShares}` : undefined;
 }
 
 function internal(text: string): WherryError {

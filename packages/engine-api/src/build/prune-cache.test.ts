@@ -42,5 +42,6 @@ it('selects by what records are', async () => {
   expect(keepBytes).toBe(10);
   expect(selects!(record)).toBe(true);
   expect(selects!({ ...record, type: 'regular' })).toBe(false);
+  expect(await asked(filters({ label: ['a', 'b'], 'label!': ['c'] }))).toEqual({ all: false });
   expect((await asked(filters({ shared: [] }))).selects!(record)).toBe(false);
 });

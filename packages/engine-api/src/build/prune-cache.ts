@@ -51,9 +51,10 @@ type Selection = Pick<Parameters<Builder['prune']>[0], 'olderThan' | 'selects'>;
 /** Throws `invalid` in dockerd's words. */
 function selection(filters: Filters, now: number): Selection {
   try {
-    checkFilters(filters, [...Object.keys(matchers), 'until', 'unused-for']);
+    // `system prune` has labels for all it prunes; nothing here has any, and dockerd does not look at them.
+    checkFilters(filters, [...Object.keys(matchers), 'until', 'unused-for', 'label', 'label!']);
     const asked = [...filters].filter(([name]) => Object.hasOwn(matchers, name));
-    if ([...filters.values()].some((values) => values.length > 1)) {
+    if ([...filters].some(([name, values]) => !name.startsWith('label') && values.length > 1)) {
       throw new WherryError('invalid', 'filters expect only one value');
     }
     return {

@@ -43,7 +43,7 @@ function logsRequest({ query, signal }: Exchange): LogsRequest {
     timestamps: query.flag('timestamps'),
     details: query.flag('details'),
     // Anything but a number is all of it, as in dockerd.
-    tail: /^\d+$/.test(tail) ? Number(tail) : undefined,
+    tail: /^\+?\d+$/.test(tail) ? Number(tail) : undefined,
     signal,
   };
 }

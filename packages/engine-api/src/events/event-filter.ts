@@ -9,7 +9,7 @@ export function matchesEvent(event: DockerEvent, filters: Filters): boolean {
     isOneOf(filters.get('scope'), event.scope) &&
     matchesAction(filters.get('event'), Action) &&
     ['container', 'plugin', 'volume', 'network', 'daemon', 'service', 'node', 'secret', 'config'].every((type) =>
-      matchesSubject(filters.get(type), event, type),
+      matchesSubject(filters.get(type), event),
     ) &&
     matchesImage(filters.get('image'), event) &&
     (!filters.has('label') || matchesLabels(Actor.Attributes, filters.get('label')))
@@ -26,10 +26,9 @@ function matchesAction(values: readonly string[] | undefined, action: string): b
   return isOneOf(values, action) || (colon > 0 && isOneOf(values, action.slice(0, colon)));
 }
 
-/** By id or name, or what they begin with. */
-function matchesSubject(values: readonly string[] | undefined, { Type, Actor }: DockerEvent, type: string): boolean {
+/** By id or name, or what they begin with: of whatever kind, as dockerd has it. */
+function matchesSubject(values: readonly string[] | undefined, { Actor }: DockerEvent): boolean {
   if (values === undefined || values.length === 0) return true;
-  if (Type !== type) return false;
   const name = Actor.Attributes.name ?? '';
   return values.some((value) => Actor.ID.startsWith(value) || name.startsWith(value));
 }

@@ -1,4 +1,5 @@
 import { WherryError } from '@wherry/base';
+import { booleanFilter, checkFilters } from '../http/filters.ts';
 import type { Method, Route } from '../http/router.ts';
 
 /** What dockerd says wherever a swarm would be needed. */
@@ -45,7 +46,16 @@ function pluginRoutes(): readonly Route[] {
     throw new WherryError('notFound', `plugin ${JSON.stringify(name)} not found`);
   };
   return [
-    { method: 'GET', path: '/plugins', handle: (exchange) => exchange.send(200, []) },
+    {
+      method: 'GET',
+      path: '/plugins',
+      handle(exchange) {
+        const filters = exchange.query.filters();
+        checkFilters(filters, ['capability', 'enabled']);
+        booleanFilter(filters, 'enabled');
+        exchange.send(200, []);
+      },
+    },
     { method: 'GET', path: '/plugins/privileges', handle: unsupported },
     { method: 'POST', path: '/plugins/pull', handle: unsupported },
     { method: 'POST', path: '/plugins/create', handle: unsupported },

@@ -1,9 +1,10 @@
-import { codeOf, WherryError } from '@wherry/base';
+import { codeOf, messageOf, WherryError } from '@wherry/base';
 import type { Filters } from '@wherry/docker';
 import type { VolumeRecord } from '@wherry/volumes';
 import { BodyFields } from '../http/body-fields.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { booleanFilter, checkFilters, matchesLabels, matchesPruneLabels, matchesText } from '../http/filters.ts';
+import type { Query } from '../http/query.ts';
 import type { Route } from '../http/router.ts';
 import { rfc3339 } from '../http/times.ts';
 import type { EngineApiOptions } from '../options.ts';
@@ -33,7 +34,8 @@ export function volumeRoutes(options: EngineApiOptions): readonly Route[] {
       method: 'PUT',
       path: '/volumes/{name:.*}',
       handle() {
-        throw new WherryError('unavailable', notSwarmManager);
+        const words = 'volume update only valid for cluster volumes, but swarm is unavailable';
+        throw new WherryError('unavailable', words);
       },
     },
     {
@@ -82,7 +84,7 @@ function find({ volumes }: EngineApiOptions, name: string): VolumeRecord {
 }
 
 function noVolume(name: string): WherryError {
-  return new WherryError('notFound', `get ${name}: no such volume`);
+  return new WherryError('notFound', `get${name === '' ? '' : ` ${name}`}: no such volume`);
 }
 
 function announce({ events }: EngineApiOptions, action: string, name: string): void {
@@ -90,7 +92,7 @@ function announce({ events }: EngineApiOptions, action: string, name: string): v
 }
 
 function selectVolumes({ volumes }: EngineApiOptions, exchange: Exchange): readonly VolumeRecord[] {
-  const filters = exchange.query.filters();
+  const filters = listFilters(exchange.query);
   checkFilters(filters, ['dangling', 'name', 'driver', 'label']);
   const dangling = booleanFilter(filters, 'dangling');
   return volumes
@@ -104,9 +106,17 @@ function selectVolumes({ volumes }: EngineApiOptions, exchange: Exchange): reado
     );
 }
 
+function listFilters(query: Query): Filters {
+  try {
+    return query.filters();
+  } catch (error) {
+    throw new WherryError('invalid', `error reading volume filters: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 async function create(options: EngineApiOptions, exchange: Exchange): Promise<void> {
   const { volumes } = options;
-  const fields = new BodyFields(await exchange.json({ required: true }), 'CreateOptions');
+  const fields = new BodyFields(await exchange.json(), 'CreateOptions');
   if (fields.raw('ClusterVolumeSpec', 'volume.ClusterVolumeSpec') !== undefined) {
     throw new WherryError('unavailable', notSwarmManager);
   }

@@ -25,6 +25,8 @@ export function checkConnect(record: NetworkRecord, request: ConnectRequest): vo
   if (problems.length > 0) {
     throw new WherryError('invalid', `invalid endpoint settings:\n${problemLines(problems)}`);
   }
+  const elsewhere = request.linkLocal?.find((address) => !isLinkLocal(address));
+  if (elsewhere !== undefined) throw new WherryError('invalid', `invalid link local IP address: ${elsewhere}`);
   if (mac !== undefined && !/^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(mac)) {
     throw new WherryError('invalid', `invalid MAC address: ${mac}`);
   }
@@ -56,6 +58,13 @@ export function formatProblems({ ipv4, ipv6, linkLocal = [] }: WantedAddresses):
 /** One problem in a line of its own, several as a list. */
 export function problemLines(problems: readonly string[]): string {
   return problems.length === 1 ? problems[0]! : problems.map((problem) => `* ${problem}`).join('\n');
+}
+
+const linkLocalRanges = ['169.254.0.0/16', 'fe80::/10'].map(parseCidr);
+
+function isLinkLocal(address: string): boolean {
+  const bytes = parseIp(address);
+  return bytes !== undefined && linkLocalRanges.some((range) => cidrContains(range, bytes));
 }
 
 function isAddress(text: string, length: 4 | 16): boolean {

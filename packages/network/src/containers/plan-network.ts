@@ -43,10 +43,10 @@ export function planNetwork(asked: CreateNetwork, around: Surroundings): Network
   if (predefinedNames.includes(name)) {
     throw new WherryError('forbidden', `operation is not permitted on predefined ${name} network `);
   }
+  checkPools(poolsOf(asked), asked.enableIPv6 === true);
   if (around.networks.some((other) => other.name === name)) {
     throw new WherryError('alreadyExists', `network with name ${name} already exists`);
   }
-  checkPools(poolsOf(asked), asked.enableIPv6 === true);
   checkConfigUse(asked);
   if (asked.configOnly === true) return configNetwork(asked, around);
   const driver = driverOf(asked.driver);

@@ -247,6 +247,7 @@ describe('a connection that is asked for', () => {
     ['elsewhere', { ipv4: '1.2.3.4' }, `${settings}${notInside} 1.2.3.4`],
     ['IPv6 where there is none', { ipv6: 'fd00::1' }, `${settings}${notChosen}`],
     ['a link’s address that is none', { linkLocal: ['x'] }, `${settings}invalid link-local IP address: x`],
+    ['an address that is no link’s', { linkLocal: ['1.2.3.4'] }, 'invalid link local IP address: 1.2.3.4'],
     ['no MAC address', { mac: '02:42' }, 'invalid MAC address: 02:42'],
     ['no interface name', { interfaceName: 'a/b' }, 'invalid interface name: a/b'],
   ])('%s is refused', (_what, request, message) => {
