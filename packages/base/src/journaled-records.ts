@@ -25,6 +25,11 @@ export class JournaledRecords<T extends { readonly id: string; readonly version:
     return new JournaledRecords(records, await RecordJournal.open(path, records, log), log);
   }
 
+  /** Where records stand that cannot be read: as long as it is there, what has no record may have had one. */
+  get unreadable(): string | undefined {
+    return this.#journal.unreadable;
+  }
+
   has(id: string): boolean {
     return this.#records.has(id);
   }

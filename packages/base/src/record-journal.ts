@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { appendFile, type FileHandle, open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { isDiskFull, WherryError } from './errors.ts';
+import { isDiskFull } from './errors.ts';
 import { syncPath, writeFileAtomically } from './files.ts';
 import type { Logger } from './log.ts';
 import { otherVersion, unreadableSuffix } from './record-files.ts';
@@ -21,10 +22,12 @@ const header = `{"version":${version}}\n`;
 /**
  * Records as a file of their changes, a line each: one appended write for all that wait at the same time costs a tenth
  * of a file of its own that is replaced. A line that a crash tore at the end is dropped; what was synced before it
- * stays, as only the end of the file is ever written. Other lines that cannot be read are put aside, into a file beside
- * it. Rewritten whole when it has grown to four times its records.
+ * stays, as only the end of the file is ever written. Other lines that cannot be read, the first one too, are put aside,
+ * into a file beside it: as long as that is there, records may be missing. Rewritten whole when it has grown to four times its records.
  */
 export class RecordJournal<T extends { readonly id: string }> implements AsyncDisposable {
+  /** The file with lines that could not be read, now or before; `undefined`: all records are here. */
+  readonly unreadable: string | undefined;
   readonly #path: string;
   readonly #records: ReadonlyMap<string, T>;
   #file: FileHandle;
@@ -36,6 +39,8 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
   #nextSync: Promise<void> | undefined;
 
   private constructor(path: string, records: ReadonlyMap<string, T>, file: FileHandle, length: number) {
+    const aside = path + unreadableSuffix;
+    this.unreadable = existsSync(aside) ? aside : undefined;
     this.#path = path;
     this.#records = records;
     this.#file = file;
@@ -45,8 +50,7 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
 
   /**
    * Fills `records` with what the file has; from then on they are what a rewrite writes. Throws `unsupported` where the
-   * file or a record is of another version, and `corrupt` where it is no journal: to begin anew would be to remove all
-   * that has no record.
+   * file or a record is of another version.
    */
   static async open<T extends { readonly id: string }>(
     path: string,
@@ -60,19 +64,23 @@ export class RecordJournal<T extends { readonly id: string }> implements AsyncDi
       // A kill may leave a part of the first line.
       if (header.startsWith(written)) await file.truncate(0);
       const content = header.startsWith(written) ? header : written;
-      checkHeader(path, content);
       let whole = content.slice(0, content.lastIndexOf('\n') + 1);
       const unreadable: string[] = [];
-      for (const line of whole.slice(header.length).split('\n').slice(0, -1)) {
+      // What a crash tore is the end of a file that has a beginning.
+      const isJournal = hasHeader(path, content);
+      const lines = isJournal ? whole.slice(header.length) : content;
+      for (const line of lines.split('\n').filter((text) => text !== '')) {
         const change = parseLine<T>(path, line);
         if (change === undefined) unreadable.push(line);
         else if ('put' in change) records.set(change.put.id, change.put);
         else records.delete(change.delete);
       }
+      const aside = path + unreadableSuffix;
       if (unreadable.length > 0) {
-        const aside = `${path}${unreadableSuffix}`;
         await appendFile(aside, unreadable.map((line) => `${line}\n`).join(''), { mode: 0o600 });
         log.warn('put aside records that cannot be read', { path, aside, records: unreadable.length });
+      }
+      if (unreadable.length > 0 || !isJournal) {
         whole = wholeText(records);
         await writeFileAtomically(path, whole);
         await file.close();
@@ -176,14 +184,15 @@ async function removeUnfinished(path: string): Promise<void> {
     if (name.startsWith(`${basename(path)}.`) && name.endsWith('.tmp')) await rm(join(dirname(path), name));
 }
 
-function checkHeader(path: string, content: string): void {
-  if (content.startsWith(header)) return;
+/** False: the first line cannot be read. Throws `unsupported`. */
+function hasHeader(path: string, content: string): boolean {
+  if (content.startsWith(header)) return true;
   let found: unknown;
   try {
     found = (JSON.parse(content.split('\n', 1)[0]!) as { version?: unknown }).version;
   } catch {}
   if (found !== undefined) throw otherVersion(path, found, version);
-  throw new WherryError('corrupt', `${path} is no journal of records: mend it, or move it away to begin without them`);
+  return false;
 }
 
 /** What cannot be read gives `undefined`. Throws `unsupported`. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AsyncQueue, jsonLogger, VirtualClock } from '@wherry/base';
@@ -292,6 +292,43 @@ test('what a power cut left of one that was being made goes; one that ran is sho
   await containers.remove(ran, { force: false, volumes: false, link: false });
   await reopen();
   await expect(containers.inspect(ran, { size: false })).rejects.toMatchObject({ code: 'notFound' });
+});
+
+describe('records that cannot be read', () => {
+  test('of the engine: nothing is removed, and all is as before when they are mended', async () => {
+    const [made, ran] = [await created('made', 'no'), await started('ran', 'no')];
+    await ends(ran, 0);
+    const lost = vi.spyOn(engine, 'listContainers').mockResolvedValue([]);
+    engine.unreadableRecords = '/engine/containers.journal.unreadable';
+    await reopen();
+    for (const id of [made, ran]) {
+      const why = expect.stringContaining('/engine/containers.journal.unreadable');
+      expect(await state(id)).toMatchObject({ Status: 'dead', Error: why });
+    }
+    expect(problems.splice(0)).toHaveLength(2);
+    engine.unreadableRecords = undefined;
+    lost.mockRestore();
+    await reopen();
+    expect(await status(made)).toBe('created');
+    expect(await status(ran)).toBe('exited');
+  });
+
+  test('of docker’s part: what the engine has stays, and is here again when they are mended', async () => {
+    const id = await started('ran', 'no');
+    const journal = join(folder, 'containers.journal');
+    await containers[Symbol.asyncDispose]();
+    const good = readFileSync(journal);
+    writeFileSync(journal, '\0\0\0');
+    await reopen();
+    await expect(containers.inspect(id, { size: false })).rejects.toMatchObject({ code: 'notFound' });
+    expect(await engine.listPodSandboxes({})).toHaveLength(1);
+    expect(problems.splice(0).join('')).toMatch(/put aside.*containers\.journal\.unreadable.*kept what belongs to/s);
+    await containers[Symbol.asyncDispose]();
+    writeFileSync(journal, good);
+    rmSync(`${journal}.unreadable`);
+    await reopen();
+    expect(await status(id)).toBe('running');
+  });
 });
 
 describe('a health check', () => {

@@ -30,6 +30,7 @@ export class MemoryEngine {
   readonly starts = new Map<string, number>();
   /** Signals that were sent, in order. */
   readonly signals: (string | number)[] = [];
+  unreadableRecords: string | undefined;
   readonly #clock: Clock;
   readonly #known = new Map<string, Known>();
   readonly #listeners = new Set<AsyncQueue<RuntimeEvent>>();

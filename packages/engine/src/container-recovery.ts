@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { WherryError } from '@wherry/base';
 import type { ContainerIndex } from './container-index.ts';
 import type { ContainerLauncher } from './container-launcher.ts';
 import { type ContainerRoots, lifeHold } from './container-roots.ts';
@@ -40,7 +41,10 @@ async function recoverOne(
   record: ContainerRecord,
 ): Promise<void> {
   const { phase } = record;
-  if (phase === 'creating' || phase === 'removing' || context.sandboxes.get(record.sandboxId) === undefined)
+  const isAlone = context.sandboxes.get(record.sandboxId) === undefined;
+  if (isAlone && context.sandboxes.unreadable !== undefined)
+    throw new WherryError('corrupt', `the record of its sandbox cannot be read: see ${context.sandboxes.unreadable}`);
+  if (phase === 'creating' || phase === 'removing' || isAlone)
     await containers.discard({ ...record, phase: 'starting' });
   else if (phase === 'starting') await recoverStarting(context, containers, record);
   else if (phase === 'running') {

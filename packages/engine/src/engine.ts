@@ -109,9 +109,19 @@ class EmbeddedEngine implements Engine {
     await this.#removeStrays();
   }
 
-  /** Folders without a record: what a crash or a power cut left of a creation or a removal. */
+  get unreadableRecords(): string | undefined {
+    return this.#context.containers.unreadable ?? this.#context.sandboxes.unreadable;
+  }
+
+  /** Folders without a record: what a crash or a power cut left of a creation or a removal, unless a record is lost. */
   async #removeStrays(): Promise<void> {
-    const { paths, containers, sandboxes, initLayers } = this.#context;
+    const { paths, containers, sandboxes, initLayers, log } = this.#context;
+    const unreadable = this.unreadableRecords;
+    if (unreadable !== undefined) {
+      const todo = 'put its lines, mended, back into the journal, or remove it to have what has no record removed';
+      log.warn('kept the files of containers whose records cannot be read', { unreadable, todo });
+      return;
+    }
     const ids = new Set([...readdirSync(paths.layers), ...readdirSync(paths.containers)]);
     for (const id of ids) if (containers.get(id) === undefined) await this.#containers.roots.remove(id);
     initLayers.clear(new Set(containers.all().flatMap(({ lowerDirectories }) => lowerDirectories)));

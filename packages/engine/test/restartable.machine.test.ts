@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { codeOf } from '@wherry/base';
@@ -270,6 +270,32 @@ test('a paused container stands still, survives its engine, and can be killed an
   await engine.stopContainer(id, 30);
   expect((await engine.containerStatus(id)).exitCode).toBe(9);
   expect(await engine.isPaused(id)).toBe(false);
+});
+
+test('records that cannot be read cost no container’s files, and are here again when they are mended', async () => {
+  const id = await defined('a', sh('echo kept > /file'));
+  await engine.startPodSandbox(id);
+  await engine.startContainer(id);
+  await exitOf(engine, id);
+  await engine.stopPodSandbox(id);
+  const written = join(machine.folder, 'root/layers', id, 'upper/file');
+  for (const kind of ['containers', 'sandboxes']) {
+    const journal = join(machine.folder, `root/${kind}.journal`);
+    await engine[Symbol.asyncDispose]();
+    const good = readFileSync(journal);
+    writeFileSync(journal, Buffer.alloc(good.length));
+    engine = await createEngine(machine.options);
+    expect(engine.unreadableRecords).toBe(`${journal}.unreadable`);
+    expect(await engine.listPodSandboxes()).toHaveLength(kind === 'sandboxes' ? 0 : 1);
+    expect(readFileSync(written, 'utf8')).toBe('kept\n');
+    await engine[Symbol.asyncDispose]();
+    writeFileSync(journal, good);
+    rmSync(`${journal}.unreadable`);
+    engine = await createEngine(machine.options);
+    expect(engine.unreadableRecords).toBeUndefined();
+    expect(await engine.containerStatus(id)).toMatchObject({ state: 'exited', exitCode: 0 });
+    expect(readFileSync(written, 'utf8')).toBe('kept\n');
+  }
 });
 
 test('processes, and commands with their number, user, folder, size and without streams', async () => {

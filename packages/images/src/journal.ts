@@ -1,6 +1,14 @@
-import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
+import { appendFile, type FileHandle, open, readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf, otherVersion, WherryError, writeFileAtomically } from '@wherry/base';
+import {
+  codeOf,
+  errnoOf,
+  otherVersion,
+  syncPath,
+  unreadableSuffix,
+  WherryError,
+  writeFileAtomically,
+} from '@wherry/base';
 import { readNames } from './content/folder-names.ts';
 import { namingFullDisk } from './content/full-disk.ts';
 import { parseObject } from './content/json.ts';
@@ -25,7 +33,8 @@ const smallest = 256 * 1024;
 /**
  * A state kept as a file of its changes: a line for each update, an array, after a first line with the
  * version. An update is one appended and synced line, those that wait at the same time share the sync; a line
- * that a crash tore is dropped. Rewritten whole when it has grown to twice its state.
+ * that a crash tore is dropped. A file that is broken elsewhere is put aside as a whole when it is opened, and what of it
+ * can be read is taken. Rewritten whole when it has grown to twice its state.
  */
 export class Journal<Change, State extends JournalState<Change>> implements AsyncDisposable {
   readonly #options: JournalOptions<State>;
@@ -42,13 +51,38 @@ export class Journal<Change, State extends JournalState<Change>> implements Asyn
     this.#options = options;
   }
 
-  /** Removes what a process that died while it rewrote the file left beside it. Only before anything is begun. */
-  async cleanUp(): Promise<void> {
+  /**
+   * Removes what a process that died while it rewrote the file left beside it, and mends a broken file; gives where it
+   * was put aside. Only before anything is begun. Throws `unsupported` for another version.
+   */
+  async cleanUp(): Promise<string | undefined> {
     const { path } = this.#options;
     for (const name of await readNames(dirname(path))) {
       const isOurs = name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]+\.tmp$/.test(name);
       if (isOurs) await rm(join(dirname(path), name), { force: true });
     }
+    return await this.#mend();
+  }
+
+  async #mend(): Promise<string | undefined> {
+    try {
+      await this.state();
+      return undefined;
+    } catch (error) {
+      if (codeOf(error) !== 'corrupt') throw error;
+    }
+    const { path, previous, empty } = this.#options;
+    const state = empty();
+    const content = await readIfThere(path);
+    const broken = content === undefined ? previous : path;
+    for (const line of content?.toString('utf8').split('\n') ?? []) {
+      for (const change of parseLine(line) ?? []) if (isChange(change)) state.apply(change as Change);
+    }
+    const aside = `${broken}${unreadableSuffix}`;
+    await appendFile(aside, content ?? (await readFile(previous)), { mode: 0o600 });
+    await syncPath(aside);
+    await this.#rewrite(state);
+    return aside;
   }
 
   /** The state; what it shows may be on its way to the disk. */
@@ -144,6 +178,7 @@ export class Journal<Change, State extends JournalState<Change>> implements Asyn
     const whole = content.lastIndexOf(0x0a) + 1;
     const [first = '', ...lines] = content.toString('utf8', 0, whole).split('\n').slice(0, -1);
     const { version } = parseObject(Buffer.from(first), `image index ${path}`);
+    if (!Number.isSafeInteger(version)) throw new WherryError('corrupt', `the image index ${path} has no version`);
     if (version !== 2) throw otherVersion(path, version, 2);
     for (const [index, line] of lines.entries()) {
       const changes = parseLine(line);
@@ -177,6 +212,10 @@ function parseLine(line: string): unknown[] | undefined {
   } catch {
     return undefined;
   }
+}
+
+function isChange(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Version 1 was one object that was replaced at each change. */

@@ -25,6 +25,7 @@ import type { CreateImageOptions, ImageStore, ImportOptions } from './image-stor
 import { assembleImage } from './library/assemble-image.ts';
 import { commitLayer } from './library/commit-layer.ts';
 import { createImage, importImage } from './library/create-image.ts';
+import { findImages } from './library/find-images.ts';
 import { holdLayers, releaseHold } from './library/hold-layers.ts';
 import { imageManifests } from './library/image-manifests.ts';
 import { imageRootfs } from './library/image-rootfs.ts';
@@ -64,8 +65,9 @@ export class LocalImageStore implements ImageStore {
     await content.cleanUp();
     await layers.cleanUp();
     await holds.cleanUp();
-    await metadata.cleanUp();
+    const unreadable = await metadata.cleanUp();
     const isUnclean = await this.#running.begin();
+    if (unreadable !== undefined) await findImages(this.#parts, unreadable);
     const doubtful = await unsettled.left();
     if (doubtful) await recoverImages(this.#parts, doubtful);
     if (isUnclean || doubtful) {

@@ -195,9 +195,12 @@ export class Metadata implements AsyncDisposable {
     });
   }
 
-  /** Removes what a process that died left half-written. Only before anything is begun. */
-  async cleanUp(): Promise<void> {
-    await this.#journal.cleanUp();
+  /**
+   * Removes what a process that died left half-written, and mends a broken file; gives where it was put aside. Only
+   * before anything is begun.
+   */
+  async cleanUp(): Promise<string | undefined> {
+    return await this.#journal.cleanUp();
   }
 
   async state(): Promise<MetadataState> {

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { digestOf } from '@wherry/oci';
-import { describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { type ImageEvent, type ImageStore, type RemovedPart, writeTar } from '../src/index.ts';
 import { bytesOf, file, fresh, nobody, open, stream } from './scratch.ts';
 
@@ -173,9 +173,69 @@ describe('the journal', () => {
     await migrated.tag('old:1', 'new:1');
     await using again = await open({ directory: old });
     expect((await again.details('new:1')).names).toEqual(['docker.io/library/new:1', 'docker.io/library/old:1']);
-    truncateSync(join(old, 'images.jsonl'), 5);
-    await using broken = await open({ directory: old });
-    await expect(broken.summaries()).rejects.toMatchObject({ code: 'corrupt' });
+  });
+
+  describe('that is broken', () => {
+    let directory: string;
+    let ids: string[];
+    const journal = (): string => join(directory, 'images.jsonl');
+    beforeEach(async () => {
+      directory = fresh();
+      await using store = await open({ directory });
+      ids = [await make(store, 'x', 'x:1'), await make(store, 'y', 'y:1')];
+      await store.tag('x:1', 'x:2');
+    });
+
+    /** Names by image, of a store that is opened now. */
+    async function found(): Promise<Record<string, readonly string[]>> {
+      await using store = await open({ directory });
+      for (const { id } of await store.summaries()) {
+        const { lowerDirectories } = await store.rootfs(id, 'o');
+        expect(readFileSync(join(lowerDirectories[0]!, 'f'), 'utf8')).toBe(id === ids[0] ? 'x' : 'y');
+        await store.release('o');
+      }
+      return Object.fromEntries((await store.summaries()).map(({ id, names }) => [id, [...names].sort()]));
+    }
+    const name = (short: string): string => `docker.io/library/${short}`;
+
+    it.each([
+      ['garbage', (text: string) => text.replace(/^.*/, '\0\0\0')],
+      ['something else', (text: string) => text.replace(/^.*/, '{"other":1}')],
+      ['nothing', (text: string) => text.slice(text.indexOf('\n') + 1)],
+    ])('in its first line has all that its others say: %s', async (_, broken) => {
+      const text = broken(readFileSync(journal(), 'utf8'));
+      writeFileSync(journal(), text);
+      const whole = { [ids[0]!]: [name('x:1'), name('x:2')], [ids[1]!]: [name('y:1')] };
+      expect(await found()).toEqual(whole);
+      expect(readFileSync(`${journal()}.unreadable`, 'utf8')).toBe(text);
+      expect(readFileSync(journal(), 'utf8')).toMatch(/^\{"version":2\}\n/);
+      expect(await found()).toEqual(whole);
+    });
+
+    it.each([
+      ['a line', (text: string) => text.replace(/^.*y:1.*$/m, '\0\0'), [name('x:1'), name('x:2')]],
+      ['all of it', (text: string) => '\0'.repeat(text.length), []],
+      ['its end and its header', () => '{"ver', []],
+      ['everything, and is empty', () => '', []],
+    ])('elsewhere has the images whose content is here, without lost names: %s', async (_, broken, names) => {
+      writeFileSync(journal(), broken(readFileSync(journal(), 'utf8')));
+      const left = { [ids[0]!]: names, [ids[1]!]: [] };
+      expect(await found()).toEqual(left);
+      await using store = await open({ directory });
+      await store.tag(ids[1]!, 'again:1');
+      expect(await found()).toEqual({ ...left, [ids[1]!]: [name('again:1')] });
+    });
+
+    it('is left as it is where it is of another version', async () => {
+      const text = readFileSync(journal(), 'utf8').replace('{"version":2}', '{"version":3}');
+      writeFileSync(journal(), text);
+      const words = `${journal()} has version 3, and this Wherry reads version 2`;
+      await expect(open({ directory })).rejects.toMatchObject({
+        code: 'unsupported',
+        message: expect.stringContaining(words),
+      });
+      expect(readFileSync(journal(), 'utf8')).toBe(text);
+    });
   });
 
   it('takes many updates at once', async () => {

@@ -19,6 +19,8 @@ import type { UserMappings } from './user-mappings.ts';
  * `removePodSandbox` removes both.
  */
 export interface ContainerEngine extends RuntimeService {
+  /** The file with records that could not be read, for somebody to mend: what has no record may have had one. */
+  readonly unreadableRecords?: string | undefined;
   /** Writes a sandbox down and makes nothing of it yet: it is `notReady`. Throws `alreadyExists` for a taken id. */
   definePodSandbox(config: PodSandboxConfig): Promise<string>;
   /** Makes the namespaces of a `notReady` sandbox, with the config that it has now. All or nothing. */

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger } from '@wherry/base';
@@ -67,6 +67,24 @@ test('a kill leaves no folder without a record, and nothing half written', async
   await save('one');
   expect(await found()).toEqual(['one']);
   expect(readdirSync(join(folder, 'containers', id))).toEqual([]);
+});
+
+test('a folder whose record may be one that cannot be read stays until that is taken away', async () => {
+  await save('one');
+  const good = readFileSync(journal(), 'utf8');
+  writeFileSync(journal(), good.replace('"name":"one"', '"name":\0'));
+  expect(await found()).toEqual([]);
+  const [unreadable, folders] = [`${journal()}.unreadable`, () => readdirSync(join(folder, 'containers'))];
+  expect(folders()).toEqual([id]);
+  // Mended, and put back.
+  appendFileSync(journal(), readFileSync(unreadable, 'utf8').replace('"name":\0', '"name":"one"'));
+  expect(await found()).toEqual(['one']);
+  writeFileSync(journal(), good.slice(0, good.indexOf('\n') + 1));
+  expect(await found()).toEqual([]);
+  expect(folders()).toEqual([id]);
+  rmSync(unreadable);
+  expect(await found()).toEqual([]);
+  expect(folders()).toEqual([]);
 });
 
 test('health is kept beside the record', async () => {

@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, JournaledRecords, KeyedMutex, type Logger, writeFileAtomically } from '@wherry/base';
+import { errnoOf, JournaledRecords, KeyedMutex, type Logger, removeTree, writeFileAtomically } from '@wherry/base';
 import type { HealthState } from './container.ts';
 import type { ContainerRecord } from './record.ts';
 
@@ -34,10 +34,17 @@ export class RecordStore {
     // A creation or a removal that was cut off leaves a folder without a record; a kill, what it was about to write.
     for (const id of await readdir(root)) {
       const folder = join(root, id);
-      if (!records.has(id)) await rm(folder, { recursive: true, force: true });
-      else for (const name of await readdir(folder)) if (name.endsWith('.tmp')) await rm(join(folder, name));
+      if (!records.has(id)) {
+        // The record may be among those that cannot be read.
+        if (records.unreadable === undefined) await removeTree(folder);
+      } else for (const name of await readdir(folder)) if (name.endsWith('.tmp')) await rm(join(folder, name));
     }
     return new RecordStore(root, log, records);
+  }
+
+  /** Where records stand that cannot be read: what has no record may have had one. */
+  get unreadable(): string | undefined {
+    return this.#records.unreadable;
   }
 
   folder(id: string): string {

@@ -44,8 +44,13 @@ export async function recoverContainers(context: DockerContext, parts: RecoveryP
       }
     }),
   );
-  await removeStrays(context);
-  await dropHolds(context);
+  if (store.unreadable === undefined) {
+    await removeStrays(context);
+    await dropHolds(context);
+  } else {
+    const todo = 'put its lines, mended, back into the journal, or remove it to have what has no record removed';
+    log.warn('kept what belongs to containers whose records cannot be read', { unreadable: store.unreadable, todo });
+  }
 }
 
 async function recoverOne(
@@ -56,11 +61,12 @@ async function recoverOne(
 ): Promise<void> {
   const { host, config, removesVolumes = host.AutoRemove } = container.record;
   const removing = container.phase === 'removing' || container.phase === 'dead';
+  const isLost = status === undefined && context.engine.unreadableRecords !== undefined;
   // A power cut in its creation may leave the record alone.
-  const unmade = status === undefined && !hasRun(container);
+  const unmade = status === undefined && !isLost && !hasRun(container);
   if (config.Healthcheck?.Test !== undefined) container.health = await context.store.health(container.id);
   // One that removes itself is removed without its record's saying so.
-  if (removing || unmade || (status === undefined && host.AutoRemove)) {
+  if (removing || unmade || (status === undefined && !isLost && host.AutoRemove)) {
     if (container.phase !== 'removing') container.enter('removing');
     await container.lock.run(() => parts.remover.remove(container, { volumes: unmade || removesVolumes }));
   } else if (status === undefined) markDead(context, container);
@@ -68,11 +74,19 @@ async function recoverOne(
   else await settleEnd(parts, container, status);
 }
 
-/** Somebody took the engine's files away. What is left (name, volumes, log) goes when its user says so. */
-function markDead({ log }: DockerContext, container: Container): void {
+/**
+ * Somebody took the engine's files away, or its record cannot be read. What is left (name, volumes, log, what it has
+ * written) goes when its user says so.
+ */
+function markDead({ engine, log }: DockerContext, container: Container): void {
+  const { unreadableRecords: file } = engine;
+  const error =
+    file === undefined
+      ? 'the files of the container are lost'
+      : `the record of the container cannot be read: see ${file}, and the daemon's log`;
   container.enter('removing');
-  container.enter('dead', { error: 'the files of the container are lost' });
-  log.error('the files of a container are lost', { container: container.id });
+  container.enter('dead', { error });
+  log.error('a container is dead', { container: container.id, error });
 }
 
 async function takeOver(
