@@ -138,7 +138,8 @@ describe('RUN', () => {
     const dockerfile = 'FROM busybox\nARG A\nRUN echo $A-$http_proxy\nENV A=env\nRUN echo $A-$B\n';
     const { events } = await machine.build(dockerfile, { buildArguments: { A: 'arg', B: 'b', http_proxy: 'p' } });
     expect(outputOf(events)).toBe('arg-p\nenv-\n');
-    expect(events.at(-1)).toEqual({ type: 'warning', message: 'One or more build-args [B] were not consumed' });
+    expect(events.at(-2)).toEqual({ type: 'warning', message: 'One or more build-args [B] were not consumed' });
+    expect(events.at(-1)).toMatchObject({ type: 'built' });
   });
 
   it('ends when it is cancelled and leaves nothing', async () => {

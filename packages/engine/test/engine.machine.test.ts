@@ -100,7 +100,7 @@ describe('the life of a container', () => {
     expect(await engine.createContainer(sandbox.id, containerConfig([], { image: 'missing' })).catch(codeOf)).toBe(
       'notFound',
     );
-    const mounts = [{ hostPath: '/nosuch', containerPath: '/x' }];
+    const mounts = [{ hostPath: join(machine.folder, 'nosuch'), containerPath: '/x' }];
     expect(await engine.createContainer(sandbox.id, containerConfig([], { mounts })).catch(codeOf)).toBe('notFound');
     expect(machine.held.size).toBe(3);
   });
