@@ -495,9 +495,8 @@ test('runs images whose configs are odd, as dockerd does', async () => {
   expect((Mounts as { Destination: string }[]).map(({ Destination }) => Destination).sort()).toEqual(['/b', '/etc:/x']);
   expect(Config).toMatchObject({ StopSignal: 'SIGFOO', OnBuild: null, Labels: { '': 'blank' } });
   expect(NetworkSettings).toMatchObject({ Ports: {} });
-  expect(
-    await machine.containers.list({ all: true, size: false, filters: new Map([['expose', ['81']]]) }),
-  ).toHaveLength(1);
+  // Where no network leads out there are no ports.
+  expect(await machine.containers.list({ all: true, size: false, filters: new Map([['expose', ['81']]]) })).toEqual([]);
   // What is no signal stands for SIGTERM.
   await machine.containers.stop('odd', {});
   expect(await state('odd')).toMatchObject({ ExitCode: 7 });

@@ -5,6 +5,7 @@ import { completeHostConfig } from '../config/defaults.ts';
 import { checkLogConfig } from '../config/log-config.ts';
 import { mergeImage } from '../config/merge-image.ts';
 import { checkNetworkMode, containerOfMode, isUserDefined } from '../config/modes.ts';
+import { platformWarning } from '../config/platform-warning.ts';
 import { parseSecurityOptions } from '../config/security.ts';
 import type { ContainerConfig, EndpointSettings, HostConfig, MountPoint } from '../config/types.ts';
 import { checkContainer } from '../config/validate.ts';
@@ -50,7 +51,7 @@ export async function createContainer(
     const container = await make(context, { id, name, config, host, endpoints, imageId: image.id, askedFolder });
     context.registry.add(container);
     tell(context, container, 'create');
-    return { Id: id, Warnings: warnings };
+    return { Id: id, Warnings: image.warning === undefined ? warnings : [...warnings, image.warning] };
   } catch (error) {
     context.registry.release(name, id);
     throw error;
@@ -61,7 +62,11 @@ async function imageOf(
   context: DockerContext,
   config: ContainerConfig,
   platform: string | undefined,
-): Promise<{ readonly id: string; readonly config: Parameters<typeof mergeImage>[1] }> {
+): Promise<{
+  readonly id: string;
+  readonly config: Parameters<typeof mergeImage>[1];
+  readonly warning: string | undefined;
+}> {
   if (config.Image === '') {
     const none = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])].length === 0;
     throw new WherryError('invalid', none ? 'no command specified' : 'invalid reference format');
@@ -77,7 +82,8 @@ async function imageOf(
       `image with reference ${config.Image} was found but does not match the specified platform: wanted ${platform}, actual: ${os}/${architecture}`,
     );
   }
-  return { id: image.id, config: image.config.config ?? {} };
+  const warning = platform === undefined ? platformWarning(image.config, context.host.platform) : undefined;
+  return { id: image.id, config: image.config.config ?? {}, warning };
 }
 
 async function ifThere<T>(found: Promise<T>): Promise<T | undefined> {

@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, hostname, release, totalmem } from 'node:os';
 import { openCgroups } from '@wherry/linux';
+import { hostPlatform, type Platform } from '@wherry/oci';
+import { amd64Level } from '../config/platform-warning.ts';
 import { numberSet } from '../config/resources.ts';
 import type { HostView } from './options.ts';
 
@@ -8,6 +10,13 @@ import type { HostView } from './options.ts';
 function kernelIs(major: number, minor: number): boolean {
   const [first = 0, second = 0] = release().split('.', 2).map(Number);
   return first > major || (first === major && second >= minor);
+}
+
+/** With the processor's level, which docker shows. */
+function detectedPlatform(): Platform {
+  const platform = hostPlatform();
+  if (platform.architecture !== 'amd64') return platform;
+  return { ...platform, variant: amd64Level(readFileSync('/proc/cpuinfo', 'utf8')) };
 }
 
 /** This machine. */
@@ -26,6 +35,7 @@ export function hostView(given: Partial<HostView> = {}): HostView {
     cpus: given.cpus ?? status('Cpus_allowed_list'),
     memoryNodes: given.memoryNodes ?? status('Mems_allowed_list'),
     cgroupFeatures: given.cgroupFeatures ?? openCgroups().features('/'),
+    platform: given.platform ?? detectedPlatform(),
     recursiveReadOnly: given.recursiveReadOnly ?? kernelIs(5, 12),
     apparmor: given.apparmor ?? existsSync('/sys/kernel/security/apparmor'),
     selinux: given.selinux ?? existsSync('/sys/fs/selinux/enforce'),

@@ -1,7 +1,7 @@
 import type { Clock, Logger, Random } from '@wherry/base';
 import type { ImageLibrary } from '@wherry/images';
 import type { ContainerNetworks } from '@wherry/network';
-import type { ImageConfig } from '@wherry/oci';
+import type { ImageConfig, Platform } from '@wherry/oci';
 import type { ContainerEngine, UserMappings } from '@wherry/runtime';
 import type { NamedVolumes } from '@wherry/volumes';
 import type { HostFacts } from '../config/resources.ts';
@@ -44,6 +44,8 @@ export interface HostView extends HostFacts {
   /** Content of the host's resolv.conf. */
   readonly resolvConf: () => string;
   readonly exists: (path: string) => boolean;
+  /** What images are expected to be for, with the processor's level. */
+  readonly platform: Platform;
   /** Whether the kernel can make a mount read-only with what is mounted below it (mount_setattr(2), Linux 5.12). */
   readonly recursiveReadOnly: boolean;
   /** Whether profiles and labels of containers mean anything here; where not, they are passed over. */

@@ -27,7 +27,7 @@ export function imageInspection(image: ImageDetails, speaks: (minor: number) => 
     Config: containerConfig(config),
     Architecture: image.config.architecture,
     Variant: image.config.variant,
-    Os: image.config.os,
+    Os: image.config.os || 'linux',
     OsVersion: text(raw['os.version']) || undefined,
     Size: image.sizeBytes,
     ...(speaks(44) ? {} : { VirtualSize: image.sizeBytes }),

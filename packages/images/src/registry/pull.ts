@@ -20,6 +20,13 @@ import type { PulledImage } from '../image-library.ts';
 import { layerRecords } from '../image-registrar.ts';
 import type { ImageRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
+import {
+  checkAskedSystem,
+  checkedLayers,
+  checkImageSystem,
+  checkLayerTypes,
+  unpackRefusal,
+} from './docker-refusals.ts';
 import type { RegistryClient } from './registry-client.ts';
 import type { Dialect } from './registry-failure.ts';
 import { withRegistry } from './with-registry.ts';
@@ -92,6 +99,11 @@ async function fetchAll(
     await metadata.add(known, names);
     return known;
   }
+  const isDocker = context.dialect === 'docker';
+  if (isDocker) {
+    checkLayerTypes(manifest);
+    checkAskedSystem(context.platform.os);
+  }
   if (manifest.config.size > largestDocument) {
     throw new WherryError('tooLarge', `the image config has ${manifest.config.size} bytes`);
   }
@@ -99,8 +111,10 @@ async function fetchAll(
   using _arrival = await unsettled.begin(manifestDigest);
   await fetchConfig(client, manifest.config, context);
   // A broken config is seen before anything large is fetched.
-  const config = parseConfig(await registrar.content.read(id, largestDocument));
-  const records = layerRecords(manifest, config);
+  const document = await registrar.content.read(id, largestDocument);
+  const config = parseConfig(document);
+  if (isDocker) checkImageSystem(config);
+  const records = isDocker ? checkedLayers(manifest, config, document) : layerRecords(manifest, config);
   using _layers = await pins.pin(records.map(({ chainId }) => chainId));
   await fetchLayers(client, manifest.layers, records, context);
   return await registrar.register(manifestDigest, names, { signal: context.signal, isDoubtful: true });
@@ -178,7 +192,11 @@ async function fetchLayers(
     await downloads.get(record.digest);
     const isThere = await store.has(record.chainId);
     if (!isThere) report({ digest: record.digest, phase: 'extracting', current: 0, total: record.size });
-    await registrar.unpack(records, record, { below, signal: context.signal });
+    try {
+      await registrar.unpack(records, record, { below, signal: context.signal });
+    } catch (error) {
+      throw context.dialect === 'docker' ? unpackRefusal(error) : error;
+    }
     // Told in their order, as docker's users know it.
     await below;
     if (!isThere || downloads.has(record.digest)) report({ digest: record.digest, phase: 'complete' });
