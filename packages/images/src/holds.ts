@@ -46,11 +46,23 @@ export class Holds {
     }
   }
 
-  /** Writes a hold through to the disk. Nothing when there is none. */
+  /** Writes the holds of an owner, and of owners `OWNER.…`, through to the disk. Nothing when there is none. */
   async sync(owner: string): Promise<void> {
-    if (!(await this.#all()).has(owner)) return;
-    await syncPath(join(this.#folder, owner));
+    const owners = await this.#ownersLike(owner);
+    if (owners.length === 0) return;
+    for (const one of owners) await syncPath(join(this.#folder, one));
     await syncPath(this.#folder);
+  }
+
+  /** The images that they hold. */
+  async manifestsOf(owner: string): Promise<readonly Digest[]> {
+    const holds = await this.#all();
+    const held = (await this.#ownersLike(owner)).map((one) => holds.get(one)?.manifest);
+    return held.filter((manifest) => manifest !== undefined);
+  }
+
+  async #ownersLike(owner: string): Promise<readonly string[]> {
+    return [...(await this.#all()).keys()].filter((one) => one === owner || one.startsWith(`${owner}.`));
   }
 
   /** Ends a hold and gives what it was; `undefined` when there was none. */

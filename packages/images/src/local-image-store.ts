@@ -110,8 +110,9 @@ export class LocalImageStore implements ImageStore {
   }
 
   async persistHold(owner: string): Promise<void> {
-    await this.#parts.unsettled.settled();
-    await this.#parts.holds.sync(owner);
+    const { holds, unsettled } = this.#parts;
+    await unsettled.settled(await holds.manifestsOf(owner));
+    await holds.sync(owner);
   }
 
   async release(owner: string): Promise<void> {

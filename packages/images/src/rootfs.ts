@@ -8,7 +8,10 @@ export interface RootfsSource {
    * disposed; holders are named by `owner` (a container id) and survive a restart.
    */
   rootfs(reference: string, owner: string): Promise<Rootfs>;
-  /** Resolves when the hold of `owner` outlasts a power cut; else it outlasts this process. */
+  /**
+   * Resolves when the hold of `owner`, those of owners `OWNER.…`, and the images that they hold outlast a power cut;
+   * else they outlast this process.
+   */
   persistHold(owner: string): Promise<void>;
   /** Ends the hold of `owner`. Idempotent. */
   release(owner: string): Promise<void>;

@@ -68,6 +68,19 @@ it('names an image until the disk was synced after it was whole', async () => {
   expect(disk.begun).toHaveLength(2);
 });
 
+it('lets nobody wait for another image', async () => {
+  const begun = disk.next;
+  (await images.begin(one))[Symbol.dispose]();
+  const sync = await begun;
+  await images.settled([two]);
+  await images.settled([]);
+  expect(named()).toEqual([one]);
+  const settled = images.settled([two, one]);
+  sync.resolve();
+  await settled;
+  expect(named()).toEqual([]);
+});
+
 it('goes on naming an image where the disk fails, tells who waits, and tries again', async () => {
   const begun = disk.next;
   (await images.begin(one))[Symbol.dispose]();

@@ -69,9 +69,10 @@ export class UnsettledImages {
     };
   }
 
-  /** Resolves once every image that is here whole is on the disk for good. Rejects where the disk fails. */
-  async settled(): Promise<void> {
-    while ([...this.#arrivals].some(({ isWhole }) => isWhole)) {
+  /** Resolves once images that are here whole, these or all, are on the disk for good. Rejects where the disk fails. */
+  async settled(manifests?: readonly Digest[]): Promise<void> {
+    const isWanted = ({ manifest, isWhole }: Arrival): boolean => isWhole && manifests?.includes(manifest) !== false;
+    while ([...this.#arrivals].some(isWanted)) {
       this.#settle();
       await this.#settling;
     }

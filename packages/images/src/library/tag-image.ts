@@ -8,7 +8,7 @@ export async function tagImage(parts: StoreParts, reference: string, name: strin
   const { image, name: first = '' } = await parts.finder.require(reference);
   const full = nameOf(name);
   // A name that is given here lasts, and so does what it names.
-  await parts.unsettled.settled();
+  await parts.unsettled.settled([image.manifest]);
   await parts.metadata.update((state) => {
     // Removed since it was found.
     if (!state.images.has(image.manifest)) throw noSuchImage(reference);
