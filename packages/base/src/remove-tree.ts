@@ -13,6 +13,8 @@ const atOnce = 8;
 /** Files, none larger than this (bytes), that are removed sooner than a thread of the pool begins. */
 const leastFiles = 32;
 const smallFile = 256 * 1024;
+/** Milliseconds after which a busy disk is waited for elsewhere. */
+const moment = 2;
 const slash = Buffer.from('/');
 
 /** They end by themselves where there is nothing to remove, and keep no process from ending. */
@@ -77,11 +79,18 @@ function isLittle({ files, folders }: FewFiles): boolean {
   return files.every((file) => (lstatSync(file, { throwIfNoEntry: false })?.size ?? 0) <= smallFile);
 }
 
-/** False: some of it could not be removed. */
+/** False: some of it could not be removed, or not in a moment. */
 function isRemovedNow({ files, folders }: FewFiles): boolean {
+  const end = performance.now() + moment;
   try {
-    for (const file of files) unlinkSync(file);
-    for (const folder of [...folders].reverse()) rmdirSync(folder);
+    for (const file of files) {
+      unlinkSync(file);
+      if (performance.now() > end) return false;
+    }
+    for (const folder of [...folders].reverse()) {
+      if (performance.now() > end) return false;
+      rmdirSync(folder);
+    }
     return true;
   } catch {
     return false;
