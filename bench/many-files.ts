@@ -66,7 +66,7 @@ async function measure(peer: EnginePeer, step: Step): Promise<Figures> {
     dockerfiles[step] === '' ? ['rmi', 'many'] : ['build', '-q', '-t', isFiltered ? 'few' : 'many', context];
   const { code, stderr } = await peer.run(command, { timeout: 600_000 });
   const seconds = (performance.now() - began) / 1000;
-  const latest = Math.max(...(await pings.end()));
+  const latest = Math.max(...(await pings.end()).map(({ took }) => took));
   if (code !== 0) throw new Error(`${peer.name}: ${command[0]}: ${stderr}`);
   const megabytes = sum(await Promise.all(pids.map(peakMegabytes)));
   return { seconds, cpuSeconds: (await cpuOf()) - cpu, megabytes, latest };

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 
 const ticksPerSecond = 100; // USER_HZ, fixed on Linux
@@ -22,6 +23,11 @@ export async function forgetPeak(pid: number): Promise<void> {
 export async function cpuSeconds(pid: number): Promise<number> {
   const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]!.split(' ');
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
+/** Milliseconds that the main thread was ready to run and had no processor (Documentation/scheduler/sched-stats.rst). */
+export function processorWait(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
 }
 
 /** How often the main thread has gone to sleep of its own. */
