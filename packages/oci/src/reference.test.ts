@@ -59,6 +59,8 @@ describe('references', () => {
     expect(() => parseReference('BusyBox')).toThrow(
       'invalid reference format: repository name (library/BusyBox) must be lowercase',
     );
+    expect(() => parseReference('$X')).toThrow('repository name (library/$X) must be lowercase');
+    expect(() => parseReference('A:b:c')).toThrow(/^invalid reference format: repository name \(library\/A\) must/);
   });
 });
 

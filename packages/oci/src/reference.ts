@@ -36,15 +36,13 @@ export function parseReference(text: string): Reference {
   const colon = name.indexOf(':', slash + 1);
   const full = colon < 0 ? name : name.slice(0, colon);
   const tag = colon < 0 ? undefined : name.slice(colon + 1);
-  if (tag !== undefined && !tagPattern.test(tag)) throw invalid();
   const [host, path] = splitHost(full);
-  if (!hostPattern.test(host)) throw invalid();
-  if (!pathPattern.test(path)) {
-    if (pathPattern.test(path.toLowerCase())) {
-      throw new WherryError('invalid', `invalid reference format: repository name (${path}) must be lowercase`);
-    }
-    throw invalid();
+  // Upstream looks at this before anything else.
+  if (path !== path.toLowerCase()) {
+    throw new WherryError('invalid', `invalid reference format: repository name (${path}) must be lowercase`);
   }
+  if ((tag !== undefined && !tagPattern.test(tag)) || !hostPattern.test(host) || !pathPattern.test(path))
+    throw invalid();
   // distribution/reference bounds the path alone since 0.6.
   if (path.length > 255) {
     throw new WherryError('invalid', 'repository name must not be more than 255 characters');

@@ -97,17 +97,21 @@ export class StageBuild {
     const path = workingDirectory(this.#image.config, text);
     const config = { ...this.#image.config, WorkingDir: path };
     const words = [...shellOf(config), `#(nop) WORKDIR ${path}`];
-    await this.#cachedOr({ keyword: 'WORKDIR', words, config }, () => this.#makeFolder(path));
+    await this.#cachedOr({ keyword: 'WORKDIR', words, config }, () => this.#makeFolder(path), {
+      isLate: true,
+    });
   }
 
   async #makeFolder(path: string): Promise<CommittedLayer | undefined> {
+    if (path.includes('\0')) throw new WherryError('invalid', `lstat ${path}: invalid argument`);
     const { services, hold, workFolder, mountPoint, timestamp, signal } = this.#context;
     const base = this.#image.layers;
     const folders = await hold(base);
     await using mounted = await mountWritable(base.length > 0 ? folders : [], workFolder(), mountPoint());
     const destination = new Destination(mounted.root);
     const isThere = destination.isFolder(path);
-    if (!isThere) destination.folder(path, { uid: 0, gid: 0 });
+    if (destination.isTaken(path)) throw new WherryError('internal', `Cannot mkdir: ${path} is not a directory`);
+    if (!isThere) makeFolder(destination, path);
     await mounted.unmount();
     if (isThere) return undefined;
     return await services.images.commitLayer({ upper: mounted.upper, base, adopt: true, timestamp, signal });
@@ -146,7 +150,7 @@ export class StageBuild {
   async #cachedOrLocked(
     step: CacheStep,
     make: (containerId: string) => Promise<CommittedLayer | undefined>,
-    { isSilent = false, check }: MakeOptions,
+    { isSilent = false, isLate = false, check }: MakeOptions,
   ): Promise<void> {
     const { services, probe, emit, signal } = this.#context;
     throwIfAborted(signal);
@@ -165,9 +169,11 @@ export class StageBuild {
     check?.();
     await this.#context.hold(this.#image.layers);
     const containerId = services.random.hex(64);
-    if (!isSilent) await emit({ type: 'running', number, containerId });
+    const tellRunning = (): unknown => emit({ type: 'running', number, containerId });
+    if (!isSilent && !isLate) await tellRunning();
     const before = this.#image;
     using layer = await make(containerId);
+    if (isLate) await tellRunning();
     const kept = layer && { digest: layer.digest, size: layer.size, diffId: layer.diffId, chainId: layer.chainId };
     this.#image = await assembleStep(services, before, { ...step, layer: kept }, this.#context.timestamp);
     const { keyword, words, files } = step;
@@ -186,6 +192,8 @@ export class StageBuild {
 interface MakeOptions {
   /** No container is told of. */
   readonly isSilent?: boolean;
+  /** Of its container is told once it is done: what cannot be done fails before there is one. */
+  readonly isLate?: boolean;
   /** Throws where the step cannot be done, before anything is told of it. */
   readonly check?: () => void;
 }
@@ -208,4 +216,14 @@ function triggerInstruction(trigger: string, escapeToken: string): StageInstruct
     throw new WherryError('invalid', (error as Error).message, { cause: error });
   }
   throw new WherryError('invalid', "FROM isn't allowed as an ONBUILD trigger");
+}
+
+/** Throws `invalid` below a file. */
+function makeFolder(destination: Destination, path: string): void {
+  try {
+    destination.folder(path, { uid: 0, gid: 0 });
+  } catch (error) {
+    if (codeOf(error) !== 'invalid') throw error;
+    throw new WherryError('invalid', `lstat ${path}: not a directory`, { cause: error });
+  }
 }

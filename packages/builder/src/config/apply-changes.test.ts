@@ -82,6 +82,8 @@ describe('what Go prints', () => {
   });
 
   it('ports of a range are many', () => {
+    expect(() => exposedPorts(['a:80'])).toThrow('Invalid hostPort: a');
+    expect(() => exposedPorts(['x:80:80'])).toThrow('Invalid ip address: x');
     expect(exposedPorts(['8000-8002', '127.0.0.1:80:90/TCP'])).toEqual(['8000/tcp', '8001/tcp', '8002/tcp', '90/tcp']);
   });
 });

@@ -49,7 +49,6 @@ export function readLines(text: string): DockerfileLines {
     const line = source.number;
     if (isComment(first) || first.trim() === '') continue;
     const { text: whole, hasEmptyLine } = joinLines(first, source, escapeToken);
-    if (whole.trim() === '') continue;
     if (hasEmptyLine) warnings.push(`Empty continuation line found in: ${whole}`);
     instructions.push(readInstruction(whole, line, escapeToken, source));
   }

@@ -212,11 +212,6 @@ function mountOptions(text: string): MountOptions {
 function healthCheck(from: Arguments): HealthCheck {
   const [written = '', ...words] = from.words;
   const type = written.toUpperCase();
-  if (type === 'NONE') {
-    new Flags(from.line.flags, {});
-    if (words.length > 0) throw new WherryError('invalid', 'HEALTHCHECK NONE takes no arguments');
-    return { Test: ['NONE'] };
-  }
   const flags = new Flags(from.line.flags, {
     interval: 'text',
     timeout: 'text',
@@ -224,6 +219,10 @@ function healthCheck(from: Arguments): HealthCheck {
     'start-interval': 'text',
     retries: 'text',
   });
+  if (type === 'NONE') {
+    if (words.length > 0) throw new WherryError('invalid', 'HEALTHCHECK NONE takes no arguments');
+    return { Test: ['NONE'] };
+  }
   if (type !== 'CMD') {
     throw new WherryError('invalid', `Unknown type ${JSON.stringify(type)} in HEALTHCHECK (try CMD)`);
   }

@@ -131,6 +131,7 @@ describe('a Dockerfile', () => {
       check: { Test: ['CMD', 'a'], Interval: 90e9, Timeout: 500e6, Retries: 3 },
     });
     expect(only('HEALTHCHECK none')).toMatchObject({ check: { Test: ['NONE'] } });
+    expect(only('HEALTHCHECK --interval=1s NONE')).toMatchObject({ check: { Test: ['NONE'] } });
   });
 
   it.each([
@@ -163,6 +164,7 @@ describe('a Dockerfile', () => {
     ['FROM x\nCOPY --from=a --from=b c d', 'dockerfile parse error on line 2: duplicate flag specified: from'],
     ['FROM x\nCOPY --link=1 c d', 'dockerfile parse error on line 2: expecting boolean value for flag link, not: 1'],
     ['FROM x\nUSER', 'dockerfile parse error on line 2: USER requires exactly one argument'],
+    ['FROM x\n\\\n', 'dockerfile parse error on line 2: unknown instruction: '],
     ['FROM x\nEXPOSE', 'dockerfile parse error on line 2: EXPOSE requires at least one argument'],
     ['FROM x\nSHELL sh', 'dockerfile parse error on line 2: SHELL requires the arguments to be in JSON form'],
     ['FROM x\nHEALTHCHECK FOO', 'dockerfile parse error on line 2: Unknown type "FOO" in HEALTHCHECK (try CMD)'],

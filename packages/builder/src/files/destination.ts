@@ -24,6 +24,12 @@ export class Destination {
     return statusOf(join(this.root, resolveWithin(this.root, path)))?.isDirectory() === true;
   }
 
+  /** Whether something that is no folder is there, links followed. */
+  isTaken(path: string): boolean {
+    const there = statusOf(join(this.root, resolveWithin(this.root, path)));
+    return there !== undefined && !there.isDirectory();
+  }
+
   /** The host path of a folder, made with those above it; new ones get the owner. */
   folder(path: string, owner: Owner, mode = 0o755): string {
     let at = this.root;

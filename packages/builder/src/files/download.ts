@@ -3,7 +3,8 @@ import { createWriteStream, utimesSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { cancelled, errnoOf, WherryError } from '@wherry/base';
+import { WherryError } from '@wherry/base';
+import { fetchAddress } from '@wherry/images';
 
 /** What a URL gave, as a file in a folder. */
 export interface Download {
@@ -24,7 +25,7 @@ export function isUrl(source: string): boolean {
 
 /** Fetches a URL into a folder. Throws `unavailable` in dockerd's words. */
 export async function download(url: string, folder: string, signal: AbortSignal): Promise<Download> {
-  const response = await request(url, signal);
+  const response = await fetchAddress(url, signal);
   if (!response.ok) {
     const body = (await response.text().catch(() => '')).slice(0, longestAnswer).trim();
     const status = `${response.status} ${response.statusText}`;
@@ -46,28 +47,6 @@ export async function download(url: string, folder: string, signal: AbortSignal)
   const modified = Date.parse(response.headers.get('last-modified') ?? '') || 0;
   utimesSync(file, modified / 1000, modified / 1000);
   return { name, file, digest: hash.digest('hex') };
-}
-
-async function request(url: string, signal: AbortSignal): Promise<Response> {
-  try {
-    return await fetch(url, { signal, redirect: 'follow' });
-  } catch (error) {
-    if (signal.aborted) throw cancelled(signal);
-    throw new WherryError('unavailable', `Get "${url}": ${fault(error, url)}`, { cause: error });
-  }
-}
-
-/** As Go's HTTP client says it. */
-function fault(error: unknown, url: string): string {
-  const cause = (error as { cause?: unknown }).cause as
-    | { code?: string; address?: string; port?: number; message?: string }
-    | undefined;
-  if (errnoOf(cause) === 'ECONNREFUSED') {
-    const host = cause?.address?.includes(':') ? `[${cause.address}]` : cause?.address;
-    return `dial tcp ${host}:${cause?.port}: connect: connection refused`;
-  }
-  if (errnoOf(cause) === 'ENOTFOUND') return `dial tcp: lookup ${new URL(url).hostname}: no such host`;
-  return cause?.message ?? (error as Error).message;
 }
 
 function fileName(url: string, disposition: string | null): string {

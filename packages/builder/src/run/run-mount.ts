@@ -44,8 +44,15 @@ export interface TmpfsMount {
 
 export type RunMount = BindMount | CacheMount | SecretMount | TmpfsMount;
 
+/** Fields that need no value. */
+const flags: ReadonlySet<string> = new Set(['ro', 'readonly', 'rw', 'readwrite', 'required']);
+
 /** Reads `RUN --mount=` (Dockerfile reference). Throws `invalid`, `unsupported` for SSH agents. */
 export function parseMount(options: MountOptions, workingDirectory: string): RunMount {
+  for (const [name, value] of options) {
+    if (value === undefined && !flags.has(name))
+      throw new WherryError('invalid', `invalid field '${name}' must be a key=value pair`);
+  }
   const reader = new OptionReader(options);
   const type = reader.text('type') ?? 'bind';
   const within = (path: string): string => (path.startsWith('/') ? path : posix.join('/', workingDirectory, path));

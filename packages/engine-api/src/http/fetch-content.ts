@@ -1,5 +1,5 @@
-import { WherryError } from '@wherry/base';
-import { networkReason } from '@wherry/images';
+import { messageOf, WherryError } from '@wherry/base';
+import { fetchAddress } from '@wherry/images';
 
 /** Bytes of a server's answer that are repeated. */
 const longestAnswer = 4096;
@@ -7,17 +7,9 @@ const longestAnswer = 4096;
 /** What stands at an address that a client named, as a stream. Throws `invalid`, `notFound`, `internal`. */
 export async function fetchContent(address: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   const text = /^https?:\/\//.test(address) ? address : `http://${address}`;
-  if (/^https?:\/\/$/.test(text)) {
-    throw new WherryError('internal', `Get "${text.slice(0, -2)}": http: no Host in request URL`);
-  }
-  if (!URL.canParse(text)) throw new WherryError('invalid', `parse ${JSON.stringify(address)}: invalid address`);
-  let response: Response;
-  try {
-    response = await fetch(text, { signal });
-  } catch (error) {
-    const reason = networkReason(((error as Error).cause ?? error) as Error, new URL(text));
-    throw new WherryError('internal', `Get ${JSON.stringify(text)}: ${reason}`);
-  }
+  const response = await fetchAddress(text, signal).catch((error: unknown) => {
+    throw new WherryError('internal', messageOf(error), { cause: error });
+  });
   if (!response.ok || response.body === null) {
     const said = await startOf(response);
     const status = `${response.status} ${response.statusText}`;
