@@ -6,6 +6,7 @@ import type { Ingest } from './content/ingest.ts';
 import { largestDocument, parseManifest } from './content/json.ts';
 import type { Pins } from './content/pins.ts';
 import type { DiskSync } from './disk-sync.ts';
+import type { GarbageCollector } from './garbage-collector.ts';
 import { chainIds, type LayerStore, type UnpackOptions } from './layers/layer-store.ts';
 import type { ImageRecord, LayerRecord, Metadata } from './metadata.ts';
 
@@ -24,6 +25,16 @@ export interface RegisterOptions {
   readonly isDoubtful?: boolean | undefined;
 }
 
+export interface RegistrarParts {
+  readonly content: ContentStore;
+  readonly layers: LayerStore;
+  readonly metadata: Metadata;
+  readonly pins: Pins;
+  readonly clock: Clock;
+  readonly disk: DiskSync;
+  readonly garbage: GarbageCollector;
+}
+
 /** Makes images of content: whatever brings an image here ends in `register`. */
 export class ImageRegistrar {
   readonly content: ContentStore;
@@ -32,17 +43,19 @@ export class ImageRegistrar {
   readonly pins: Pins;
   readonly #clock: Clock;
   readonly #disk: DiskSync;
+  readonly #garbage: GarbageCollector;
 
-  constructor(content: ContentStore, layers: LayerStore, metadata: Metadata, pins: Pins, clock: Clock, disk: DiskSync) {
-    this.#disk = disk;
+  constructor({ content, layers, metadata, pins, clock, disk, garbage }: RegistrarParts) {
     this.content = content;
     this.layers = layers;
     this.metadata = metadata;
     this.pins = pins;
     this.#clock = clock;
+    this.#disk = disk;
+    this.#garbage = garbage;
   }
 
-  /** Commits written blobs and registers the image. */
+  /** Commits written blobs and registers the image; nothing is left of one that fails. */
   async registerWritten(
     manifest: Buffer,
     blobs: ReadonlyMap<Digest, Ingest>,
@@ -52,15 +65,22 @@ export class ImageRegistrar {
     const digest = digestOf(manifest);
     const { index = manifest } = options;
     const target = digestOf(index);
-    using _ = await this.pins.pin([digest, target, ...blobs.keys()]);
-    for (const [expected, ingest] of blobs) await ingest.commit(expected);
-    await this.content.write(manifest);
-    if (index !== manifest) await this.content.write(index);
-    return await this.register(
-      digest,
-      names.map((name) => [name, target] as const),
-      { ...options, hashed: blobs },
-    );
+    const written = [digest, target, ...blobs.keys()];
+    using _ = await this.pins.pin(written);
+    try {
+      for (const [expected, ingest] of blobs) await ingest.commit(expected);
+      await this.content.write(manifest);
+      if (index !== manifest) await this.content.write(index);
+      return await this.register(
+        digest,
+        names.map((name) => [name, target] as const),
+        { ...options, hashed: blobs },
+      );
+    } catch (error) {
+      // What is pinned goes with its last pin.
+      await this.#garbage.collectOf({ blobs: written, layers: await this.#chainIds(manifest) });
+      throw error;
+    }
   }
 
   /**
@@ -97,6 +117,16 @@ export class ImageRegistrar {
     };
     await this.metadata.add(record, names, options.isTagged ? this.#clock.now() : undefined);
     return record;
+  }
+
+  /** Of the layers that may be unpacked: none where it cannot be told. */
+  async #chainIds(manifest: Buffer): Promise<readonly Digest[]> {
+    try {
+      const id = parseDigest(parseManifest(manifest).config.digest);
+      return chainIds(parseConfig(await this.content.read(id, largestDocument)).rootfs.diff_ids.map(parseDigest));
+    } catch {
+      return [];
+    }
   }
 
   async #unpackAll(layers: readonly LayerRecord[], { onLayer, signal, hashed }: RegisterOptions): Promise<void> {

@@ -46,6 +46,7 @@ function makeParts({
   const metadata = new Metadata(directory);
   const holds = new Holds(directory);
   const pins = new Pins();
+  const garbage = new GarbageCollector({ content, layers, metadata, holds, pins, log });
   return {
     directory,
     log,
@@ -58,8 +59,8 @@ function makeParts({
     metadata,
     holds,
     pins,
-    registrar: new ImageRegistrar(content, layers, metadata, pins, clock, disk),
-    garbage: new GarbageCollector({ content, layers, metadata, holds, pins, log }),
+    registrar: new ImageRegistrar({ content, layers, metadata, pins, clock, disk, garbage }),
+    garbage,
     events: new ImageEvents(log),
     finder: new ImageFinder(metadata, content),
     disk,

@@ -32,10 +32,12 @@ async function failure(
   largestLayer?: { bytes: number; entries: number },
 ): Promise<unknown> {
   const directory = fresh();
-  await using store = await open({ directory, largestLayer });
-  const error = await store.load(stream(await tarOf(entries))).catch((failed: Error) => failed);
-  await store.collectGarbage();
-  expect(await store.summaries()).toEqual([]);
+  let error: unknown;
+  {
+    await using store = await open({ directory, largestLayer });
+    error = await store.load(stream(await tarOf(entries))).catch((failed: Error) => failed);
+    expect(await store.summaries()).toEqual([]);
+  }
   expect(contentOf(directory)).toEqual([]);
   if (!(error instanceof Error)) return error;
   return error.message.replaceAll(/\S*docker-import-\d+/g, 'DIR');

@@ -25,9 +25,11 @@ function archiveOf(layers: readonly Buffer[], diffIds: readonly string[]): Promi
 /** How loading fails; nothing of it is left. */
 async function failure(archive: Buffer): Promise<unknown> {
   const directory = fresh();
-  await using store = await open({ directory });
-  const error = await store.load(stream(archive)).catch(({ message }: Error) => message);
-  await store.collectGarbage();
+  let error: unknown;
+  {
+    await using store = await open({ directory });
+    error = await store.load(stream(archive)).catch(({ message }: Error) => message);
+  }
   expect(contentOf(directory)).toEqual([]);
   return error;
 }

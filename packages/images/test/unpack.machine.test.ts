@@ -36,12 +36,14 @@ async function unpack(store: ImageStore, ...layers: Layer[]): Promise<readonly s
 /** How unpacking fails; nothing of it is left. */
 async function failure(layers: Layer[], limits?: { bytes: number; entries: number }): Promise<unknown> {
   const directory = fresh();
-  await using store = await open({ directory, largestLayer: limits });
-  const error = await unpack(store, ...layers).then(
-    () => undefined,
-    (failed: Error & { code: string }) => `${failed.code}: ${failed.message}`,
-  );
-  await store.collectGarbage();
+  let error: string | undefined;
+  {
+    await using store = await open({ directory, largestLayer: limits });
+    error = await unpack(store, ...layers).then(
+      () => undefined,
+      (failed: Error & { code: string }) => `${failed.code}: ${failed.message}`,
+    );
+  }
   expect(contentOf(directory)).toEqual([]);
   return error;
 }
