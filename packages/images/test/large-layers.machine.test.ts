@@ -88,6 +88,18 @@ describe('a large layer', () => {
     }
   });
 
+  it('is no way to a large archive behind its end', async () => {
+    const archive = await archiveOf([plain[0]!], [digestOf(plain[0]!)]);
+    const limits = { bytes: 10_000_000, entries: 100 };
+    await using store = await open({ largestLayer: limits });
+    const behind = (zeros: number): Buffer => gzipSync(Buffer.concat([archive, Buffer.alloc(zeros)]), { level: 1 });
+    await expect(store.load(stream(behind(300_000_000)))).rejects.toMatchObject({
+      code: 'tooLarge',
+      message: 'an archive of more than 10000000 bytes',
+    });
+    expect(await store.load(stream(behind(30_000_000)))).toHaveLength(1);
+  });
+
   it('is imported as it is, and as what it unpacks to', async () => {
     await using store = await open();
     const ids: string[] = [];

@@ -10,6 +10,8 @@ import { readTar } from '../tar/tar-reader.ts';
 /** Files, folders and links. */
 const mostMembers = 20_000;
 const longestName = 4096;
+/** Of headers, and of what stands behind an archive's end (bytes). */
+const mostAround = 256 * 1024 * 1024;
 const mostLinks = 8;
 
 /**
@@ -42,7 +44,7 @@ export class ArchiveFiles implements AsyncDisposable {
     let total = 0;
     let members = 0;
     try {
-      for await (const { header, body } of readTar(decompressed(source))) {
+      for await (const { header, body } of readTar(bounded(decompressed(source), largest))) {
         total += header.size;
         if (total > largest) throw new WherryError('tooLarge', `an archive of more than ${largest} bytes`);
         if (++members > mostMembers) {
@@ -148,6 +150,16 @@ export class ArchiveFiles implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#disposal[Symbol.asyncDispose]();
+  }
+}
+
+/** A small stream may unpack to any size, and go on behind the archive's end. */
+async function* bounded(source: AsyncIterable<Uint8Array>, largest: number): AsyncGenerator<Uint8Array> {
+  let length = 0;
+  for await (const chunk of source) {
+    length += chunk.length;
+    if (length > largest + mostAround) throw new WherryError('tooLarge', `an archive of more than ${largest} bytes`);
+    yield chunk;
   }
 }
 

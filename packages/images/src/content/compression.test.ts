@@ -66,6 +66,21 @@ describe.each(Object.entries(forms))('%s', (name, content) => {
   });
 });
 
+it('zstd that leads to a thousand times as much leaves others their turns', async () => {
+  const zeros = execFileSync('sh', ['-c', 'head -c 500000000 /dev/zero | zstd -q -c'], { maxBuffer: 1e8 });
+  let turns = 0;
+  let isOver = false;
+  const others = (async () => {
+    for (; !isOver; turns++) await setImmediate();
+  })();
+  let length = 0;
+  for await (const piece of decompressed(inPieces(zeros, zeros.length))) length += piece.length;
+  isOver = true;
+  await others;
+  expect(length).toBe(500_000_000);
+  expect(turns).toBeGreaterThan(10);
+});
+
 describe('what is broken', () => {
   const gzip = (change: (content: Buffer) => void): Buffer => {
     const content = Buffer.from(forms.gzip);

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { peek, WherryError } from '@wherry/base';
+import { Breather, peek, WherryError } from '@wherry/base';
 import { zstdDecoder } from '@wherry/linux';
 import { decodeByProgram } from './decode-by-program.ts';
 
@@ -63,9 +63,14 @@ async function* decodeZstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
   if (decoder === undefined) {
     throw new WherryError('unsupported', 'zstd compressed layers need libzstd (Debian: apt-get install libzstd1)');
   }
+  // A chunk may lead to a thousand times as much, which a consumer may skip without waiting for anything.
+  const breather = new Breather();
   for await (const chunk of source) {
-    // A consumer may keep a piece for a while, and the decoder writes into the same memory again.
-    for (const piece of decoder.decode(chunk)) yield Buffer.from(piece);
+    for (const piece of decoder.decode(chunk)) {
+      // A consumer may keep a piece for a while, and the decoder writes into the same memory again.
+      yield Buffer.from(piece);
+      await breather.rest();
+    }
   }
   decoder.end();
 }
