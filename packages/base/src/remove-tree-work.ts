@@ -20,12 +20,6 @@ export const removalWork: TaskWork<RemovalTasks> = {
 /** Folders inside of one another that are open at the same time. */
 const deepest = 64;
 
-interface Folder {
-  readonly descriptor: number;
-  /** From the tree's root, for messages. */
-  readonly names: readonly string[];
-}
-
 /**
  * Goes from folder to folder by descriptors: a link that comes in a folder's place meanwhile is not followed, and paths may
  * be longer than the kernel takes (PATH_MAX), as processes make them that change into each new folder.
@@ -38,48 +32,57 @@ class Removal {
   }
 
   run(): void {
-    this.#removeAt(undefined, bytesOfName(this.#path), []);
+    const path = bytesOfName(this.#path);
+    this.#removing(
+      () => [],
+      () => {
+        if (!isUnlinked(path)) this.#removeFolder(path, [], []);
+      },
+    );
   }
 
-  /** A file or a folder beneath another one, or of the path itself. `stack`: the folders that are open, outermost first. */
-  #removeAt(parent: Folder | undefined, name: Buffer, stack: readonly Folder[]): void {
-    const path = parent ? beneath(parent, name) : name;
-    const names = parent ? [...parent.names, textOfName(name)] : [];
+  /** What is gone meanwhile is removed. */
+  #removing(namesOf: () => readonly string[], work: () => void): void {
     try {
-      if (isUnlinked(path) || (stack.length >= deepest && isLifted(path, stack[0]!))) return;
-      // What was removed meanwhile is gone; what came is read again.
-      for (let more = true; more; ) {
-        const hadSome = this.#empty(path, names, stack);
-        more = !isFolderRemoved(path, hadSome);
-      }
+      work();
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return;
       if (error instanceof WherryError) throw error;
-      const what = [this.#path, ...names].join('/');
+      const what = [this.#path, ...namesOf()].join('/');
       throw new WherryError('internal', `cannot remove ${what}: ${errnoOf(error) ?? error}`, { cause: error });
     }
   }
 
+  /** `names` are from the tree's root, for messages; `stack`: what comes before names in the open folders above it, outermost first. */
+  #removeFolder(path: Buffer, names: readonly string[], stack: readonly Buffer[]): void {
+    if (stack.length >= deepest && isLifted(path, stack[0]!)) return;
+    // What came meanwhile is read again.
+    for (let isGone = false; !isGone; ) {
+      const hadSome = this.#empty(path, names, stack);
+      isGone = isFolderRemoved(path, hadSome);
+    }
+  }
+
   /** Whether there was something in the folder. */
-  #empty(path: Buffer, names: readonly string[], stack: readonly Folder[]): boolean {
+  #empty(path: Buffer, names: readonly string[], stack: readonly Buffer[]): boolean {
     const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
     try {
-      const folder: Folder = { descriptor, names };
-      const inside = [...stack, folder];
+      const prefix = Buffer.from(`/proc/self/fd/${descriptor}/`);
+      const inside = [...stack, prefix];
       let hadSome = false;
-      for (const { name } of entriesOf(Buffer.from(`/proc/self/fd/${descriptor}`))) {
-        this.#removeAt(folder, name, inside);
+      for (const { name, isFolder } of entriesOf(prefix)) {
         hadSome = true;
+        const entry = Buffer.concat([prefix, name]);
+        const namesOf = (): readonly string[] => [...names, textOfName(name)];
+        this.#removing(namesOf, () => {
+          if (isFolder || !isUnlinked(entry)) this.#removeFolder(entry, namesOf(), inside);
+        });
       }
       return hadSome;
     } finally {
       closeSync(descriptor);
     }
   }
-}
-
-function beneath(folder: Folder, name: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`/proc/self/fd/${folder.descriptor}/`), name]);
 }
 
 /** False: it is a folder. */
@@ -96,9 +99,9 @@ function isUnlinked(path: Buffer): boolean {
 }
 
 /** Puts a deep folder into the root, where it is found in turn. False: the file system does not do that (overlay: EXDEV). */
-function isLifted(path: Buffer, root: Folder): boolean {
+function isLifted(path: Buffer, root: Buffer): boolean {
   try {
-    renameSync(path, beneath(root, Buffer.from(systemRandom.hex(16))));
+    renameSync(path, Buffer.concat([root, Buffer.from(systemRandom.hex(16))]));
     return true;
   } catch (error) {
     if (errnoOf(error) !== 'EXDEV') throw error;
