@@ -53,7 +53,10 @@ class Removal {
     }
   }
 
-  /** `names` are from the tree's root, for messages; `stack`: what comes before names in the open folders above it, outermost first. */
+  /**
+   * `names` are from the tree's root, for messages; `stack` has what stands before names in the folders above that are
+   * open, outermost first.
+   */
   #removeFolder(path: Buffer, names: readonly string[], stack: readonly Buffer[]): void {
     if (stack.length >= deepest && isLifted(path, stack[0]!)) return;
     // What came meanwhile is read again.
