@@ -77,8 +77,9 @@ export class ImageRegistrar {
         { ...options, hashed: blobs },
       );
     } catch (error) {
-      // What is pinned goes with its last pin.
-      await this.#garbage.collectOf({ blobs: written, layers: await this.#chainIds(manifest) });
+      // What is pinned goes with its last pin. Why the image failed is told, whatever becomes of this.
+      const left = { blobs: written, layers: await this.#chainIds(manifest) };
+      await this.#garbage.collectOf(left).catch(() => undefined);
       throw error;
     }
   }
