@@ -3,10 +3,17 @@ import { messageOf } from '@wherry/base';
 import { drained } from './drained.ts';
 import { encodeJson } from './encode-json.ts';
 
-/** An answer of JSON values, one a line. The first one sends the headers (200), so a failure before it has its status. */
+/** Characters that wait for others. */
+const mostPending = 64 * 1024;
+
+/**
+ * An answer of JSON values, one a line. The first one sends the headers (200), so a failure before it has its status. Lines
+ * that are written before anything else can happen go together.
+ */
 export class JsonLines {
   readonly #response: ServerResponse;
   readonly #newline: string;
+  #pending = '';
 
   constructor(response: ServerResponse, newline: string) {
     this.#response = response;
@@ -30,7 +37,10 @@ export class JsonLines {
   write(value: unknown): void {
     if (this.#response.destroyed || this.#response.writableEnded) return;
     this.#head();
-    this.#response.write(encodeJson(value) + this.#newline);
+    // The next tick is behind all promises that are settled by now.
+    if (this.#pending === '') process.nextTick(() => this.#flush());
+    this.#pending += encodeJson(value) + this.#newline;
+    if (this.#pending.length > mostPending) this.#flush();
   }
 
   /** Writes and waits until there is room for more. */
@@ -52,7 +62,18 @@ export class JsonLines {
 
   end(): void {
     this.#head();
-    this.#response.end();
+    this.#response.end(this.#take());
+  }
+
+  #flush(): void {
+    const text = this.#take();
+    if (text !== '' && !this.#response.destroyed && !this.#response.writableEnded) this.#response.write(text);
+  }
+
+  #take(): string {
+    const text = this.#pending;
+    this.#pending = '';
+    return text;
   }
 
   #head(): boolean {
