@@ -17,9 +17,7 @@ export interface CacheStep {
   readonly files?: ReadonlyMap<string, string> | undefined;
 }
 
-export type Probe =
-  | { readonly key: string; readonly image: string }
-  | { readonly key: string; readonly image: undefined; readonly reason: string };
+export type Probe = { readonly image: string } | { readonly image: undefined; readonly reason: string };
 
 /** Looks for steps' images: in the cache, among local images by their parents, in those of `--cache-from`. */
 export class CacheProbe {
@@ -39,32 +37,33 @@ export class CacheProbe {
     return this.#noCache;
   }
 
+  /** What a step is known by. */
   keyOf(before: StageImage, step: CacheStep): string {
     const { words, config, author, more } = step;
     return stepKey([before.id, before.platform, words, config, author ?? before.author ?? '', more ?? []]);
   }
 
-  async probe(before: StageImage, step: CacheStep): Promise<Probe> {
+  /** `key`: the step's. */
+  async probe(before: StageImage, step: CacheStep, key: string): Promise<Probe> {
     const { cache, images } = this.#services;
-    const key = this.keyOf(before, step);
-    if (this.#noCache) return { key, image: undefined, reason: 'the cache is not used' };
+    if (this.#noCache) return { image: undefined, reason: 'the cache is not used' };
     const record = cache.find(key);
     if (record && (await images.find(record.image)) && (await this.#mayUse(record.image))) {
       cache.used(key);
-      return { key, image: record.image };
+      return { image: record.image };
     }
     const local = step.more === undefined ? await this.#localImage(before, step) : undefined;
-    if (local !== undefined && (await this.#mayUse(local))) return { key, image: local };
+    if (local !== undefined && (await this.#mayUse(local))) return { image: local };
     const restored = await this.#restored(before, step);
-    if (restored !== undefined) return { key, image: restored };
+    if (restored !== undefined) return { image: restored };
     if (record && this.#sources.length === 0) {
       cache.forget(key);
-      return { key, image: undefined, reason: `its image was removed: ${record.image}` };
+      return { image: undefined, reason: `its image was removed: ${record.image}` };
     }
     const files = step.files && Object.fromEntries(step.files);
     const missed = { ...step, parent: before.id, files, hasMounts: step.more !== undefined };
     const reason = record ? 'no image of --cache-from has it' : explainMiss(missed, cache.records());
-    return { key, image: undefined, reason };
+    return { image: undefined, reason };
   }
 
   /** Docker's rule: a child of the same parent whose container had the same config; the youngest. */

@@ -142,12 +142,14 @@ export class StageBuild {
     options: MakeOptions = {},
   ): Promise<void> {
     const { services, probe } = this.#context;
-    const work = (): Promise<void> => this.#cachedOrLocked(step, make, options);
+    const key = probe.keyOf(this.#image, step);
+    const work = (): Promise<void> => this.#cachedOrLocked(key, step, make, options);
     if (probe.isOff) await work();
-    else await services.steps.run(probe.keyOf(this.#image, step), work);
+    else await services.steps.run(key, work);
   }
 
   async #cachedOrLocked(
+    key: string,
     step: CacheStep,
     make: (containerId: string) => Promise<CommittedLayer | undefined>,
     { isSilent = false, isLate = false, check }: MakeOptions,
@@ -155,7 +157,7 @@ export class StageBuild {
     const { services, probe, emit, signal } = this.#context;
     throwIfAborted(signal);
     const number = this.#number;
-    const found = await probe.probe(this.#image, step);
+    const found = await probe.probe(this.#image, step, key);
     if (found.image !== undefined) {
       const record = await services.images.find(found.image);
       if (record !== undefined) {
@@ -178,7 +180,7 @@ export class StageBuild {
     this.#image = await assembleStep(services, before, { ...step, layer: kept }, this.#context.timestamp);
     const { keyword, words, files } = step;
     const image = this.#image.id;
-    services.cache.add(found.key, {
+    services.cache.add(key, {
       parent: before.id,
       keyword,
       words,
