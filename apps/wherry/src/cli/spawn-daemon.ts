@@ -9,12 +9,8 @@ import type { ClusterConfig } from '../machine/cluster-config.ts';
 import type { Home } from '../machine/config.ts';
 import type { Phase } from '../machine/machine.ts';
 
-/**
- * Node's options for the daemon: a young generation that fits a machine at rest, collections on request, and simple machine
- * code of a function from its first call on: a daemon mostly does what it has not done often enough to be worth more (a
- * seventh of the processor time of the first `docker run`s, for 6 MB).
- */
-const nodeOptions = ['--max-semi-space-size=8', '--expose-gc', '--always-sparkplug'];
+/** Node's options for the daemon: a young generation that fits a machine at rest, and collections on request. */
+const nodeOptions = ['--max-semi-space-size=8', '--expose-gc'];
 /** Source maps are read as the modules are, wanted or not: 25 ms and 7 MB. */
 const debugOptions = ['--enable-source-maps'];
 
