@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   createTestCluster,
@@ -10,6 +10,7 @@ import {
   writeDockerArchive,
 } from '@wherry/testkit';
 import { startDockerd } from '../e2e/image-peers.ts';
+import { forgetPeak } from './process-facts.ts';
 import { disposed, type Measure, median } from './report.ts';
 
 const megabyte = 1024 * 1024;
@@ -43,7 +44,7 @@ export async function measureTransfers(): Promise<Measure[]> {
     for (const engine of engines) await must(engine, 'load', '-q', '-i', archive);
     for (let round = 0; round < rounds; round++) for (const engine of engines) await measure(machine, engine);
     const idle = await memory(ours.pid, 'VmRSS');
-    await writeFile(`/proc/${ours.pid}/clear_refs`, '5');
+    await forgetPeak(ours.pid);
     await writeDockerArchive(archive, { config: {}, layers: [{ entries: layer(5, 400) }] }, ['large:1']);
     await must(ours, 'load', '-q', '-i', archive);
     await measure(machine, engineOf(ours.docker, ours.pid));

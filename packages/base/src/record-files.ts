@@ -12,6 +12,10 @@ export function otherVersion(place: string, found: unknown, known: number): Wher
 /** What is appended to the name of a file that cannot be read. */
 export const unreadableSuffix = '.unreadable';
 
+/** What can be done about a journal's lines that cannot be read, for the log. */
+export const unreadableAdvice =
+  'put its lines, mended, back into the journal, or remove it to have what has no record removed';
+
 /** Renames a file that cannot be read, for somebody to look at, and says so. */
 export async function setAside(path: string, log: Logger, error: unknown): Promise<void> {
   const aside = `${path}${unreadableSuffix}`;

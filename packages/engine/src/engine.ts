@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { JournaledRecords, silentLogger, systemClock, systemRandom, WherryError } from '@wherry/base';
+import { JournaledRecords, silentLogger, systemClock, systemRandom, unreadableAdvice, WherryError } from '@wherry/base';
 import {
   adoptOrphans,
   type CgroupFeatures,
@@ -118,8 +118,7 @@ class EmbeddedEngine implements Engine {
     const { paths, containers, sandboxes, initLayers, log } = this.#context;
     const unreadable = this.unreadableRecords;
     if (unreadable !== undefined) {
-      const todo = 'put its lines, mended, back into the journal, or remove it to have what has no record removed';
-      log.warn('kept the files of containers whose records cannot be read', { unreadable, todo });
+      log.warn('kept the files of containers whose records cannot be read', { unreadable, todo: unreadableAdvice });
       return;
     }
     const ids = new Set([...readdirSync(paths.layers), ...readdirSync(paths.containers)]);

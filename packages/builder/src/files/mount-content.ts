@@ -1,8 +1,8 @@
 import { checksumsOf, combine } from './content-digest.ts';
 import { copyEntries } from './copy-entries.ts';
 import { Destination } from './destination.ts';
+import type { FindOptions } from './source-tree.ts';
 import { openTree, type TreeSpec } from './tree-spec.ts';
-import type { WorkBound } from './work-bound.ts';
 
 /** What a mount of a step shows, as a thread is told of it. */
 export interface MountContent {
@@ -18,16 +18,10 @@ export interface FolderCopy extends MountContent {
   readonly asItself?: boolean | undefined;
 }
 
-interface ContentOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Throws `MoreWork` beyond it, before anything is copied. */
-  readonly bound?: WorkBound | undefined;
-}
-
 /** A checksum of a file, or of all in a folder; `undefined` where there is nothing. */
 export async function identifyContent(
   { tree: spec, path }: MountContent,
-  { signal, bound }: ContentOptions,
+  { signal, bound }: FindOptions,
 ): Promise<string | undefined> {
   const tree = openTree(spec);
   const found = await tree.find(path, { signal, bound });
@@ -38,10 +32,10 @@ export async function identifyContent(
   return combine([...sums].map(([entry, sum]) => `${sum} ${entry.path}`));
 }
 
-/** Copies what is in a folder, with its owners where the tree keeps them. False: it is none. */
+/** Copies what is in a folder, with its owners where the tree keeps them; beyond the bound, nothing. False: it is none. */
 export async function copyFolder(
   { tree: spec, path, into, asItself }: FolderCopy,
-  { signal, bound }: ContentOptions,
+  { signal, bound }: FindOptions,
 ): Promise<boolean> {
   const tree = openTree(spec);
   const folder = await tree.find(path, { signal, bound });

@@ -1,4 +1,4 @@
-import { codeOf, messageOf, sleep } from '@wherry/base';
+import { codeOf, messageOf, sleep, unreadableAdvice } from '@wherry/base';
 import type { ContainerStatus } from '@wherry/runtime';
 import { containerOfMode } from '../config/modes.ts';
 import { Container } from '../containers/container.ts';
@@ -48,8 +48,10 @@ export async function recoverContainers(context: DockerContext, parts: RecoveryP
     await removeStrays(context);
     await dropHolds(context);
   } else {
-    const todo = 'put its lines, mended, back into the journal, or remove it to have what has no record removed';
-    log.warn('kept what belongs to containers whose records cannot be read', { unreadable: store.unreadable, todo });
+    log.warn('kept what belongs to containers whose records cannot be read', {
+      unreadable: store.unreadable,
+      todo: unreadableAdvice,
+    });
   }
 }
 

@@ -26,8 +26,7 @@ type Result<Kind extends keyof LayerTasks> = LayerTasks[Kind]['result'];
 
 async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Promise<Result<'unpack'>> {
   const { diffId, limits } = task;
-  const isPlain = detectCompression(await startOf(task.blob)) === 'none';
-  const isKnown = task.isHashed && isPlain;
+  const isKnown = task.isHashed && detectCompression(await startOf(task.blob)) === 'none';
   const largestTar = largestTarOf(limits);
   const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
   let tarBytes = 0;
