@@ -347,6 +347,10 @@ describe('broken registries', () => {
     const { ociManifest, dockerManifest } = mediaTypes;
     registry.addManifest(typed(ociManifest, 'application/vnd.cncf.helm.config.v1+json'), ociManifest, 'chart');
     registry.addManifest(typed(dockerManifest, 'application/vnd.docker.plugin.v1+json'), dockerManifest, 'plugin');
+    const layers = [{ ...config, mediaType: 'application/x.y' }];
+    const emptyConfig = 'application/vnd.oci.empty.v1+json';
+    registry.addManifest({ ...typed(ociManifest, emptyConfig), layers }, ociManifest, 'artifact');
+    await expect(store.pull(named('artifact'))).rejects.toThrow(`unsupported media type ${emptyConfig}`);
     await expect(store.pull(named('chart'))).rejects.toThrow(
       'unsupported media type application/vnd.cncf.helm.config.v1+json',
     );
@@ -354,6 +358,41 @@ describe('broken registries', () => {
       'Encountered remote "application/vnd.docker.plugin.v1+json"(plugin) when fetching',
     );
     expect(await store.listImages()).toEqual([]);
+  });
+
+  it.each([
+    ['cut', '{"schemaVersion":2,', /^unexpected end of JSON input$/],
+    ['page', '<html>', /^invalid character '<' looking for beginning of value$/],
+    ['list', '[]', /^the image manifest is no object$/],
+    [
+      'both',
+      `{"schemaVersion":2,"layers":[],"manifests":[],"mediaType":"${mediaTypes.ociManifest}"}`,
+      /an image index, too$/,
+    ],
+    [
+      'also',
+      `{"schemaVersion":2,"layers":[],"manifests":[],"mediaType":"${mediaTypes.ociIndex}"}`,
+      /an image manifest, too$/,
+    ],
+  ])('are told what is wrong with a manifest: %s', async (tag, text, words) => {
+    const content = Buffer.from(text);
+    for (const name of [tag, digestOf(content)]) registry.manifests.set(name, { content, mediaType: '' });
+    await expect(store.pull(named(tag))).rejects.toMatchObject({
+      code: 'corrupt',
+      message: expect.stringMatching(words),
+    });
+  });
+
+  it('are told of a layer that ends too early', async () => {
+    const { layers } = publish([await layer('a', 60_000)], 'v1');
+    const blob = registry.blobs.get(layers[0]!)!;
+    onBlob(layers[0]!, (_request, response) => {
+      response.writeHead(200, { 'Content-Length': blob.length });
+      response.write(blob.subarray(0, 30_000), () => response.destroy());
+      return true;
+    });
+    await expect(store.pull(named('v1'))).rejects.toThrow(/^unexpected EOF$/);
+    await expect(pull('v1')).rejects.toThrow(/: failed to copy: unexpected EOF$/);
   });
 
   it('say in the words of dockerd which layer is not what it should be', async () => {

@@ -11,14 +11,39 @@ export function hostPlatform(architecture: string = process.arch): Platform {
   return names[architecture] ?? { os: 'linux', architecture };
 }
 
-/** The variants that run on a variant, best first: newer arm runs older code. */
-function variantsFor({ architecture, variant }: Platform): readonly (string | undefined)[] {
-  if (architecture === 'arm64') return variant && variant !== 'v8' ? [variant, 'v8', undefined] : ['v8', undefined];
-  if (architecture === 'arm') {
-    const newest = Number(/^v([5-8])$/.exec(variant ?? 'v7')?.[1] ?? 7);
-    return [...Array.from({ length: newest - 4 }, (_, n) => `v${newest - n}`), undefined];
+interface Machine {
+  readonly architecture: string;
+  readonly variant?: string | undefined;
+}
+
+/** As variants are compared: those that go without saying are left out, or named, as containerd's platforms have it. */
+function normalized({ architecture, variant }: Machine): Machine {
+  const plain = variant?.replace(/^(?=\d)/, 'v') || undefined;
+  if (architecture === 'arm') return { architecture, variant: plain ?? 'v7' };
+  const goesWithoutSaying = { amd64: 'v1', arm64: 'v8' }[architecture];
+  return { architecture, variant: plain === goesWithoutSaying ? undefined : plain };
+}
+
+/** What runs on a machine, best first: newer variants run older code, and machines of 64 bits that of 32. */
+function runnableOn(machine: Machine): readonly Machine[] {
+  const { architecture, variant } = normalized(machine);
+  const level = Number(/^v(\d)/.exec(variant ?? '')?.[1] ?? 0);
+  const down = (to: number): Machine[] =>
+    Array.from({ length: Math.max(level - to, 0) }, (_, n) =>
+      normalized({ architecture, variant: `v${level - 1 - n}` }),
+    );
+  switch (architecture) {
+    case 'amd64':
+      return [{ architecture, variant }, ...down(1), { architecture: '386' }];
+    case 'arm':
+      return [{ architecture, variant }, ...down(5)];
+    case 'arm64': {
+      const plain = variant === undefined ? [] : [{ architecture }];
+      return [{ architecture, variant }, ...plain, ...runnableOn({ architecture: 'arm', variant: 'v8' })];
+    }
+    default:
+      return [{ architecture, variant }, ...(variant === undefined ? [] : [{ architecture }])];
   }
-  return variant === undefined ? [undefined] : [variant, undefined];
 }
 
 /**
@@ -26,13 +51,12 @@ function variantsFor({ architecture, variant }: Platform): readonly (string | un
  * are no images (attestations have the platform `unknown/unknown`) are never chosen.
  */
 export function selectPlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor | undefined {
-  for (const variant of variantsFor(wanted)) {
-    const found = manifests.find(
-      ({ platform }) =>
-        platform?.os === wanted.os &&
-        platform.architecture === wanted.architecture &&
-        (platform.variant || undefined) === variant,
-    );
+  for (const machine of runnableOn(wanted)) {
+    const found = manifests.find(({ platform }) => {
+      if (platform?.os !== wanted.os) return false;
+      const { architecture, variant } = normalized(platform);
+      return architecture === machine.architecture && variant === machine.variant;
+    });
     if (found) return found;
   }
   // An index with a single entry that says nothing, as `docker save` and small tools write it.
@@ -50,6 +74,8 @@ export function suitsPlatform(own: Platform, wanted: Platform): boolean {
   return selectPlatform([{ mediaType: '', digest: '', size: 0, platform: own }], wanted) !== undefined;
 }
 
+/** As it is written and asked for; `unknown` without a system. */
 export function formatPlatform({ os, architecture, variant }: Platform): string {
+  if (!os) return 'unknown';
   return [os, architecture, variant].filter((part) => part).join('/');
 }

@@ -21,5 +21,5 @@ it('knows the level of a processor', () => {
   expect(amd64Level('flags : fpu cx16')).toBe('v1');
   expect(amd64Level(`processor\t: 0\nflags\t\t: ${second}\nbugs : x\n`)).toBe('v2');
   expect(amd64Level(`flags : ${second} avx512f avx512bw avx512cd avx512dq avx512vl`)).toBe('v2');
-  expect(amd64Level(`flags : ${second} avx avx2 bmi1 bmi2 f16c fma abm movbe xsave`)).toBe('v3');
+  expect(amd64Level(`flags : ${second} avx avx2 bmi1 bmi2 f16c fma movbe xsave`)).toBe('v3');
 });

@@ -11,15 +11,17 @@ export function platformWarning(image: ImageConfig, host: Platform): string | un
   const own = platformOf(image);
   const runs = [host.architecture, ...(alsoRuns[host.architecture] ?? [])];
   if (own.os === host.os && runs.includes(own.architecture)) return undefined;
-  const shown = own.os === undefined || own.os === '' ? 'unknown' : formatPlatform(own);
-  const words = `The requested image's platform (${shown}) does not match the detected host platform`;
+  const words = `The requested image's platform (${formatPlatform(own)}) does not match the detected host platform`;
   return `${words} (${formatPlatform(host)}) and no specific platform was requested`;
 }
 
-/** What each level of the x86-64 psABI asks of a processor, by the kernel's names for it. */
+/**
+ * What each level of the x86-64 psABI asks of a processor, by the kernel's names for it; without lzcnt (`abm`), which
+ * hypervisors leave out of what they tell.
+ */
 const levels = [
   ['v2', 'cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3'],
-  ['v3', 'avx avx2 bmi1 bmi2 f16c fma abm movbe xsave'],
+  ['v3', 'avx avx2 bmi1 bmi2 f16c fma movbe xsave'],
   ['v4', 'avx512f avx512bw avx512cd avx512dq avx512vl'],
 ] as const;
 

@@ -8,7 +8,6 @@ type Members = Readonly<Record<string, unknown>>;
 /** `GET /images/{name}/json`. `speaks`: whether the client's version is 1.N or newer. */
 export function imageInspection(image: ImageDetails, speaks: (minor: number) => boolean): Members {
   const raw = image.rawConfig;
-  const config = (raw.config ?? {}) as Members;
   return {
     Id: image.id,
     RepoTags: [...image.names].sort().map(familiar),
@@ -24,8 +23,8 @@ export function imageInspection(image: ImageDetails, speaks: (minor: number) => 
         }),
     DockerVersion: text(raw.docker_version),
     Author: image.config.author ?? '',
-    Config: containerConfig(config),
-    Architecture: image.config.architecture,
+    Config: raw.config ? containerConfig(raw.config as Members) : null,
+    Architecture: image.config.architecture ?? '',
     Variant: image.config.variant,
     Os: image.config.os || 'linux',
     OsVersion: text(raw['os.version']) || undefined,

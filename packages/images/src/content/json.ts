@@ -1,23 +1,21 @@
-import { WherryError } from '@wherry/base';
+import { parseGoJson, WherryError } from '@wherry/base';
 import { type Descriptor, type ImageIndex, isDigest, type Manifest } from '@wherry/oci';
 import { mostLayers } from './image-config.ts';
 
 /** Larger documents are refused unread. */
 export const largestDocument = 8 * 1024 * 1024;
 
-/** A JSON object. Throws `corrupt`. */
+/** A JSON object. Throws `corrupt`, in Go's words for what is no JSON. */
 export function parseObject(content: Buffer, what: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(content.toString('utf8'));
-  } catch (error) {
-    throw new WherryError('corrupt', `the ${what} is not JSON`, { cause: error });
-  }
+  const value = parseGoJson(content.toString('utf8'), 'document');
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(what, 'is no object');
   return value as Record<string, unknown>;
 }
 
-/** An image manifest (OCI manifest.md, Docker schema 2). Throws `corrupt`, `unsupported`. */
+/**
+ * An image manifest (OCI manifest.md, Docker schema 2). Throws `corrupt`, `unsupported`. What is a manifest and an index
+ * at once would be another image to each reader (CVE-2021-41190).
+ */
 export function parseManifest(content: Buffer): Manifest {
   const what = 'image manifest';
   const value = parseObject(content, what);
@@ -25,6 +23,7 @@ export function parseManifest(content: Buffer): Manifest {
     throw new WherryError('unsupported', 'image manifests of schema 1 are not supported');
   }
   if (!Array.isArray(value.layers)) throw invalid(what, 'has no layers');
+  if (value.manifests !== undefined) throw invalid(what, 'is an image index, too');
   if (value.layers.length > mostLayers) throw invalid(what, `has more than ${mostLayers} layers`);
   checkDescriptor(value.config, what);
   for (const layer of value.layers) checkDescriptor(layer, what);
@@ -35,6 +34,8 @@ export function parseManifest(content: Buffer): Manifest {
 export function parseIndex(content: Buffer): ImageIndex {
   const value = parseObject(content, 'image index');
   if (!Array.isArray(value.manifests)) throw invalid('image index', 'has no manifests');
+  if (value.config !== undefined || value.layers !== undefined)
+    throw invalid('image index', 'is an image manifest, too');
   for (const manifest of value.manifests) checkDescriptor(manifest, 'image index');
   return value as unknown as ImageIndex;
 }

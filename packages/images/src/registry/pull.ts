@@ -100,6 +100,7 @@ async function fetchAll(
     return known;
   }
   const isDocker = context.dialect === 'docker';
+  checkConfigType(manifest);
   if (isDocker) {
     checkLayerTypes(manifest);
     checkAskedSystem(context.platform.os);
@@ -107,7 +108,6 @@ async function fetchAll(
   if (manifest.config.size > largestDocument) {
     throw new WherryError('tooLarge', `the image config has ${manifest.config.size} bytes`);
   }
-  checkConfigType(manifest);
   using _arrival = await unsettled.begin(manifestDigest);
   await fetchConfig(client, manifest.config, context);
   // A broken config is seen before anything large is fetched.
@@ -273,6 +273,7 @@ async function fetchDocument(
 function isIndex(content: Buffer, mediaType: string): boolean {
   const value = parseObject(content, 'image manifest');
   const type = value.mediaType ?? mediaType;
+  if (type === mediaTypes.ociManifest || type === mediaTypes.dockerManifest) return false;
   return type === mediaTypes.ociIndex || type === mediaTypes.dockerList || Array.isArray(value.manifests);
 }
 

@@ -1,8 +1,7 @@
-import { WherryError } from '@wherry/base';
+import { messageOf, parseGoJson, WherryError } from '@wherry/base';
 import { type Descriptor, digestOf, isDigest, mediaTypes, type Reference } from '@wherry/oci';
 import { gathered } from '../content/gathered.ts';
 import type { Ingest } from '../content/ingest.ts';
-import { jsonComplaint } from './json-complaint.ts';
 import { allowedTarget, RegistryTransport, type TransportOptions } from './registry-transport.ts';
 import { type RegistryResponse, readBody } from './request.ts';
 
@@ -143,14 +142,14 @@ export class RegistryClient implements Disposable {
       response.body.destroy();
       if (error instanceof WherryError) throw error;
       if (this.transport.signal.aborted) throw new WherryError('cancelled', 'context canceled', { cause: error });
-      throw new WherryError('unavailable', `failed to copy: ${(error as Error).message}`, { cause: error });
+      throw this.#cut(brokenReason(error), error);
     }
-    if (ingest.size < descriptor.size) {
-      throw new WherryError(
-        'unavailable',
-        `failed to copy: unexpected EOF at ${ingest.size} of ${descriptor.size} bytes`,
-      );
-    }
+    if (ingest.size < descriptor.size)
+      throw this.#cut(`unexpected EOF at ${ingest.size} of ${descriptor.size} bytes`, undefined);
+  }
+
+  #cut(why: string, cause: unknown): WherryError {
+    return new WherryError('unavailable', this.#isDocker ? why : `failed to copy: ${why}`, { cause });
   }
 
   [Symbol.dispose](): void {
@@ -158,17 +157,18 @@ export class RegistryClient implements Disposable {
   }
 }
 
+/** Why an answer ended before its end, as Go tells: Node says of a connection that was closed that it was `aborted`. */
+function brokenReason(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code === 'ECONNRESET' ? 'unexpected EOF' : messageOf(error);
+}
+
 function isBasic({ headers }: RegistryResponse): boolean {
   return /^\s*basic\b/i.test(String(headers['www-authenticate'] ?? ''));
 }
 
 function tagsOf(body: Buffer): string[] {
-  try {
-    const { tags } = JSON.parse(body.toString()) as { tags?: unknown };
-    return Array.isArray(tags) ? tags.filter((tag): tag is string => typeof tag === 'string') : [];
-  } catch (error) {
-    throw new WherryError('corrupt', jsonComplaint(body.toString()), { cause: error });
-  }
+  const { tags } = (parseGoJson(body.toString(), 'document') ?? {}) as { tags?: unknown };
+  return Array.isArray(tags) ? tags.filter((tag): tag is string => typeof tag === 'string') : [];
 }
 
 function mediaTypeOf(response: RegistryResponse): string {

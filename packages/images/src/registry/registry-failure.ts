@@ -1,7 +1,6 @@
-import { type ErrorCode, WherryError } from '@wherry/base';
+import { type ErrorCode, messageOf, parseGoJson, WherryError } from '@wherry/base';
 import { familiarReference, familiarRepository, type Reference } from '@wherry/oci';
 import { type Challenge, parseChallenge } from './challenge.ts';
-import { jsonComplaint } from './json-complaint.ts';
 import { type RegistryResponse, readBody, verbOf } from './request.ts';
 
 /** Whose words errors have: those of dockerd to its clients, those of containerd to the kubelet's. */
@@ -134,9 +133,9 @@ function toldIn({ status, headers, body: { statusMessage } }: RegistryResponse, 
   const parsing = `error parsing HTTP ${status} response body`;
   let value: { details?: unknown; errors?: unknown } | null;
   try {
-    value = JSON.parse(text) as typeof value;
-  } catch {
-    return status === 401 ? { code: 'UNAUTHORIZED' } : `${parsing}: ${jsonComplaint(text)}: ${JSON.stringify(text)}`;
+    value = parseGoJson(text, 'document') as typeof value;
+  } catch (error) {
+    return status === 401 ? { code: 'UNAUTHORIZED' } : `${parsing}: ${messageOf(error)}: ${JSON.stringify(text)}`;
   }
   if (typeof value?.details === 'string' && value.details !== '') return told(status, value.details);
   const [first] = Array.isArray(value?.errors) ? (value.errors as (Partial<Record<string, unknown>> | null)[]) : [];

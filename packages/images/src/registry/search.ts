@@ -1,8 +1,7 @@
-import { codeOf, messageOf, WherryError } from '@wherry/base';
+import { codeOf, messageOf, parseGoJson, WherryError } from '@wherry/base';
 import type { RegistryAuth } from '@wherry/runtime';
 import type { SearchResult } from '../image-library.ts';
 import { endpointOf, type RegistrySettings } from './endpoint.ts';
-import { jsonComplaint } from './json-complaint.ts';
 import { Connections, readBody } from './request.ts';
 
 const largestAnswer = 4 * 1024 * 1024;
@@ -83,10 +82,9 @@ function withAdvice(host: string, failure: string): string {
 function resultsOf(body: Buffer): SearchResult[] {
   let results: unknown;
   try {
-    results = (JSON.parse(body.toString()) as { results?: unknown }).results;
+    results = (parseGoJson(body.toString(), 'stream') as { results?: unknown } | null)?.results;
   } catch (error) {
-    const words = `error decoding registry search results: ${jsonComplaint(body.toString())}`;
-    throw new WherryError('internal', words, { cause: error });
+    throw new WherryError('internal', `error decoding registry search results: ${messageOf(error)}`, { cause: error });
   }
   if (!Array.isArray(results)) return [];
   return results.flatMap((entry: Record<string, unknown> | null) => {

@@ -13,7 +13,7 @@ export async function listTags(context: RegistryContext, exchange: Exchange, nam
   const theirs = await context.upstream?.tags(name);
   if (theirs === undefined && !context.contents.repositories.exists(name))
     throw refusal('NAME_UNKNOWN', 'repository name not known to registry', { detail: { name } });
-  const tags = theirs ?? (await context.contents.repositories.tags(name));
+  const tags = [...(theirs ?? (await context.contents.repositories.tags(name)))].sort(byTag);
   const page = pageOf(tags, exchange.query, largestPage);
   exchange.json(200, { name, tags: page.entries }, linkTo(`/v2/${name}/tags/list`, page));
 }
@@ -53,6 +53,13 @@ interface Page {
   readonly next: { readonly last: string; readonly n: number } | undefined;
 }
 
+/** "Lexical order (i.e. case-insensitive alphanumeric order)"; names of repositories have no capitals. */
+function byTag(one: string, other: string): number {
+  const [low, high] = [one.toLowerCase(), other.toLowerCase()];
+  if (low !== high) return low < high ? -1 : 1;
+  return one < other ? -1 : Number(one > other);
+}
+
 /** `n` entries after `last`, of a sorted list. Throws PAGINATION_NUMBER_INVALID. */
 function pageOf(sorted: readonly string[], query: URLSearchParams, most: number): Page {
   const asked = query.get('n');
@@ -72,7 +79,7 @@ function firstAfter(sorted: readonly string[], last: string): number {
   let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (sorted[middle]! <= last) low = middle + 1;
+    if (byTag(sorted[middle]!, last) <= 0) low = middle + 1;
     else high = middle;
   }
   return low;
