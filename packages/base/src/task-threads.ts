@@ -46,10 +46,14 @@ interface RunningTask {
   readonly onProgress: ((progress: unknown) => void) | undefined;
 }
 
+const places = Math.min(4, Math.max(2, availableParallelism()));
+
 /** A few threads for long work on files, started when there is some and ended when there is none. */
 export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
   readonly #program: ThreadProgram;
-  readonly #slots = new Semaphore(Math.min(4, Math.max(2, availableParallelism())));
+  readonly #slots = new Semaphore(places);
+  /** Tasks that may wait for others. */
+  #waiting = 0;
   readonly #threads = new Set<Thread>();
   #count = 0;
   #isClosed = false;
@@ -62,48 +66,70 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
   async run<Kind extends keyof Kinds & string>(
     kind: Kind,
     request: Kinds[Kind]['request'],
-    { signal, input, onProgress }: TaskOptions<Kinds[Kind]['progress']> = {},
+    options: TaskOptions<Kinds[Kind]['progress']> = {},
   ): Promise<Kinds[Kind]['result']> {
-    return await this.#slots.run(async () => {
-      if (signal?.aborted) throw cancelled(signal);
-      if (this.#isClosed) throw closed();
-      const thread = await this.#take();
-      const cancel = new SharedArrayBuffer(4);
-      const task: RunningTask = {
-        ...{ id: ++this.#count, done: deferred(), isOver: false, given: 0, taken: undefined },
-        onProgress: onProgress as RunningTask['onProgress'],
-      };
-      const abort = (): void => {
-        Atomics.store(new Int32Array(cancel), 0, 1);
-        send(thread, { id: task.id, isCancelled: true });
-      };
-      signal?.addEventListener('abort', abort);
-      thread.task = task;
-      let fault: { readonly error: unknown } | undefined;
-      try {
-        thread.worker.ref();
-        send(thread, { id: task.id, kind, request, hasInput: input !== undefined, cancel });
-        if (input) {
-          feed(thread, task, input).catch((error: unknown) => {
-            fault = { error };
-            if (!task.isOver) send(thread, { id: task.id, input: 'failed' });
-          });
-        }
-        return await task.done.promise;
-      } catch (error) {
-        throw fault ? fault.error : error;
-      } finally {
-        task.isOver = true;
-        task.taken?.resolve();
-        signal?.removeEventListener('abort', abort);
-        this.#rest(thread);
-      }
+    return await this.#slots.run(() => this.#run(kind, request, options));
+  }
+
+  /**
+   * Runs a task that may wait for something slow while it runs: beside those of `run`, so that it takes no place of theirs.
+   * `undefined` where as many as there are places do that already: they are not waited for.
+   */
+  runWaiting<Kind extends keyof Kinds & string>(
+    kind: Kind,
+    request: Kinds[Kind]['request'],
+    options: TaskOptions<Kinds[Kind]['progress']> = {},
+  ): Promise<Kinds[Kind]['result']> | undefined {
+    if (this.#waiting === places) return undefined;
+    this.#waiting++;
+    return this.#run(kind, request, options).finally(() => {
+      this.#waiting--;
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     await Promise.all([...this.#threads].map(({ worker }) => worker.terminate()));
+  }
+
+  async #run<Kind extends keyof Kinds & string>(
+    kind: Kind,
+    request: Kinds[Kind]['request'],
+    { signal, input, onProgress }: TaskOptions<Kinds[Kind]['progress']>,
+  ): Promise<Kinds[Kind]['result']> {
+    if (signal?.aborted) throw cancelled(signal);
+    if (this.#isClosed) throw closed();
+    const thread = await this.#take();
+    const cancel = new SharedArrayBuffer(4);
+    const task: RunningTask = {
+      ...{ id: ++this.#count, done: deferred(), isOver: false, given: 0, taken: undefined },
+      onProgress: onProgress as RunningTask['onProgress'],
+    };
+    const abort = (): void => {
+      Atomics.store(new Int32Array(cancel), 0, 1);
+      send(thread, { id: task.id, isCancelled: true });
+    };
+    signal?.addEventListener('abort', abort);
+    thread.task = task;
+    let fault: { readonly error: unknown } | undefined;
+    try {
+      thread.worker.ref();
+      send(thread, { id: task.id, kind, request, hasInput: input !== undefined, cancel });
+      if (input) {
+        feed(thread, task, input).catch((error: unknown) => {
+          fault = { error };
+          if (!task.isOver) send(thread, { id: task.id, input: 'failed' });
+        });
+      }
+      return await task.done.promise;
+    } catch (error) {
+      throw fault ? fault.error : error;
+    } finally {
+      task.isOver = true;
+      task.taken?.resolve();
+      signal?.removeEventListener('abort', abort);
+      this.#rest(thread);
+    }
   }
 
   async #take(): Promise<Thread> {

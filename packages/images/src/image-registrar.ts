@@ -151,9 +151,16 @@ export class ImageRegistrar {
 
   /** Unpacks one layer of a stack whose lower layers are unpacked, or will be. */
   async unpack(layers: readonly LayerRecord[], layer: LayerRecord, options: UnpackOptions = {}): Promise<void> {
-    const below = layers.slice(0, layers.indexOf(layer)).map(({ chainId }) => chainId);
-    await this.layers.unpack(layer, this.content.path(layer.digest), below.reverse(), options);
+    await this.layers.unpack(layer, this.content.path(layer.digest), parentsOf(layers, layer), options);
   }
+}
+
+/** Chain IDs of what is below a layer, topmost first. */
+export function parentsOf(layers: readonly LayerRecord[], layer: LayerRecord): Digest[] {
+  return layers
+    .slice(0, layers.indexOf(layer))
+    .map(({ chainId }) => chainId)
+    .reverse();
 }
 
 function timeOf(text: string | undefined): number | null {

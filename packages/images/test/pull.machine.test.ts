@@ -9,7 +9,7 @@ import type { PullProgress, RegistryAuth } from '@wherry/runtime';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ImageStore, type TarInput, writeTar } from '../src/index.ts';
 import { file, fresh, hastyClock, open, tarOf } from './scratch.ts';
-import { TestRegistry } from './test-registry.ts';
+import { type AddedImage, TestRegistry } from './test-registry.ts';
 
 let registry: TestRegistry;
 let store: ImageStore;
@@ -28,34 +28,14 @@ afterEach(async () => {
   await registry[Symbol.asyncDispose]();
 });
 
-interface Published {
-  readonly id: Digest;
-  readonly manifest: Digest;
-  readonly layers: readonly Digest[];
-}
-
 async function layer(name: string, size = 100): Promise<Buffer> {
   return await tarOf([file(name, randomBytes(size))]);
 }
 
 /** Puts an image into the registry. */
-function publish(plain: readonly Buffer[], tag: string, architecture = 'amd64'): Published {
-  const diffIds = plain.map(digestOf);
-  const config = registry.addBlob(
-    Buffer.from(JSON.stringify({ os: 'linux', architecture, rootfs: { type: 'layers', diff_ids: diffIds } })),
-  );
-  const layers = plain.map((content) => ({
-    ...registry.addBlob(gzipSync(content)),
-    mediaType: mediaTypes.ociLayerGzip,
-  }));
-  const value = {
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
-    config: { ...config, mediaType: mediaTypes.ociConfig },
-    layers,
-  };
-  const manifest = registry.addManifest(value, mediaTypes.ociManifest, tag);
-  return { id: config.digest, manifest: manifest.digest, layers: layers.map(({ digest }) => digest) };
+function publish(plain: readonly Buffer[], tag: string, architecture?: string): AddedImage {
+  const layers = plain.map((content) => ({ blob: gzipSync(content), diffId: digestOf(content) }));
+  return registry.addImage(tag, layers, architecture);
 }
 
 const named = (tag: string): string => `${registry.host}/team/app:${tag}`;
@@ -168,7 +148,7 @@ describe('pull', () => {
   it('chooses the platform of an index, and keeps the name of the index', async () => {
     const arm = publish([await layer('arm')], 'arm', 'arm64');
     const amd = publish([await layer('amd')], 'amd');
-    const entry = (image: Published, architecture: string) => ({
+    const entry = (image: AddedImage, architecture: string) => ({
       mediaType: mediaTypes.ociManifest,
       digest: image.manifest,
       size: 1,

@@ -1,12 +1,19 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Digest, digestOf } from '@wherry/oci';
+import { type Digest, digestOf, mediaTypes } from '@wherry/oci';
 
 export interface SeenRequest {
   readonly method: string;
   readonly path: string;
   readonly authorization: string | undefined;
   readonly range: string | undefined;
+}
+
+/** The digests of an image's parts. */
+export interface AddedImage {
+  readonly id: Digest;
+  readonly manifest: Digest;
+  readonly layers: readonly Digest[];
 }
 
 /** A registry's pull side on loopback, with faults to order. */
@@ -44,6 +51,24 @@ export class TestRegistry implements AsyncDisposable {
     const digest = digestOf(content);
     for (const name of [digest, ...tags]) this.manifests.set(name, { content, mediaType });
     return { digest, size: content.length, mediaType };
+  }
+
+  /** Adds an image of layers as they are sent; `diffId` is what the config says of each. */
+  addImage(
+    tag: string,
+    layers: readonly { readonly blob: Buffer; readonly diffId: Digest }[],
+    architecture = 'amd64',
+  ): AddedImage {
+    const rootfs = { type: 'layers', diff_ids: layers.map(({ diffId }) => diffId) };
+    const config = this.addBlob(Buffer.from(JSON.stringify({ os: 'linux', architecture, rootfs })));
+    const descriptors = layers.map(({ blob }) => ({ ...this.addBlob(blob), mediaType: mediaTypes.ociLayerGzip }));
+    const value = {
+      ...{ schemaVersion: 2, mediaType: mediaTypes.ociManifest },
+      config: { ...config, mediaType: mediaTypes.ociConfig },
+      layers: descriptors,
+    };
+    const manifest = this.addManifest(value, mediaTypes.ociManifest, tag);
+    return { id: config.digest, manifest: manifest.digest, layers: descriptors.map(({ digest }) => digest) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import type { LayerThreads } from '../threads/layer-threads.ts';
 import { startOf } from './file-start.ts';
 import { namingFullDisk } from './full-disk.ts';
 import { gathered } from './gathered.ts';
+import { GrowingFile } from './growing-file.ts';
 
 /** A whole stream of more bytes is hashed by a thread. */
 const mostHashedHere = 1024 * 1024;
@@ -34,6 +35,7 @@ export class Ingest implements AsyncDisposable {
   /** Closed before it was synced. */
   #isResting = false;
   #committed: string | undefined;
+  #growing: GrowingFile | undefined;
   /** Whether what is not committed is kept for another time. */
   #isKept: boolean;
 
@@ -63,6 +65,14 @@ export class Ingest implements AsyncDisposable {
       throw namingFullDisk(error);
     }
     this.#size += length;
+    this.#growing?.grow(this.#size);
+  }
+
+  /** What is written, to be read meanwhile. It ends once it is committed as `digest`, and fails where that comes to nothing. */
+  grow(digest: Digest): GrowingFile {
+    this.#growing = new GrowingFile(this.#path, this.#place.target(digest));
+    this.#growing.grow(this.#size);
+    return this.#growing;
   }
 
   /**
@@ -95,6 +105,7 @@ export class Ingest implements AsyncDisposable {
 
   /** Forgets what was written and begins again. */
   async restart(): Promise<void> {
+    this.#forsake();
     await this.#file.truncate(0);
     this.#sha256 = createHash('sha256');
     this.#size = 0;
@@ -170,6 +181,7 @@ export class Ingest implements AsyncDisposable {
       await mkdir(dirname(target), { recursive: true, mode: 0o700 });
       await rename(this.#path, target);
       this.#committed = target;
+      this.#growing?.end();
       if (!sync) this.#place.disk.note();
     }
     return { digest, size: this.#size };
@@ -178,8 +190,14 @@ export class Ingest implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#committed !== undefined) return;
     this.#abandoned.abort();
+    this.#forsake();
     await this.#close();
     if (!this.#isKept || this.#size === 0) await rm(this.#path, { force: true });
+  }
+
+  #forsake(): void {
+    this.#growing?.fail(new WherryError('cancelled', 'the blob is not written to its end'));
+    this.#growing = undefined;
   }
 
   async #hash(algorithm: 'sha256' | 'sha512'): Promise<Digest> {

@@ -4,9 +4,11 @@ import { errnoOf, KeyedMutex, removeTree, systemRandom } from '@wherry/base';
 import { spreadSubfolders } from '@wherry/linux';
 import { type Digest, digestOf, hexOf } from '@wherry/oci';
 import { readNames } from '../content/folder-names.ts';
+import type { GrowingFileHandle } from '../content/growing-file.ts';
 import type { DiskSync } from '../disk-sync.ts';
 import type { LayerTasks } from '../threads/layer-task.ts';
 import type { LayerThreads } from '../threads/layer-threads.ts';
+import { EarlyUnpack } from './early-unpack.ts';
 import type { Unpacked, UnpackLimits } from './unpack.ts';
 
 /** What is known of an unpacked layer; `layer.json` beside it. */
@@ -17,6 +19,8 @@ export interface LayerFacts extends Unpacked {
   readonly tarBytes?: number | undefined;
 }
 
+type LayerIds = Pick<LayerFacts, 'chainId' | 'diffId'>;
+
 /** Short names keep overlayfs' mount options short; the whole chain ID stands in `layer.json`. */
 const nameLength = 24;
 const temporaryPrefix = '.unpack-';
@@ -26,6 +30,8 @@ export interface UnpackOptions {
   readonly below?: Promise<unknown> | undefined;
   /** Whether the blob was hashed when it came, and its digest is the diff ID. */
   readonly isHashed?: boolean | undefined;
+  /** What was begun while the blob came. */
+  readonly early?: EarlyUnpack | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -77,46 +83,83 @@ export class LayerStore {
    * layers below, topmost first, already unpacked, or those that `below` waits for: few layers need them, so that
    * others are unpacked beside them. Throws `corrupt` when the plain content is not `diffId`; then nothing is left.
    */
-  async unpack(
-    layer: { readonly chainId: Digest; readonly diffId: Digest },
-    blob: string,
-    parents: readonly Digest[],
-    options: UnpackOptions = {},
-  ): Promise<void> {
+  async unpack(layer: LayerIds, blob: string, parents: readonly Digest[], options: UnpackOptions = {}): Promise<void> {
     await this.#locks.run(layer.chainId, async () => {
       if (await this.has(layer.chainId)) return;
       const lower = parents.map((parent) => this.folder(parent));
-      if (parents.length > 0 && options.below && (await this.#unpackBeside(lower, layer, blob, options))) return;
+      const { early } = options;
+      if (early) {
+        if (await this.#finish(early, lower, layer, options)) return;
+      } else if (parents.length > 0 && options.below && (await this.#unpackBeside(lower, layer, blob, options))) return;
       await using temporary = await this.temporary();
       const { implied: _, ...unpacked } = (await this.#unpackInto(temporary.path, lower, layer, blob, options))!;
       await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
     });
   }
 
+  /**
+   * Begins to unpack a layer whose blob is still being written: into a folder of its own, so that nobody who has the blob waits
+   * for it. `parents` as of `unpack`. `undefined` where it is here, or as many others are under way as may be.
+   */
+  async unpackEarly(
+    layer: LayerIds,
+    blob: GrowingFileHandle,
+    parents: readonly Digest[],
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<EarlyUnpack | undefined> {
+    if (await this.has(layer.chainId)) return undefined;
+    const temporary = await this.temporary();
+    const folder = join(temporary.path, 'fs');
+    await mkdir(folder, { mode: 0o755 });
+    const stop = new AbortController();
+    const work = this.#threads.runWaiting(
+      'unpack',
+      {
+        ...{ blob, folder, diffId: layer.diffId, isHashed: false, limits: this.#limits },
+        lower: parents.length > 0 ? undefined : [],
+      },
+      { signal: AbortSignal.any([signal, stop.signal]) },
+    );
+    if (work) return new EarlyUnpack(temporary, work, stop);
+    await temporary[Symbol.asyncDispose]();
+    return undefined;
+  }
+
   /** While the layers below may still be under way, which few layers need. False: it could not be done without them, and they are there. */
   async #unpackBeside(
     lower: readonly string[],
-    layer: { readonly chainId: Digest; readonly diffId: Digest },
+    layer: LayerIds,
     blob: string,
     options: UnpackOptions,
   ): Promise<boolean> {
     await using temporary = await this.temporary();
-    const result = await this.#unpackInto(temporary.path, undefined, layer, blob, options);
+    const result = this.#unpackInto(temporary.path, undefined, layer, blob, options);
+    return await this.#finish({ path: temporary.path, result }, lower, layer, options);
+  }
+
+  /** Enters what was unpacked without the layers below, once they are there. False as of `#unpackBeside`. */
+  async #finish(
+    { path, result }: { readonly path: string; readonly result: Promise<LayerTasks['unpack']['result']> },
+    lower: readonly string[],
+    { chainId, diffId }: LayerIds,
+    options: UnpackOptions,
+  ): Promise<boolean> {
+    const found = await result;
     await options.below;
-    if (result === undefined) return false;
-    const { implied, ...unpacked } = result;
-    const folder = join(temporary.path, 'fs');
+    if (found === undefined) return false;
+    const { implied, ...unpacked } = found;
+    const folder = join(path, 'fs');
     if (implied.length > 0 && !(await this.#threads.run('settle', { folder, lower, implied }, options))) {
       return false;
     }
-    await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
+    await this.#enter(path, { ...unpacked, chainId, diffId });
     return true;
   }
 
   async #unpackInto(
     temporary: string,
     lower: readonly string[] | undefined,
-    { diffId }: { readonly diffId: Digest },
+    { diffId }: LayerIds,
     blob: string,
     { isHashed = false, signal }: UnpackOptions,
   ): Promise<LayerTasks['unpack']['result']> {

@@ -1,4 +1,4 @@
-import { codeOf, messageOf, Semaphore, WherryError } from '@wherry/base';
+import { codeOf, messageOf, WherryError } from '@wherry/base';
 import {
   type Descriptor,
   type Digest,
@@ -7,39 +7,23 @@ import {
   formatReference,
   type Manifest,
   mediaTypes,
-  type Platform,
   parseDigest,
   type Reference,
   repositoryOf,
   selectPlatform,
 } from '@wherry/oci';
-import type { PullOptions, PullProgress } from '@wherry/runtime';
 import { parseConfig } from '../content/image-config.ts';
 import { largestDocument, parseIndex, parseManifest, parseObject } from '../content/json.ts';
 import type { PulledImage } from '../image-library.ts';
 import { layerRecords } from '../image-registrar.ts';
 import type { ImageRecord } from '../metadata.ts';
-import type { StoreParts } from '../store-parts.ts';
-import {
-  checkAskedSystem,
-  checkedLayers,
-  checkImageSystem,
-  checkLayerTypes,
-  unpackRefusal,
-} from './docker-refusals.ts';
+import { checkAskedSystem, checkedLayers, checkImageSystem, checkLayerTypes } from './docker-refusals.ts';
+import { fetchBlob } from './fetch-blob.ts';
+import type { PullContext } from './pull-context.ts';
+import { pullLayers } from './pull-layers.ts';
 import type { RegistryClient } from './registry-client.ts';
 import type { Dialect } from './registry-failure.ts';
 import { withRegistry } from './with-registry.ts';
-
-export interface PullContext extends PullOptions {
-  readonly signal: AbortSignal;
-  readonly platform: Platform;
-  readonly parts: StoreParts;
-  readonly dialect: Dialect;
-}
-
-/** Layers of one image downloaded at a time, as dockerd and containerd do. */
-const parallelLayers = 3;
 
 /** Pulls an image and enters it under its tag and digest, from a mirror where one has it. */
 export async function pull(reference: Reference, context: PullContext): Promise<PulledImage> {
@@ -116,7 +100,7 @@ async function fetchAll(
   if (isDocker) checkImageSystem(config);
   const records = isDocker ? checkedLayers(manifest, config, document) : layerRecords(manifest, config);
   using _layers = await pins.pin(records.map(({ chainId }) => chainId));
-  await fetchLayers(client, manifest.layers, records, context);
+  await pullLayers(client, manifest.layers, records, context);
   return await registrar.register(manifestDigest, names, { signal: context.signal, isDoubtful: true });
 }
 
@@ -144,7 +128,7 @@ function checkConfigType({ mediaType, config }: Manifest): void {
 
 async function fetchConfig(client: RegistryClient, config: Descriptor, context: PullContext): Promise<void> {
   try {
-    await fetchBlob(client, config, context, () => undefined);
+    await fetchBlob(client, config, context);
   } catch (error) {
     const code = codeOf(error);
     if (context.dialect !== 'docker' || code === 'cancelled') throw error;
@@ -158,74 +142,6 @@ async function fetchConfig(client: RegistryClient, config: Descriptor, context: 
 async function isPresent({ parts }: PullContext, image: ImageRecord): Promise<boolean> {
   for (const { chainId } of image.layers) if (!(await parts.layers.has(chainId))) return false;
   return (await parts.metadata.image(image.manifest)) !== undefined;
-}
-
-/** Downloads layers side by side, and unpacks each as soon as it is there. */
-async function fetchLayers(
-  client: RegistryClient,
-  descriptors: readonly Descriptor[],
-  records: readonly ImageRecord['layers'][number][],
-  context: PullContext,
-): Promise<void> {
-  const report = context.onProgress ?? (() => undefined);
-  const slots = new Semaphore(parallelLayers);
-  const layers = new Map(descriptors.map((layer) => [layer.digest, layer]));
-  const missing: Descriptor[] = [];
-  for (const layer of layers.values()) {
-    const isHere = (await context.parts.content.size(parseDigest(layer.digest))) === layer.size;
-    report({ digest: layer.digest, phase: isHere ? 'exists' : 'announced' });
-    if (!isHere) missing.push(layer);
-  }
-  const downloads = new Map<string, Promise<void>>();
-  for (const layer of missing) {
-    let isBegun = false;
-    const download = slots.run(() => {
-      isBegun = true;
-      return fetchLayer(client, layer, context, report);
-    });
-    if (!isBegun) report({ digest: layer.digest, phase: 'waiting' });
-    download.catch(() => undefined);
-    downloads.set(layer.digest, download);
-  }
-  const { layers: store, registrar } = context.parts;
-  const unpack = async (record: ImageRecord['layers'][number], below: Promise<void>): Promise<void> => {
-    await downloads.get(record.digest);
-    const isThere = await store.has(record.chainId);
-    if (!isThere) report({ digest: record.digest, phase: 'extracting', current: 0, total: record.size });
-    try {
-      await registrar.unpack(records, record, { below, signal: context.signal });
-    } catch (error) {
-      throw context.dialect === 'docker' ? unpackRefusal(error) : error;
-    }
-    // Told in their order, as docker's users know it.
-    await below;
-    if (!isThere || downloads.has(record.digest)) report({ digest: record.digest, phase: 'complete' });
-  };
-  const unpacked: Promise<void>[] = [];
-  for (const record of records) {
-    const done = unpack(record, unpacked.at(-1) ?? Promise.resolve());
-    done.catch(() => undefined);
-    unpacked.push(done);
-  }
-  // All of them end before the caller lets go of what they write.
-  const results = await Promise.allSettled([...downloads.values(), ...unpacked]);
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed) throw failed.reason;
-}
-
-async function fetchLayer(
-  client: RegistryClient,
-  layer: Descriptor,
-  context: PullContext,
-  report: (progress: PullProgress) => void,
-): Promise<void> {
-  try {
-    await fetchBlob(client, layer, context, report);
-  } catch (error) {
-    if (context.dialect !== 'docker' || codeOf(error) !== 'corrupt') throw error;
-    const words = `filesystem layer verification failed for digest ${layer.digest}`;
-    throw new WherryError('corrupt', words, { cause: error });
-  }
 }
 
 /** Stores the target and, when that is an index, the manifest that it has for the platform. */
@@ -275,32 +191,6 @@ function isIndex(content: Buffer, mediaType: string): boolean {
   const type = value.mediaType ?? mediaType;
   if (type === mediaTypes.ociManifest || type === mediaTypes.dockerManifest) return false;
   return type === mediaTypes.ociIndex || type === mediaTypes.dockerList || Array.isArray(value.manifests);
-}
-
-async function fetchBlob(
-  client: RegistryClient,
-  descriptor: Descriptor,
-  { parts: { content, downloads } }: PullContext,
-  report: (progress: PullProgress) => void,
-): Promise<void> {
-  const digest = parseDigest(descriptor.digest);
-  const total = descriptor.size;
-  // Two images that are pulled at the same time download what they share once.
-  await downloads.run(digest, async () => {
-    if ((await content.size(digest)) === total) {
-      report({ digest, phase: 'exists' });
-      return;
-    }
-    if (await content.takeKept(digest, total)) {
-      report({ digest, phase: 'downloaded' });
-      return;
-    }
-    await using ingest = await content.resume(digest);
-    await client.blob(descriptor, ingest, (current) => report({ digest, phase: 'downloading', current, total }));
-    report({ digest, phase: 'verifying' });
-    await ingest.commit(digest, { sync: false });
-    report({ digest, phase: 'downloaded' });
-  });
 }
 
 /** dockerd answers an error of a registry as its own; the kubelet reads containerd's story around it. */

@@ -1,4 +1,5 @@
 import type { Digest } from '@wherry/oci';
+import type { GrowingFileHandle } from '../content/growing-file.ts';
 import type { ImpliedFolder } from '../layers/implied-folders.ts';
 import type { Packed, PackRequest } from '../layers/pack-changes.ts';
 import type { Unpacked, UnpackLimits } from '../layers/unpack.ts';
@@ -8,8 +9,8 @@ export type LayerTasks = {
   readonly pack: { readonly request: PackRequest; readonly result: Packed };
   readonly unpack: {
     readonly request: {
-      /** The tar, compressed or not. */
-      readonly blob: string;
+      /** The tar, compressed or not: a whole file, or one that is still being written. */
+      readonly blob: string | GrowingFileHandle;
       readonly diffId: Digest;
       /** The blob was hashed when it came: where it is no compressed one, nothing is to be learnt from hashing it again. */
       readonly isHashed: boolean;

@@ -5,6 +5,7 @@ import { codeOf, type TaskContext, type TaskWork, WherryError } from '@wherry/ba
 import { hexOf } from '@wherry/oci';
 import { decompressed, detectCompression } from '../content/compression.ts';
 import { startOf } from '../content/file-start.ts';
+import { readGrowing } from '../content/growing-file.ts';
 import { gzipBlocks } from '../content/gzip-blocks.ts';
 import { settleImplied } from '../layers/implied-folders.ts';
 import { packChanges } from '../layers/pack-changes.ts';
@@ -24,14 +25,19 @@ export const layerWork: TaskWork<LayerTasks> = {
 type Request<Kind extends keyof LayerTasks> = LayerTasks[Kind]['request'];
 type Result<Kind extends keyof LayerTasks> = LayerTasks[Kind]['result'];
 
+/** A blob that comes more slowly than a piece in this time (ms) is not worth a thread: it is unpacked when it is whole. */
+const patience = 10_000;
+
 async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Promise<Result<'unpack'>> {
-  const { diffId, limits } = task;
-  const isKnown = task.isHashed && detectCompression(await startOf(task.blob)) === 'none';
+  const { blob, diffId, limits } = task;
+  const isWhole = typeof blob === 'string';
+  const isKnown = isWhole && task.isHashed && detectCompression(await startOf(blob)) === 'none';
   const largestTar = largestTarOf(limits);
   const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
   let tarBytes = 0;
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const chunk of decompressed(createReadStream(task.blob, { highWaterMark: 256 * 1024 }))) {
+    const source = isWhole ? createReadStream(blob, { highWaterMark: 256 * 1024 }) : readGrowing(blob, { patience });
+    for await (const chunk of decompressed(source)) {
       throwIfCancelled();
       if (!isKnown) hash.update(chunk);
       tarBytes += chunk.length;
