@@ -119,8 +119,8 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await server[Symbol.asyncDispose]();
-  await upstream[Symbol.asyncDispose]();
+  await server?.[Symbol.asyncDispose]();
+  await upstream?.[Symbol.asyncDispose]();
 });
 
 function sendUdp(data: Buffer, port = server.port): Promise<Buffer> {

@@ -1,6 +1,6 @@
 import type { Socket as UdpSocket } from 'node:dgram';
 import type { Server, Socket } from 'node:net';
-import { type Clock, DisposalStack, type Logger, messageOf, systemClock } from '@wherry/base';
+import { type Clock, codeOf, DisposalStack, type Logger, messageOf, systemClock } from '@wherry/base';
 import { bindUdpInNetns, listenInNetns } from '@wherry/linux';
 import type { Answer } from 'dns-packet';
 import { Forwarder } from './forwarder.ts';
@@ -41,6 +41,7 @@ const tcpIdleMs = 10_000;
 const largestMessage = 65_535;
 const mostUnread = 512 * 1024;
 const longestCnameChain = 8;
+const mostPortsTried = 20;
 
 /** Listens on UDP and TCP. Throws `conflict` when an address and port is taken. */
 export async function createDnsServer(options: DnsServerOptions): Promise<DnsServer> {
@@ -49,21 +50,42 @@ export async function createDnsServer(options: DnsServerOptions): Promise<DnsSer
     const resolver = createResolver(options, stack);
     let port = options.port ?? 53;
     for (const address of options.addresses) {
-      const udp = await bindUdpInNetns(options.netns, address, port);
-      stack.defer(() => new Promise<void>((resolve) => udp.close(resolve)), 'UDP socket');
-      port = udp.address().port;
-      serveUdp(udp, resolver, options.log);
       const connections = new Set<Socket>();
-      const tcp = await listenInNetns(options.netns, address, port, (socket) =>
+      const { udp, tcp } = await bindBoth(options.netns, address, port, (socket) =>
         serveTcp(socket, connections, resolver),
       );
+      stack.defer(() => closeUdp(udp), 'UDP socket');
       stack.defer(() => closeTcp(tcp, connections), 'TCP server');
+      port = udp.address().port;
+      serveUdp(udp, resolver, options.log);
     }
     return { port, [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose]() };
   } catch (error) {
     await stack[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** UDP and TCP on the same port. With port 0 the kernel picks a free UDP port, whose TCP half may be another's: then the next is tried. */
+async function bindBoth(
+  netns: string | undefined,
+  address: string,
+  port: number,
+  onConnection: (socket: Socket) => void,
+): Promise<{ udp: UdpSocket; tcp: Server }> {
+  for (let attempt = 1; ; attempt++) {
+    const udp = await bindUdpInNetns(netns, address, port);
+    try {
+      return { udp, tcp: await listenInNetns(netns, address, udp.address().port, onConnection) };
+    } catch (error) {
+      await closeUdp(udp);
+      if (port !== 0 || codeOf(error) !== 'conflict' || attempt === mostPortsTried) throw error;
+    }
+  }
+}
+
+function closeUdp(udp: UdpSocket): Promise<void> {
+  return new Promise((resolve) => udp.close(resolve));
 }
 
 type Resolver = (query: ParsedQuery & { kind: 'query' }) => Reply | Promise<Reply>;

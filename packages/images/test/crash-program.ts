@@ -42,7 +42,11 @@ for (let n = 0; ; n++) {
     await store.rootfs(`loaded:${n % 2}`, 'held');
     say('held');
     const removed = n % 2 === 0 ? ['loaded:1'] : ['loaded:0', 'loaded:1'];
-    for (const name of removed) await store.remove(name, { inUse: () => undefined, force: true });
+    // Before each: of an image that goes while the program is killed nothing else is known.
+    for (const name of removed) {
+      say(`removing ${name}`);
+      await store.remove(name, { inUse: () => undefined, force: true });
+    }
     say('removed');
     await store.release('held');
     await store.collectGarbage();
