@@ -17,6 +17,7 @@ const wanted = [
   { package: 'conmon', why: "each container's monitor", present: program('conmon') },
   { package: 'tini', why: 'the init of containers started with --init', present: program('tini-static') },
   { package: 'libnftables1', why: 'service and NAT rules', present: library('libnftables.so.1') },
+  { package: 'libisal2', why: 'compression of layers', present: library('libisal.so.2') },
 ];
 if (process.argv.includes('--test'))
   wanted.push(

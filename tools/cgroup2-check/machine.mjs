@@ -26,6 +26,7 @@ const packages = [
   'iproute2',
   'kmod',
   'libnftables1',
+  'libisal2',
   'libstdc++6',
   'nftables',
   'procps',
