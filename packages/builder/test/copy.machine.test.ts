@@ -42,6 +42,13 @@ describe('COPY', () => {
     ['WORKDIR /t\nCOPY a.txt b.txt ./', '. ./a.txt ./b.txt'],
     ['COPY . /t', '. ./a.txt ./b.txt ./keep.md ./sub ./sub/deep ./sub/deep/d.txt ./sub/s.txt'],
     ['COPY --exclude=*.txt --exclude=sub/deep . /t/', '. ./keep.md ./sub ./sub/s.txt'],
+    ['COPY --exclude=*.txt * /t/', '. ./deep ./deep/d.txt ./keep.md'],
+    ['COPY --exclude=b.* *.txt keep.md /t/', '. ./a.txt ./keep.md'],
+    [
+      'COPY --exclude=sub --exclude=!sub/deep/d.txt . /t/',
+      '. ./a.txt ./b.txt ./keep.md ./sub ./sub/deep ./sub/deep/d.txt',
+    ],
+    ['ADD --exclude=deep sub /t/', '. ./s.txt'],
     ['COPY --parents sub/deep/d.txt a.txt /t/', '. ./a.txt ./sub ./sub/deep ./sub/deep/d.txt'],
     ['COPY --parents sub/./deep/d.txt /t/', '. ./deep ./deep/d.txt'],
     ['COPY --link sub /t/', '. ./deep ./deep/d.txt ./s.txt'],
@@ -80,6 +87,14 @@ describe('COPY', () => {
     [
       'ADD git@nowhere:x.git /b',
       'ADD failed: git@nowhere:x.git: repositories are fetched by https, http and git, not by ssh',
+    ],
+    [
+      `ADD --checksum=sha256:${'0'.repeat(64)} a.txt /b`,
+      "ADD failed: checksum can't be specified for non-HTTP(S) sources",
+    ],
+    [
+      `ADD --checksum=sha256:${'0'.repeat(64)} http://x/a http://x/b /b/`,
+      "ADD failed: checksum can't be specified for multiple sources",
     ],
     ['RUN --mount=type=ssh true', 'mounts of SSH agents are not supported; use a secret'],
     ['RUN --mount=type=secret,id=x,required true', 'secret x: not found'],
@@ -185,6 +200,10 @@ describe('an ignore file', () => {
   it('that the client has applied counts for itself and the Dockerfile alone', async () => {
     const sent = { 'b.txt': 'B', Dockerfile: '', '.dockerignore': '*.txt\nDockerfile\n.dockerignore\n' };
     expect(await said('FROM busybox\nCOPY . /t/', tree, { files: sent, ignoredBy: 'client' })).toBe('. ./b.txt');
+    const own = { ...sent, 'a.md': '', 'Other.dockerignore': '*\n!*.md\n' };
+    expect(
+      await said('FROM busybox\nCOPY . /t/', tree, { files: own, ignoredBy: 'client', dockerfileName: 'Other' }),
+    ).toBe('. ./a.md');
   });
 });
 
@@ -249,8 +268,10 @@ describe('ADD', () => {
       expect(missing.error?.message).toBe(
         `ADD failed: failed to GET ${base}/404 with status 404 Not Found: no such thing`,
       );
-      const wrong = await machine.build(`FROM busybox\nADD --checksum=sha256:00 ${base}/x /x\n`);
+      const wrong = await machine.build(`FROM busybox\nADD --checksum=sha256:${'0'.repeat(64)} ${base}/x /x\n`);
       expect(wrong.error?.message).toContain('digest mismatch');
+      const short = await machine.build(`FROM busybox\nADD --checksum=sha256:00 ${base}/x /x\n`);
+      expect(short.error?.message).toBe('ADD failed: invalid checksum digest format: sha256:00');
     } finally {
       server.close();
     }

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DisposalStack, WherryError } from '@wherry/base';
 import type { CommittedLayer } from '@wherry/images';
+import { isDigest } from '@wherry/oci';
 import { shellOf } from '../config/apply.ts';
 import type { CopyInstruction } from '../dockerfile/instruction.ts';
 import { type ChosenSource, destinationPath } from '../files/copy-files.ts';
@@ -112,6 +113,7 @@ export class CopyStep implements AsyncDisposable {
     const { name, sources: words, exclude, files, from } = this.#instruction;
     const found: DescribedSource[] = [];
     let tree: TreeSpec | undefined;
+    checkChecksum(this.#instruction);
     for (const written of words) {
       if (isGitAddress(written) && name === 'ADD') found.push(...(await this.#clone(written)));
       else if (isUrl(written)) found.push(...(await this.#download(written)));
@@ -200,6 +202,16 @@ export class CopyStep implements AsyncDisposable {
     for (const { manifest } of sources) for (const [path, sum] of manifest) files.set(path, sum.slice(0, 16));
     return files;
   }
+}
+
+/** What `ADD --checksum` can be: of one source that comes from afar. Throws `invalid` in BuildKit's words. */
+function checkChecksum({ name, checksum, sources }: CopyInstruction): void {
+  if (name !== 'ADD' || checksum === undefined) return;
+  const [source = '', ...more] = sources;
+  if (more.length > 0) throw new WherryError('invalid', "checksum can't be specified for multiple sources");
+  if (isGitAddress(source)) return;
+  if (!isUrl(source)) throw new WherryError('invalid', "checksum can't be specified for non-HTTP(S) sources");
+  if (!isDigest(checksum)) throw new WherryError('invalid', `invalid checksum digest format: ${checksum}`);
 }
 
 /** All of a folder of the step's own. */

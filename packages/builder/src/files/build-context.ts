@@ -17,8 +17,10 @@ const largestIgnoreFile = 1024 * 1024;
 export function openContext({ context, dockerfileName, ignoredBy }: ContextSpec): SourceTree {
   const ignored = readIgnored(context, dockerfileName);
   if (ignored === undefined) return new SourceTree(context);
-  const { isIgnored, mayReturn } = ignored;
-  if (ignoredBy !== 'client') return new SourceTree(context, { includes: (path) => !isIgnored(path), mayReturn });
+  const { isIgnored, mayReturn, isDockerfiles } = ignored;
+  // Clients without BuildKit know of `.dockerignore` alone.
+  if (ignoredBy !== 'client' || isDockerfiles)
+    return new SourceTree(context, { includes: (path) => !isIgnored(path), mayReturn });
   const sentAnyway = new Set(['.dockerignore', dockerfileName].filter((path) => path !== '' && isIgnored(path)));
   return new SourceTree(context, { includes: (path) => !sentAnyway.has(path) });
 }
@@ -28,12 +30,15 @@ export interface Ignored {
   readonly isIgnored: (path: string) => boolean;
   /** Below what is ignored, something may not be. */
   readonly mayReturn: boolean;
+  /** It is the one of this Dockerfile alone. */
+  readonly isDockerfiles: boolean;
 }
 
 /** Reads a context's ignore file; `undefined` where none names anything. Throws `invalid`. */
 export function readIgnored(context: string, dockerfileName: string): Ignored | undefined {
   const own = dockerfileName === '' ? undefined : `${dockerfileName}.dockerignore`;
-  const text = (own && readIgnoreFile(context, own)) ?? readIgnoreFile(context, '.dockerignore');
+  const its = own && readIgnoreFile(context, own);
+  const text = its ?? readIgnoreFile(context, '.dockerignore');
   const patterns = (text ?? '')
     .replace(/^\ufeff/, '')
     .split(/\r?\n/)
@@ -42,7 +47,7 @@ export function readIgnored(context: string, dockerfileName: string): Ignored | 
   if (patterns.length === 0) return undefined;
   const filter = ignore().add(patterns);
   const mayReturn = patterns.some((pattern) => pattern.startsWith('!'));
-  return { isIgnored: (path) => filter.ignores(path), mayReturn };
+  return { isIgnored: (path) => filter.ignores(path), mayReturn, isDockerfiles: its !== undefined };
 }
 
 function readIgnoreFile(context: string, path: string): string | undefined {

@@ -51,10 +51,14 @@ export async function findSources(wanted: WantedSource, find: FindOptions): Prom
   if (clean === '..' || clean.startsWith('../')) {
     throw new WherryError('invalid', `forbidden path outside the build context: ${written} ()`);
   }
-  if (!hasWildcards(path)) return [await findOne(tree, path, options)];
   const found: CopySource[] = [];
-  for (const match of await matches(tree, clean, options)) found.push(await findOne(tree, match, options));
-  return found;
+  const asked = hasWildcards(path) ? await matches(tree, clean, options) : [path];
+  for (const one of asked) found.push(await findOne(tree, one, options));
+  if (wanted.exclude.length === 0) return found;
+  const filter = ignore().add([...wanted.exclude]);
+  return found.filter(
+    ({ entry, path: name }) => entry.type === 'directory' || !isExcluded(filter, posix.normalize(name)),
+  );
 }
 
 /** One checksum of all sources of an instruction. */
@@ -120,6 +124,11 @@ export function relative(source: SourceEntry, path: string): string {
   return source.path === '' ? path : path.slice(source.path.length + 1);
 }
 
+/** A file that is named itself, or by a pattern, goes by its path and by its name. */
+function isExcluded(filter: ReturnType<typeof ignore>, path: string): boolean {
+  return filter.ignores(path) || filter.ignores(posix.basename(path));
+}
+
 function filtered(
   source: SourceEntry,
   entries: readonly SourceEntry[],
@@ -127,5 +136,11 @@ function filtered(
 ): readonly SourceEntry[] {
   if (exclude.length === 0) return entries;
   const filter = ignore().add([...exclude]);
-  return entries.filter(({ path }) => !filter.ignores(relative(source, path)));
+  const kept = new Set<string>();
+  for (const { path } of entries) {
+    if (filter.ignores(relative(source, path))) continue;
+    // What a pattern with `!` brings back needs the folders above it.
+    for (let one = path; !kept.has(one) && one !== source.path && one !== '.'; one = posix.dirname(one)) kept.add(one);
+  }
+  return entries.filter(({ path }) => kept.has(path));
 }
