@@ -40,6 +40,24 @@ describe('docker build', () => {
     expect(await run('target', 'cat', '/made')).toBe('for nobody\n');
   });
 
+  it('by wherry gives steps secrets of files and variables, and keeps none', async () => {
+    const folder = await context('secret', {
+      Dockerfile:
+        'FROM busybox\nRUN --mount=type=secret,id=file,required --mount=type=secret,id=FROM_ENV,env=TOKEN cp /run/secrets/file /seen && echo $TOKEN >> /seen\n',
+    });
+    const file = join(folder, '..', 'hush');
+    await writeFile(file, 'of the file\n');
+    const build = (...args: string[]) =>
+      engine.wherry(['build', '-q', '-t', 'secret', ...args, folder], { env: { FROM_ENV: 'of the environment' } });
+    const without = await build();
+    expect([without.code, without.stderr]).toEqual([1, expect.stringContaining('secret file: not found')]);
+    expect((await build('--secret', `id=file,src=${file}`, '--secret', 'id=FROM_ENV')).code).toBe(0);
+    expect(await run('secret', 'sh', '-c', 'cat /seen; ls /run/secrets; echo "[$TOKEN]"')).toBe(
+      'of the file\nof the environment\n[]\n',
+    );
+    expect(await engine.mustDocker(['history', '--no-trunc', 'secret'])).not.toContain('of the');
+  });
+
   it('by wherry says why each step is not cached, and ends as docker does', async () => {
     const folder = await context('why', {
       Dockerfile: 'FROM busybox\nARG MODE=slow\nCOPY . /app/\nRUN echo $MODE > /mode\nCMD ["cat", "/mode"]\n',

@@ -17,6 +17,9 @@ import { statusOf } from './http/statuses.ts';
 /** Requests at a time: a follower of a log, an attach and a build are one each. */
 const mostRequests = 4096;
 const mostConnections = 8192;
+/** Bytes of a request's head, as Go allows: names of hundreds of images to save, build arguments and logins are in it. */
+const largestHead = 1024 * 1024;
+
 /** How long a connection may stay on which nothing is asked (ms): as dockerd, clients keep theirs. */
 const idleTime = 600_000;
 
@@ -43,6 +46,7 @@ export class ApiServer {
       IncomingMessage: HijackableRequest,
       ServerResponse: OrderedResponse,
       keepAliveTimeout: idleTime,
+      maxHeaderSize: largestHead,
       requestTimeout: 0,
     });
     this.server.maxConnections = mostConnections;

@@ -55,6 +55,13 @@ describe('the protocol', () => {
     expect(headers['api-version']).toBeUndefined();
   });
 
+  it('takes long heads, as saving many images has', async () => {
+    await using api = await serve(fakeOptions());
+    const headers = { 'X-Registry-Config': 'a'.repeat(500_000) };
+    expect((await api.call('GET', `/version?names=${'b'.repeat(300_000)}`, { headers })).status).toBe(200);
+    expect((await api.call('GET', `/version?names=${'b'.repeat(1_100_000)}`)).status).toBe(400);
+  });
+
   it('sends what is not a clean path on, and refuses what is none', async () => {
     await using api = await serve(fakeOptions());
     const dirty = await api.call('GET', '/v1.45//version?a=b');

@@ -11,15 +11,18 @@ export interface BuildCall {
   readonly body: AsyncIterable<Uint8Array> | undefined;
   /** Value of `X-Registry-Config`. */
   readonly logins: string;
+  /** Value of `X-Build-Secrets`. */
+  readonly secrets: string;
   /** Gives the exit code where the message is the end of a build that failed. */
   readonly onMessage: (message: BuildMessage) => number | undefined;
 }
 
 /** Asks a daemon for a build by docker's API; gives the exit code. Throws `unavailable`, `invalid`. */
-export async function postBuild(socketPath: string, { query, body, logins, onMessage }: BuildCall): Promise<number> {
+export async function postBuild(socketPath: string, call: BuildCall): Promise<number> {
+  const { query, body, logins, secrets, onMessage } = call;
   const { promise: response, resolve, reject } = deferred<IncomingMessage>();
   response.catch(() => undefined);
-  const headers = { 'Content-Type': 'application/x-tar', 'X-Registry-Config': logins };
+  const headers = { 'Content-Type': 'application/x-tar', 'X-Registry-Config': logins, 'X-Build-Secrets': secrets };
   const outgoing = request({ socketPath, method: 'POST', path: `/build?${query}`, headers });
   outgoing.on('response', resolve);
   outgoing.on('error', (error) => reject(unreachable(error)));

@@ -3,6 +3,7 @@ import { WherryError } from '@wherry/base';
 import { dockerSocketPath } from '../machine/paths.ts';
 import { BuildDisplay } from './build-display.ts';
 import { postBuild } from './build-request.ts';
+import { buildSecrets } from './build-secrets.ts';
 import { openBuildSource } from './build-source.ts';
 import { type CliContext, type Command, nameFlag } from './context.ts';
 import type { FlagSpec, ParsedFlags } from './flags.ts';
@@ -16,6 +17,7 @@ const flags: readonly FlagSpec[] = [
   { name: 'file', short: 'f', type: 'string', usage: 'path of the Dockerfile, or - (default PATH/Dockerfile)' },
   { name: 'target', type: 'string', usage: 'stage to build' },
   { name: 'build-arg', type: 'strings', usage: 'NAME=VALUE of an ARG; without =VALUE that of the environment' },
+  { name: 'secret', type: 'strings', usage: 'for RUN --mount=type=secret: id=ID[,src=FILE|,env=NAME]' },
   { name: 'label', type: 'strings', usage: 'NAME=VALUE for the image' },
   { name: 'no-cache', type: 'boolean', usage: 'take nothing from the cache' },
   { name: 'cache-from', type: 'strings', usage: 'take only what these images were made of from the cache' },
@@ -44,6 +46,7 @@ export const buildCommand: Command = {
       query: buildQuery(parsed, env, source),
       body: source.archive && display.counting(source.archive),
       logins: await registryLogins(env),
+      secrets: await buildSecrets(parsed.strings('secret'), env),
       onMessage: (message) => display.add(message),
     });
     if (answer !== 0) return answer;

@@ -6,6 +6,7 @@ import { parseInteger, type Query } from '../http/query.ts';
 import { familiar } from '../images/names.ts';
 import { parsePlatform } from '../images/platforms.ts';
 import { registryConfig } from '../images/registry-auth.ts';
+import { buildSecrets } from './build-secrets.ts';
 
 export type BuildSettings = Omit<BuildRequest, 'context' | 'dockerfile' | 'dockerfileName' | 'onProgress' | 'signal'>;
 
@@ -44,6 +45,7 @@ export function buildSettings(exchange: Exchange): BuildSettings {
     cgroupParent: query.optional('cgroupparent'),
     ignoredBy: 'client',
     auth: registryConfig(request.headers['x-registry-config']),
+    secrets: buildSecrets(request.headers['x-build-secrets']),
   };
 }
 
