@@ -164,12 +164,12 @@ export function acceptsGzip(request: Request): boolean {
   return typeof accepted === 'string' && accepted.includes('gzip');
 }
 
-/** Sends a failure as a `Status`. */
+/** Sends a failure as a `Status`; behind the head of an answer, cuts that short: ended, it would look whole. */
 export function sendError(request: Request, response: Response, error: unknown, warnings?: readonly string[]): number {
   const status = statusOf(error);
   const code = status.code ?? 500;
   if (response.headersSent || response.destroyed) {
-    response.end();
+    if (!response.writableEnded) response.destroy();
     return code;
   }
   const retry = status.details?.retryAfterSeconds;
