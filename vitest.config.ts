@@ -19,6 +19,7 @@ export default defineConfig({
           include: ['packages/*/{src,test}/**/*.test.ts', 'apps/*/{src,test}/**/*.test.ts', 'tools/**/*.test.ts'],
           exclude: ['**/*.machine.test.ts', '**/node_modules/**'],
           testTimeout: 20_000,
+          hookTimeout: 20_000,
           expect: { poll },
         },
       },

@@ -2,6 +2,7 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { composePlugins, repository } from '@wherry/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from './eventually.ts';
 import { useCluster } from './shared-cluster.ts';
 
 const plugins = composePlugins(repository);
@@ -25,7 +26,7 @@ services:
   client:
     image: busybox:1.35
     environment: {GREETING: "\${GREETING:-hello}"}
-    command: ["sh", "-c", "wget -qO- http://site/ | grep -o 'Welcome to nginx!' | head -1; echo $$GREETING; trap exit TERM; while :; do sleep 0.1; done"]
+    command: ["sh", "-c", "until wget -qO /page http://site/; do sleep 0.1; done; grep -o 'Welcome to nginx!' /page | head -1; echo $$GREETING; trap exit TERM; while :; do sleep 0.1; done"]
     depends_on: {web: {condition: service_started}}
     networks: [front]
     labels: {role: client}
@@ -75,14 +76,19 @@ describe.skipIf(plugins === undefined)('docker compose', () => {
     expect(at('Container shop-store-1  Healthy')).toBeLessThan(at('Container shop-web-1  Starting'));
     expect(at('Container shop-web-1  Started')).toBeLessThan(at('Container shop-client-1  Starting'));
     expect(await states()).toEqual(['shop-client-1 running', 'shop-store-1 running healthy', 'shop-web-1 running']);
-    const page = await cluster.it.machine.run('curl', ['-s', 'http://127.0.0.1:18086/']);
-    expect(page.stdout).toContain('Welcome to nginx!');
+    await eventually(async () => {
+      const page = await cluster.it.machine.run('curl', ['-s', '--max-time', '5', 'http://127.0.0.1:18086/']);
+      expect(page.stdout).toContain('Welcome to nginx!');
+    });
     expect((await compose('config', '--services')).out.trim().split('\n').sort()).toEqual(['client', 'store', 'web']);
   });
 
   it('shows logs, runs commands, copies files', async () => {
-    const { out } = await compose('logs', '--no-color', '--no-log-prefix', 'client');
-    expect(out).toBe('Welcome to nginx!\nhello\n');
+    await eventually(async () => {
+      const { out } = await compose('logs', '--no-color', '--no-log-prefix', 'client');
+      // What it said of a server that was not up yet is left out.
+      expect(out.replace(/^wget: .*\n/gm, '')).toBe('Welcome to nginx!\nhello\n');
+    });
     expect((await compose('exec', '-T', 'web', 'echo', 'in-exec')).out).toBe('in-exec\n');
     expect((await compose('port', 'web', '80')).out).toBe('127.0.0.1:18086\n');
     expect((await compose('run', '--rm', '-T', 'client', 'sh', '-c', 'echo once')).out).toBe('once\n');
@@ -105,7 +111,9 @@ describe.skipIf(plugins === undefined)('docker compose', () => {
       env: { ...env, GREETING: 'other' },
     });
     expect(changed.stderr).toContain('Container shop-client-1  Recreated');
-    expect((await compose('logs', '--no-log-prefix', 'client')).out).toContain('other');
+    await eventually(async () => {
+      expect((await compose('logs', '--no-log-prefix', 'client')).out).toContain('other');
+    });
     await compose('up', '-d', '--force-recreate', 'store');
     expect((await compose('exec', '-T', 'store', 'cat', '/data/www/first')).out).toBe(first);
     expect(await mustDocker(['volume', 'ls', '-q'])).toBe('shop_data\n');

@@ -281,7 +281,9 @@ it('down lets containers end by themselves, up brings back whom its policy wants
   // It comes before the one that it joins in every order but that of needs.
   await run('a-joined', '--restart', 'always', '--network', 'container:web', image, 'sh', '-c', trap);
   await Promise.all([docker('stop', 'stopped-always', 'stopped-unless'), docker('pause', 'frozen')]);
-  await using events = k.startDocker(['events', '--filter', 'event=die', '--format', '{{.Actor.Attributes.name}}']);
+  const since = ['--since', `${Date.now() / 1000}`];
+  const format = ['--format', '{{.Actor.Attributes.name}}'];
+  await using events = k.startDocker(['events', ...since, '--filter', 'event=die', ...format]);
   const ports = await inspect('{{json .HostConfig.PortBindings}} {{json .NetworkSettings.Ports}}', 'web');
   expect(await k.wherry(['down', '--quiet'])).toMatchObject({ code: 0, stderr: '' });
   const died = linesOf((await events.exited).stdout).sort();
@@ -304,8 +306,10 @@ it('down lets containers end by themselves, up brings back whom its policy wants
   expect(codes).toEqual(['0', '5', '137', '5']);
   expect(await docker('volume', 'ls', '-q')).toBe('');
   expect(await inspect('{{json .HostConfig.PortBindings}} {{json .NetworkSettings.Ports}}', 'web')).toEqual(ports);
-  const { stdout } = await k.machine.run('curl', ['-s', '--max-time', '5', 'http://127.0.0.1:18080/']);
-  expect(stdout).toContain('Welcome to nginx!');
+  await eventually(async () => {
+    const { stdout } = await k.machine.run('curl', ['-s', '--max-time', '5', 'http://127.0.0.1:18080/']);
+    expect(stdout).toContain('Welcome to nginx!');
+  });
   expect(await docker('exec', 'peer', 'wget', '-qO-', 'web')).toContain('Welcome');
   expect(await docker('exec', 'a-joined', 'wget', '-qO-', '127.0.0.1')).toContain('Welcome');
   await docker('rm', '-fv', ...Object.keys(await states()));

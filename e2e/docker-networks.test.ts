@@ -90,7 +90,7 @@ it('gives names of their own to containers that share a network, and follows a c
   await docker('create', '--name', 'joined', '--network', 'container:one', 'busybox', 'sh', '-c', names);
   await docker('rename', 'one', 'two');
   expect(await docker('start', '-a', 'joined')).toBe('first\nfirst\n');
-  const ask = (name: string) => refused('run', '--rm', '--network', 'n', 'busybox', 'ping', '-c1', '-W1', name);
+  const ask = (name: string) => refused('run', '--rm', '--network', 'n', 'busybox', 'ping', '-c1', '-W10', name);
   expect(await ask('two')).toMatchObject({ code: 0 });
   expect((await ask('one')).stderr).toContain("bad address 'one'");
   expect(await docker('network', 'inspect', '-f', '{{range .Containers}}{{.Name}}{{end}}', 'n')).toBe('two\n');

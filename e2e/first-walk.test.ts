@@ -1,5 +1,6 @@
 import { realKubectls } from '@wherry/testkit';
 import { describe, expect, it } from 'vitest';
+import { eventually } from './eventually.ts';
 import { sleeper, useCluster, webManifest } from './shared-cluster.ts';
 
 const cluster = useCluster();
@@ -37,8 +38,10 @@ describe.each(realKubectls())('kubectl $version', (client) => {
     expect(await must(['rollout', 'status', 'deploy/web', '--timeout=30s'])).toContain('successfully rolled out');
     const names = ['web', `web.${namespace}`, `web.${namespace}.svc.cluster.local`];
     for (const name of names)
-      expect(await must(['exec', 'shell', '--', 'wget', '-qO-', `http://${name}:8080/`])).toContain(
-        'Welcome to nginx!',
+      await eventually(async () =>
+        expect(await must(['exec', 'shell', '--', 'wget', '-qO-', `http://${name}:8080/`])).toContain(
+          'Welcome to nginx!',
+        ),
       );
     const clusterIp = await must(['get', 'svc', 'web', '-o', 'jsonpath={.spec.clusterIP}']);
     const nodeIp = await must(['get', 'node', '-o', 'jsonpath={.items[0].status.addresses[0].address}']);

@@ -93,7 +93,7 @@ it('copies files and folders both ways', async () => {
 
 it('forwards a port to a pod, many connections at once, and says when nothing listens', async () => {
   const k = cluster.it;
-  await start(pod('web', 'mkdir /w; head -c 3000000 /dev/zero > /w/big; echo page > /w/index.html; exec httpd -f -p 7000 -h /w'), 'web'); // biome-ignore format: a script
+  await start(pod('web', 'mkdir /w; head -c 3000000 /dev/zero > /w/big; echo page > /w/index.html; exec httpd -f -p 7000 -h /w', ', readinessProbe: {tcpSocket: {port: 7000}, periodSeconds: 1}'), 'web'); // biome-ignore format: a script
   await using forward = k.startKubectl(['port-forward', 'pod/web', ':7000', ':7001']);
   const [, port] = await forward.waitFor(/127\.0\.0\.1:(\d+) -> 7000/);
   const [, closed] = await forward.waitFor(/127\.0\.0\.1:(\d+) -> 7001/);
@@ -193,8 +193,10 @@ it('says who may do what', async () => {
 
 it('debugs a pod with an ephemeral container', async () => {
   const k = cluster.it;
-  const args = ['debug', 'shell', '--image=busybox:1.35', '--target=c', '-c', 'dbg', '--profile=general', '-i', '--', 'sh', '-c', 'echo debugging; ps -o args']; // biome-ignore format: a command line
+  const args = ['debug', 'shell', '--image=busybox:1.35', '--target=c', '-c', 'dbg', '--profile=general', '-i', '--', 'sh', '-c', 'read go; echo debugging; ps -o args']; // biome-ignore format: a command line
   await using debug = k.startKubectl(args);
+  // What it reads reaches it once the client is attached, which then misses nothing of what it says.
+  debug.write('go\n');
   await debug.waitFor('debugging', 30_000);
   await debug.waitFor('sleep 3600');
   await debug.exited;

@@ -2,6 +2,7 @@ import { access, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { busyboxImage, createTestCluster, writeDockerArchive } from '@wherry/testkit';
 import { describe, expect, it } from 'vitest';
+import { eventually } from './eventually.ts';
 import { useCluster, webManifest } from './shared-cluster.ts';
 
 describe('a cluster', () => {
@@ -95,8 +96,10 @@ it('lives beside another one on the same machine', async () => {
       await one.mustKubectl(['apply', '-f', '-'], { ...options, input: webManifest.replace('nginx:1.22', 'busybox:1.35').replace('ports: [{containerPort: 80}]', 'command: [sh, -c, "mkdir /w; hostname > /w/index.html; exec httpd -f -p 80 -h /w"]').replace('nodePort: 30320', options === second ? 'nodePort: 30321' : 'nodePort: 30320') }); // biome-ignore format: one manifest
       await one.mustKubectl(['rollout', 'status', 'deploy/web', '--timeout=30s'], options);
       const ip = await one.mustKubectl(['get', 'svc', 'web', '-o', 'jsonpath={.spec.clusterIP}'], options);
-      const served = await one.machine.run('curl', ['-s', '--max-time', '5', `http://${ip}:8080/`]);
-      expect(served.stdout).toMatch(/^web-/);
+      await eventually(async () => {
+        const served = await one.machine.run('curl', ['-s', '--max-time', '5', `http://${ip}:8080/`]);
+        expect(served.stdout).toMatch(/^web-/);
+      });
     }
     expect((await one.wherry(['down', ...name, '--quiet'])).code).toBe(0);
     // What was removed of the second is not the first's.

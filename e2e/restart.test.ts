@@ -1,4 +1,7 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { eventually } from './eventually.ts';
 import { sleeper, useCluster, webManifest } from './shared-cluster.ts';
 
 const cluster = useCluster();
@@ -9,34 +12,12 @@ const facts =
 
 const restarts = '{.status.containerStatuses[0].restartCount}';
 
-async function killDaemon(): Promise<void> {
-  const pid = await cluster.it.daemonPid();
-  process.kill(pid, 'SIGKILL');
-  while (alive(pid)) await new Promise((resolve) => setTimeout(resolve, 5));
+/** Processes of the cluster with these letters in their command line. */
+async function count(letters: string): Promise<number> {
+  return (await cluster.it.processes()).filter(({ command }) => command.includes(letters)).length;
 }
 
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function up(): Promise<void> {
-  const ran = await cluster.it.wherry(['up', '--quiet']);
-  expect(ran.stderr).toBe('');
-  expect(ran.code).toBe(0);
-}
-
-async function countSleepers(): Promise<number> {
-  const { stdout } = await cluster.it.machine.run('sh', [
-    '-c',
-    'ls /proc | grep -E "^[0-9]+$" | while read p; do tr "\\0" " " < /proc/$p/cmdline 2>/dev/null; echo; done | grep -c "^sleep 4242 "',
-  ]);
-  return Number(stdout.trim());
-}
+const countSleepers = (): Promise<number> => count('sleep 4242');
 
 it('keeps pods running over a kill -9 and takes them over', async () => {
   const k = cluster.it;
@@ -45,9 +26,9 @@ it('keeps pods running over a kill -9 and takes them over', async () => {
   await k.mustKubectl(['wait', 'pod/keep', '--for=condition=Ready', '--timeout=30s']);
   const before = await k.mustKubectl(['get', 'pod', 'keep', '-o', `jsonpath=${facts}`]);
   expect(await countSleepers()).toBe(1);
-  await killDaemon();
+  await k.killDaemon();
   expect(await countSleepers()).toBe(1);
-  await up();
+  await k.startAgain();
   await k.mustKubectl(['wait', 'pod/keep', '--for=condition=Ready', '--timeout=30s']);
   expect(await k.mustKubectl(['get', 'pod', 'keep', '-o', `jsonpath=${facts}`])).toBe(before);
   expect(await countSleepers()).toBe(1);
@@ -56,20 +37,26 @@ it('keeps pods running over a kill -9 and takes them over', async () => {
 
 it('learns the exit code and the log of what ended while it was dead', async () => {
   const k = cluster.it;
-  await k.mustKubectl([
-    'run',
-    'late',
-    '--image=busybox:1.35',
-    '--restart=Never',
-    '--',
-    'sh',
-    '-c',
-    'echo before; sleep 2; echo after; exit 5',
-  ]);
+  const signals = join(k.machine.directory, 'signals');
+  await mkdir(signals);
+  await k.apply(`
+apiVersion: v1
+kind: Pod
+metadata: {name: late}
+spec:
+  restartPolicy: Never
+  volumes: [{name: signals, hostPath: {path: ${signals}}}]
+  containers:
+  - name: c
+    image: busybox:1.35
+    command: [sh, -c, "echo before; until [ -e /signals/go ]; do sleep 0.05; done; echo after; exit 5"]
+    volumeMounts: [{name: signals, mountPath: /signals}]
+`);
   await k.mustKubectl(['wait', 'pod/late', '--for=condition=Ready', '--timeout=30s']);
-  await killDaemon();
-  await new Promise((resolve) => setTimeout(resolve, 2500)); // the container must end while nobody watches
-  await up();
+  await k.killDaemon();
+  await writeFile(join(signals, 'go'), '');
+  await eventually(async () => expect(await count('/signals/go')).toBe(0));
+  await k.startAgain();
   await k.mustKubectl(['wait', 'pod/late', '--for=jsonpath={.status.phase}=Failed', '--timeout=30s']);
   expect(
     await k.mustKubectl([
@@ -86,13 +73,15 @@ it('learns the exit code and the log of what ended while it was dead', async () 
 it('goes on with a rollout in which it was killed', async () => {
   const k = cluster.it;
   await k.mustKubectl(['apply', '-f', '-'], { input: webManifest.replace('replicas: 2', 'replicas: 8') });
-  await killDaemon();
-  await up();
+  await k.killDaemon();
+  await k.startAgain();
   await k.mustKubectl(['rollout', 'status', 'deploy/web', '--timeout=60s']);
   const names = await k.mustKubectl(['get', 'pods', '-l', 'app=web', '-o', 'name']);
   expect(names.trim().split('\n')).toHaveLength(8);
-  const served = await k.machine.run('curl', ['-s', '--max-time', '5', 'http://127.0.0.1:30320/']);
-  expect(served.stdout).toContain('Welcome to nginx!');
+  await eventually(async () => {
+    const served = await k.machine.run('curl', ['-s', '--max-time', '5', 'http://127.0.0.1:30320/']);
+    expect(served.stdout).toContain('Welcome to nginx!');
+  });
 });
 
 it('brings everything back after a down without purge', async () => {
@@ -106,7 +95,7 @@ it('brings everything back after a down without purge', async () => {
   expect(down).toMatchObject({ code: 0, stderr: '' });
   expect(await countSleepers()).toBe(0);
   expect((await k.wherry(['status'])).code).toBe(1);
-  await up();
+  await k.startAgain();
   await k.mustKubectl(['wait', 'pod/keep', '--for=condition=Ready', '--timeout=60s']);
   await k.mustKubectl(['rollout', 'status', 'deploy/web', '--timeout=60s']);
   expect(await k.mustKubectl(['get', 'pod', 'keep', '-o', `jsonpath=${restarts}`])).toBe('1');

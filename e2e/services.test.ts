@@ -104,29 +104,28 @@ describe('services', () => {
     await using two = enter(monitors[1]!.pid);
     await Promise.all([one.waitFor('up'), two.waitFor('up')]);
     const ip = await k.mustKubectl(['get', 'svc', 'datagrams', '-o', 'jsonpath={.spec.clusterIP}']);
-    expect((await k.machine.run(process.execPath, ['-e', client, ip], { timeout: 5000 })).stdout).toBe('echo hello\n');
+    expect((await k.machine.run(process.execPath, ['-e', client, ip])).stdout).toBe('echo hello\n');
   });
 
   it('leave out a pod that is not ready, and take it back', async () => {
     const k = cluster.it;
     await k.mustKubectl(['exec', 'ss-0', '--', 'touch', '/w/out']);
-    await k.mustKubectl(['wait', 'pod/ss-0', '--for=condition=Ready=false', '--timeout=10s']);
-    await eventually(async () => expect(await answers('any', 12)).toEqual(new Set(['ss-1'])), 3000);
+    await k.mustKubectl(['wait', 'pod/ss-0', '--for=condition=Ready=false', '--timeout=30s']);
+    await eventually(async () => expect(await answers('any', 12)).toEqual(new Set(['ss-1'])));
     await k.mustKubectl(['exec', 'ss-0', '--', 'rm', '/w/out']);
-    await k.mustKubectl(['wait', 'pod/ss-0', '--for=condition=Ready', '--timeout=10s']);
-    await eventually(async () => expect(await answers('any', 20)).toEqual(new Set(['ss-0', 'ss-1'])), 3000);
+    await k.mustKubectl(['wait', 'pod/ss-0', '--for=condition=Ready', '--timeout=30s']);
+    await eventually(async () => expect(await answers('any', 20)).toEqual(new Set(['ss-0', 'ss-1'])));
   });
 
   it('refuse at once when nobody is behind them', async () => {
     const k = cluster.it;
     await k.mustKubectl(['create', 'service', 'clusterip', 'nobody', '--tcp=80']);
     const ip = await k.mustKubectl(['get', 'svc', 'nobody', '-o', 'jsonpath={.spec.clusterIP}']);
+    // By a refusal (7), not by silence (28).
     await eventually(async () => {
-      const began = Date.now();
       const ran = await k.machine.run('curl', ['-s', '--max-time', '5', `http://${ip}/`]);
       expect(ran.code).toBe(7);
-      expect(Date.now() - began).toBeLessThan(1000);
-    }, 5000);
+    });
   });
 
   it('are reached from outside by a node port, and by an address of the node', async () => {
@@ -142,10 +141,7 @@ describe('services', () => {
       ip -n ${outside} addr add 198.51.100.2/24 dev wt-out; ip -n ${outside} link set wt-out up; ip -n ${outside} link set lo up`);
     try {
       const curl = (url: string) => machine.run('ip', ['netns', 'exec', outside, 'curl', '-s', '--max-time', '3', url]);
-      await eventually(
-        async () => expect((await curl('http://198.51.100.1:30700/')).stdout).toMatch(/^ss-\d\n$/),
-        3000,
-      );
+      await eventually(async () => expect((await curl('http://198.51.100.1:30700/')).stdout).toMatch(/^ss-\d\n$/));
       expect((await curl('http://198.51.100.1:30701/')).code).not.toBe(0);
     } finally {
       await sh(`ip netns del ${outside}; ip link del wt-node 2>/dev/null || true`);
@@ -155,11 +151,11 @@ describe('services', () => {
   it('come back when somebody flushes the rules', async () => {
     const { machine } = cluster.it;
     const ip = await cluster.it.mustKubectl(['get', 'svc', 'any', '-o', 'jsonpath={.spec.clusterIP}']);
-    const curl = () => machine.run('curl', ['-s', '--max-time', '1', `http://${ip}/`]);
+    const curl = () => machine.run('curl', ['-s', '--max-time', '5', `http://${ip}/`]);
     expect((await curl()).code).toBe(0);
     await machine.run('nft', ['flush', 'ruleset']);
     await cluster.it.mustKubectl(['create', 'service', 'clusterip', 'change', '--tcp=80']);
-    await eventually(async () => expect((await curl()).stdout).toMatch(/^ss-\d\n$/), 10_000);
+    await eventually(async () => expect((await curl()).stdout).toMatch(/^ss-\d\n$/));
     expect(await fetch('any')).toMatch(/^ss-\d$/);
   });
 });

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, messageOf } from '@wherry/base';
 import { busyboxImage } from '@wherry/testkit';
@@ -283,9 +284,13 @@ test('a policy starts it again until it has failed often enough', async () => {
 
 test('what runs is taken over; what ended meanwhile is settled; what removes itself is gone', async () => {
   const { containers } = machine;
+  const signals = join(machine.folder, 'signals');
+  await mkdir(signals);
+  const waiting = (then: string): string[] => ['sh', '-c', `until [ -e /signals/go ]; do sleep 0.02; done; ${then}`];
+  const Binds = [`${signals}:/signals`];
   await started('goes-on', ['sleep', '600']);
-  await started('ended', ['sh', '-c', 'sleep 0.3; exit 4']);
-  await started('cleaned', ['sh', '-c', 'sleep 0.3'], { AutoRemove: true });
+  await started('ended', waiting('exit 4'), { Binds });
+  await started('cleaned', waiting('exit 0'), { Binds, AutoRemove: true });
   const ends = ['ended', 'cleaned'].map(async (name) => {
     const id = (await containers.inspect(name, { size: false })).Id as string;
     return {
@@ -293,9 +298,11 @@ test('what runs is taken over; what ended meanwhile is settled; what removes its
       exit: (await machine.engine.attach(id, { tty: false, stdin: false, stdout: true, stderr: true })).exit,
     };
   });
+  const exits = await Promise.all(ends);
   // The former one sees nothing of it.
   await containers[Symbol.asyncDispose]();
-  for (const { exit } of await Promise.all(ends)) await exit;
+  await writeFile(join(signals, 'go'), '');
+  for (const { exit } of exits) await exit;
   await machine.reopen();
   expect(await state('goes-on')).toMatchObject({ Status: 'running', ExitCode: 0 });
   expect(await state('ended')).toMatchObject({ Status: 'exited', ExitCode: 4 });
@@ -383,7 +390,7 @@ test('logs, top, stats and the list tell of it', async () => {
 
 test('a health check makes it healthy', async () => {
   await started('well', ['sleep', '600'], {}, { Healthcheck: { Test: ['CMD-SHELL', 'exit 0'], Interval: 20_000_000 } });
-  const events = machine.events.read({}, AbortSignal.timeout(10_000));
+  const events = machine.events.read({ since: 0n }, never);
   for await (const { Action } of events) if (Action === 'health_status: healthy') break;
   expect(await state('well')).toMatchObject({ Health: { Status: 'healthy', FailingStreak: 0 } });
   await remove('well');

@@ -177,7 +177,7 @@ describe('a restart policy', () => {
     await ends(owner, 0);
     await ends(Id, 137);
     await clock.advance(100);
-    await vi.waitFor(async () => expect(await state(Id)).toMatchObject({ Status: 'exited', ExitCode: 137 }));
+    await expect.poll(() => state(Id)).toMatchObject({ Status: 'exited', ExitCode: 137 });
     await expect(containers.start(Id)).rejects.toThrow('failed to join PID namespace');
     expect((await state(Id)).ExitCode).toBe(137);
     expect(problems.splice(0)).toHaveLength(1);

@@ -125,7 +125,9 @@ export function fakeEvents(): FakeEvents {
       seen.push(event);
       for (const reader of readers) reader.push(event);
     },
-    listeners: 0,
+    get listeners() {
+      return readers.size;
+    },
     async *read({ since, until }, signal) {
       const queue = new AsyncQueue<DockerEvent>();
       readers.add(queue);

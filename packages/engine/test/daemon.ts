@@ -1,8 +1,11 @@
 // Runs an engine in a process of its own, for tests that kill it: argv has the folders, the cgroup and a scenario.
+import { systemClock, VirtualClock } from '@wherry/base';
 import { containerConfig, engineOf, exitOf, podConfigIn } from './machine.ts';
 
 const [folder, cgroupParent, scenario] = process.argv.slice(2) as [string, string, string];
-const engine = await engineOf(folder, cgroupParent);
+// What waits for somebody waits for ever.
+const clock = scenario === 'anticipating' ? new VirtualClock() : systemClock;
+const engine = await engineOf(folder, cgroupParent, clock);
 const say = (ids: object): boolean => process.stdout.write(`${JSON.stringify(ids)}\n`);
 
 if (scenario === 'cycling' || scenario === 'removing') {

@@ -1,4 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { codeOf, VirtualClock } from '@wherry/base';
@@ -315,7 +324,6 @@ describe('streams', () => {
     const id = await started(sh('read go; stty size; exit 2'), { stdin: true, tty: true });
     const session = await engine.attach(id, { tty: true, stdin: true, stdout: true, stderr: false });
     session.resize({ width: 90, height: 20 });
-    await new Promise((resolve) => setTimeout(resolve, 100));
     session.stdin?.write('go\n');
     const [output, code] = await Promise.all([text(session.stdout), session.exit]);
     expect(output).toContain('20 90');
@@ -338,7 +346,7 @@ describe('streams', () => {
     while (!readFileSync(logPath, 'utf8').includes('before')) await new Promise((resolve) => setTimeout(resolve, 10));
     renameSync(logPath, `${logPath}.1`);
     await engine.reopenContainerLog(id);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await expect.poll(() => existsSync(logPath)).toBe(true);
     const session = await engine.attach(id, { tty: false, stdin: true, stdout: true, stderr: true });
     const answer = new Promise((resolve) => session.stdout?.once('data', resolve));
     session.stdin?.write('go\n');

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemRandom, WherryError } from '@wherry/base';
+import { type Clock, systemRandom, WherryError } from '@wherry/base';
 import type { RootfsSource } from '@wherry/images';
 import { mountsBelow, openCgroups } from '@wherry/linux';
 import type { PodNetwork } from '@wherry/network';
@@ -109,8 +109,8 @@ function optionsIn(folder: string, cgroupParent: string, held: Set<string>, conn
 }
 
 /** An engine on the folders of another process' test machine. */
-export function engineOf(folder: string, cgroupParent: string): Promise<Engine> {
-  return createEngine(optionsIn(folder, cgroupParent, new Set(), new Set()));
+export function engineOf(folder: string, cgroupParent: string, clock: Clock): Promise<Engine> {
+  return createEngine({ ...optionsIn(folder, cgroupParent, new Set(), new Set()), clock });
 }
 
 function imagesOf(tree: string, held: Set<string>): RootfsSource {

@@ -76,10 +76,22 @@ const count = (id: string): string => {
 
 test('killed while a runtime waits for its command: that ends, too', async () => {
   await startDaemon('anticipating');
-  const children = readFileSync(`/proc/${daemon!.pid}/task/${daemon!.pid}/children`, 'utf8').trim().split(' ');
-  const command = (pid: string): string => readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-  const [runtime] = children.filter((pid) => command(pid).includes('--process=')).map(Number);
-  using waiting = ProcessHandle.open(runtime!)!;
+  const pid = daemon!.pid!;
+  // A child may end, and be taken away by its parent, while it is looked at.
+  const command = (child: string): string => {
+    try {
+      return readFileSync(`/proc/${child}/cmdline`, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const runtimes = (): number[] =>
+    readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      .split(' ')
+      .filter((child) => command(child).includes('--process='))
+      .map(Number);
+  await expect.poll(runtimes).toHaveLength(1);
+  using waiting = ProcessHandle.open(runtimes()[0]!)!;
   await killDaemon();
   await waiting.ended;
 });
@@ -89,14 +101,7 @@ test('killed while containers run: they are taken over, ends meanwhile are known
   const exits = join(machine.folder, 'run/exits');
   await killDaemon();
   // The short one ends while nobody watches: its monitor's file says so.
-  for (let turn = 0; turn < 300; turn++) {
-    try {
-      readFileSync(join(exits, ids.short));
-      break;
-    } catch {
-      await new Promise((done) => setTimeout(done, 10));
-    }
-  }
+  await expect.poll(() => readdirSync(exits)).toContain(ids.short);
   machine.connected.add(ids.sandbox);
   const engine = await createEngine(machine.options);
   expect(await exitOf(engine, ids.short)).toMatchObject({ exitCode: 42, reason: 'Error' });
@@ -122,8 +127,7 @@ test('killed at any moment of a start: it runs once or can be started', async ()
       expect(count(ids.long)).toBe('');
       await engine.startContainer(ids.long);
     }
-    for (let turn = 0; turn < 300 && count(ids.long) === ''; turn++) await new Promise((done) => setTimeout(done, 10));
-    expect(count(ids.long)).toBe('once\n');
+    await expect.poll(() => count(ids.long)).toBe('once\n');
     await engine.removePodSandbox(ids.sandbox);
     await engine[Symbol.asyncDispose]();
   }

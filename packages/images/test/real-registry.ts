@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { dockerRegistry, repository } from '@wherry/testkit';
@@ -28,12 +27,12 @@ export class RealRegistry implements AsyncDisposable {
 
   static async start({ directory, users, tls }: RealRegistryOptions): Promise<RealRegistry> {
     mkdirSync(directory, { recursive: true });
-    const host = `127.0.0.1:${await freePort()}`;
     const config: Record<string, unknown> = {
       version: 0.1,
       log: { level: 'info', accesslog: { disabled: true } },
       storage: { filesystem: { rootdirectory: join(directory, 'data') }, delete: { enabled: true } },
-      http: { addr: host, ...(tls && { tls }) },
+      // Any port: it says which it has got.
+      http: { addr: '127.0.0.1:0', ...(tls && { tls }) },
     };
     if (users !== undefined) {
       writeFileSync(join(directory, 'htpasswd'), users);
@@ -45,11 +44,12 @@ export class RealRegistry implements AsyncDisposable {
     const process = spawn(realRegistry!, ['serve', path], { stdio: ['ignore', 'ignore', 'pipe'] });
     const lines = createInterface({ input: process.stderr! });
     const seen: string[] = [];
-    await new Promise<void>((resolve, reject) => {
+    const host = await new Promise<string>((resolve, reject) => {
       process.once('exit', () => reject(new Error(`docker-registry ended: ${seen.join('\n')}`)));
       lines.on('line', (line) => {
         seen.push(line);
-        if (line.includes('listening on')) resolve();
+        const address = /listening on (127\.0\.0\.1:\d+)/.exec(line)?.[1];
+        if (address !== undefined) resolve(address);
       });
     });
     return new RealRegistry(host, process);
@@ -60,12 +60,4 @@ export class RealRegistry implements AsyncDisposable {
     this.#process.kill('SIGKILL');
     await ended;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

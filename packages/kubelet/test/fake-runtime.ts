@@ -177,7 +177,7 @@ function matches(labels: Readonly<Record<string, string>>, wanted: Record<string
 }
 
 /** Images that are here by name; anything else cannot be pulled. */
-export function fakeImages(...names: string[]): ImageService {
+export function fakeImages(names: readonly string[]): ImageService {
   const image: ImageStatus = { id: 'sha256:feed', repoTags: names, repoDigests: [], sizeBytes: 123, user: '' };
   return {
     imageStatus: async (reference) =>

@@ -80,7 +80,7 @@ afterAll(async () => {
   for (const pod of api.all<V1Pod>(resources.pods)) await remove(pod.metadata?.name ?? '');
   // A pod without grace leaves the API at once; its node cleans up after that.
   const present = (): string[] => [...readdirSync(join(folder, 'pods')), ...readdirSync(join(folder, 'logs'))];
-  await vi.waitFor(() => expect(present()).toEqual([]), 5000);
+  await vi.waitFor(() => expect(present()).toEqual([]), 20_000);
   await end();
   engine = await createEngine({
     rootDirectory: join(folder, 'root'),
@@ -217,7 +217,7 @@ describe('a node', () => {
     );
     expect(await logs('consume')).toBe('arg 1\n');
     await api.patch(resources.configMaps, { namespace, name: 'cm' }, 'merge', { data: { lit: '2' } });
-    await expect.poll(() => run('consume', 'cat', '/cm/lit'), { timeout: 5000 }).toBe('2');
+    await expect.poll(() => run('consume', 'cat', '/cm/lit')).toBe('2');
     await remove('consume');
   });
 

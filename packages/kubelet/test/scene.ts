@@ -14,6 +14,8 @@ export interface Scene extends AsyncDisposable {
   readonly api: MemoryApi;
   readonly runtime: FakeRuntime;
   readonly kubelet: Kubelet;
+  /** Names of the image that is there; more may come. */
+  readonly images: string[];
   /** Lets promises and file operations settle; moves time by `ms`. */
   step(ms?: number): Promise<void>;
   create(name: string, spec: Partial<V1PodSpec>, more?: Partial<V1Pod>): Promise<V1Pod>;
@@ -29,6 +31,7 @@ export async function makeScene(): Promise<Scene> {
   const client = withStatusMerge(api);
   const runtime = new FakeRuntime(clock);
   const root = await mkdtemp(join(tmpdir(), 'wherry-kubelet-'));
+  const images = ['docker.io/library/busybox:1.35'];
   let stop = new AbortController();
   let kubelet: Kubelet;
   let running: Promise<unknown>;
@@ -42,7 +45,7 @@ export async function makeScene(): Promise<Scene> {
       client,
       informers,
       runtime: runtime.service,
-      images: fakeImages('docker.io/library/busybox:1.35'),
+      images: fakeImages(images),
       rootDirectory: join(root, 'pods'),
       logDirectory: join(root, 'logs'),
       clusterDns: ['10.96.0.10'],
@@ -72,6 +75,7 @@ export async function makeScene(): Promise<Scene> {
     clock,
     api,
     runtime,
+    images,
     get kubelet() {
       return kubelet;
     },

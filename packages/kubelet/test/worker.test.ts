@@ -208,6 +208,18 @@ describe('a pod on a node', () => {
     });
   });
 
+  it('takes an image at once that comes while it waits with its next pull', async () => {
+    await using scene = await makeScene();
+    const image = 'localhost:1/late:v1';
+    await scene.create('late', { containers: [{ name: 'c', image, imagePullPolicy: 'IfNotPresent' }] });
+    await scene.step(2_000);
+    expect(state(scene, 'late')).toMatchObject({ waiting: { reason: 'ImagePullBackOff' } });
+    scene.images.push(image);
+    await scene.kubelet.imagesChanged();
+    await scene.step();
+    expect(scene.runtime.calls).toEqual(['start c']);
+  });
+
   it('follows probes: readiness turns the condition, liveness restarts', async () => {
     await using scene = await makeScene();
     const files = new Set(['/ok']);

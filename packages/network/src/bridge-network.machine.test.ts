@@ -14,7 +14,7 @@ import {
   readNetworkSysctl,
   writeNetworkSysctl,
 } from '@wherry/linux';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type BridgeNetwork, createBridgeNetwork } from './bridge-network.ts';
 
 const ip = (...args: string[]): void => void execFileSync('ip', args);
@@ -144,7 +144,7 @@ test('the rules come back when somebody flushes the ruleset', async () => {
   await serve(one.netns, '0.0.0.0', 80);
   using nftables = Nftables.open({ netns: pathOf(machine) });
   nftables.run('flush ruleset');
-  await vi.waitUntil(() => nftables.listText('list tables').includes('wherry-net-wt0'));
+  await expect.poll(() => nftables.listText('list tables')).toContain('wherry-net-wt0');
   expect(await ask(pathOf(world), '192.0.2.1', 8080)).toBe('192.0.2.2');
 });
 

@@ -1,5 +1,5 @@
 import { listenInNetns, writeNetworkSysctl } from '@wherry/linux';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   ask,
   create,
@@ -21,12 +21,13 @@ describe('a machine that changes', () => {
     const [one, two] = [await run('one'), await run('two', 'n1')];
     await serve(one.netns, '0.0.0.0', 80);
     await networks.publish(one.id, [tcp(80, 8080)]);
-    const rules = () => machine.run('nft', ['list', 'table', 'inet', 'wherry-test']).then(({ stdout }) => stdout);
+    const rules = async () =>
+      (await machine.run('nft', ['list', 'table', 'inet', 'wherry-test'])).stdout.split('\n').sort();
     const before = await rules();
     await machine.run('nft', ['flush', 'ruleset']);
     // Meanwhile this process carries what comes.
     expect(await ask(machine.netns, '127.0.0.1', 8080)).not.toBe('');
-    await vi.waitFor(async () => expect((await rules()).split('\n').sort()).toEqual(before.split('\n').sort()), 5000);
+    await expect.poll(rules).toEqual(before);
     await refused(two.netns, one.address, 80);
     expect(await ask(two.netns, '172.17.0.1', 8080)).not.toBe('');
   });
