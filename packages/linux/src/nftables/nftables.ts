@@ -57,8 +57,9 @@ export class Nftables implements Disposable {
         cause,
       });
     }
-    const { create } = nft;
-    const context: unknown = inNetworkNamespace(netns, () => lowDescriptors().lend(() => create(0)));
+    const { create, free } = nft;
+    const opened = (): unknown => lowDescriptors().open(() => create(0), free);
+    const context: unknown = inNetworkNamespace(netns, opened);
     if (context === null) throw new WherryError('internal', 'nft_ctx_new failed');
     nft.bufferOutput(context);
     nft.bufferError(context);
