@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -55,6 +56,29 @@ describe.each(storages)('content in %s', (storage) => {
     const digest = await client.pushBlob('a', content);
     const answers = await Promise.all(Array.from({ length: 1000 }, () => client.get(`/v2/a/blobs/${digest}`)));
     expect(new Set(answers.map(({ status, body }) => `${status} ${sha256(body)}`))).toEqual(new Set([`200 ${digest}`]));
+  });
+
+  it('gives a large blob to many at once, whole and in parts, while others go away', async () => {
+    await using registry = await startOn(storage);
+    const { client } = registry.served;
+    const content = randomBytes(8_000_000);
+    const digest = await client.pushBlob('a', content);
+    const path = `/v2/a/blobs/${digest}`;
+    const leaver = async (): Promise<void> => {
+      const socket = connect(client.port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+      await once(socket, 'readable');
+      socket.destroy();
+    };
+    const part = async (n: number): Promise<void> => {
+      const [first, last] = [n * 100_001, content.length - 1 - n * 70_001];
+      const { status, body } = await client.get(path, { Range: `bytes=${first}-${last}` });
+      expect([status, sha256(body)]).toEqual([206, sha256(content.subarray(first, last + 1))]);
+    };
+    const whole = async (): Promise<void> => expect(sha256((await client.get(path)).body)).toBe(digest);
+    await Promise.all(Array.from({ length: 24 }, (_, n) => [leaver, whole, () => part(n)][n % 3]!()));
+    await whole();
   });
 
   it('collects beside pushes of the same layers to several repositories, and mounts of them', async () => {

@@ -1,3 +1,4 @@
 export * from './namespace-sockets.ts';
 export * from './network-namespace.ts';
+export * from './send-file.ts';
 export * from './sysctl.ts';

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import { ServerResponse } from 'node:http';
 import type { BlobBytes } from '../storage/opened-blob.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -10,13 +10,51 @@ const manyReaders = 64;
 let readers = 0;
 
 /**
- * Sends a range of bytes after the head of the answer. Two buffers a reader, used again as soon as the kernel has
- * taken them: one is filled while the other goes out, and a slow reader holds no more than that.
+ * Sends a range of bytes after the head of the answer. The kernel takes those of a stored blob from its file, but for the
+ * first, which go with the head, and over TLS.
  */
 export async function sendBytes(exchange: Exchange, bytes: BlobBytes, start: number, end: number): Promise<void> {
   const response = exchange.response as ServerResponse;
+  try {
+    const fromFile = end - start > smallChunk ? await senderOf(exchange, bytes) : undefined;
+    const copied = fromFile ? start + smallChunk : end;
+    if (!(await copyBytes(exchange, bytes, start, copied))) return;
+    if (fromFile && !(await fromFile(copied, end))) return;
+    response.end();
+  } catch (error) {
+    // What was promised cannot be sent: the client must not take it for whole.
+    response.destroy();
+    throw error;
+  }
+}
+
+/** Sends by the kernel alone. False: the reader has gone. */
+type Sender = (start: number, end: number) => Promise<boolean>;
+
+/** `undefined` where the bytes are not all in a file, or the connection changes what goes over it. */
+async function senderOf(exchange: Exchange, { descriptor }: BlobBytes): Promise<Sender | undefined> {
+  const { response } = exchange;
+  if (descriptor === undefined || !(response instanceof ServerResponse)) return undefined;
+  kernel ??= import('@wherry/linux').catch(() => undefined);
+  const linux = await kernel;
+  const { socket } = response;
+  if (socket === null || linux?.plainDescriptorOf(socket) === undefined) return undefined;
+  const onSent = (count: number): void => {
+    exchange.bytesSent += count;
+  };
+  return (start, end) => linux.sendFile(socket, descriptor, { start, end, onSent });
+}
+
+/** Not there where the registry runs in an image of its own, without native libraries. */
+let kernel: Promise<typeof import('@wherry/linux') | undefined> | undefined;
+
+/**
+ * Two buffers a reader, used again as soon as the kernel has taken them: one is filled while the other goes out, and a
+ * slow reader holds no more than that. False: the reader has gone.
+ */
+async function copyBytes(exchange: Exchange, bytes: BlobBytes, start: number, end: number): Promise<boolean> {
   const chunk = Math.min(++readers > manyReaders ? smallChunk : largeChunk, Math.max(end - start, 1));
-  const write = writer(response);
+  const write = writer(exchange.response as ServerResponse);
   try {
     const buffers: Buffer[] = [];
     let sent: Promise<boolean> = Promise.resolve(true);
@@ -24,17 +62,13 @@ export async function sendBytes(exchange: Exchange, bytes: BlobBytes, start: num
       const buffer = buffers[turn] ?? Buffer.allocUnsafeSlow(chunk);
       buffers[turn] = buffer;
       const read = await bytes.read(buffer.subarray(0, Math.min(chunk, end - at)), at);
-      if (!(await sent)) return;
+      if (!(await sent)) return false;
       if (read === 0) throw new Error(`content ends ${end - at} bytes early`);
       at += read;
       exchange.bytesSent += read;
       sent = write(buffer.subarray(0, read));
     }
-    if (await sent) response.end();
-  } catch (error) {
-    // What was promised cannot be sent: the client must not take it for whole.
-    response.destroy();
-    throw error;
+    return await sent;
   } finally {
     readers--;
   }
