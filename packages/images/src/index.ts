@@ -7,7 +7,7 @@ export type { LoadedImage, LoadOptions } from './library/load-archive.ts';
 export type { ImageRecord, LayerRecord } from './metadata.ts';
 export { openImageStore } from './open-image-store.ts';
 export type { RegistrySettings } from './registry/endpoint.ts';
-export { fetchAddress } from './registry/fetch-address.ts';
+export { type FetchedAddress, fetchAddress, startOfAnswer } from './registry/fetch-address.ts';
 export * from './rootfs.ts';
 export type { TarHeader, TarType } from './tar/tar-entry.ts';
 export { readTar, type TarBody, type TarEntry } from './tar/tar-reader.ts';

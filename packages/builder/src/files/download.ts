@@ -4,7 +4,7 @@ import { join, posix } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { WherryError } from '@wherry/base';
-import { fetchAddress } from '@wherry/images';
+import { fetchAddress, startOfAnswer } from '@wherry/images';
 
 /** What a URL gave, as a file in a folder. */
 export interface Download {
@@ -17,7 +17,6 @@ export interface Download {
 
 /** Bytes of a file that ADD fetches. */
 const largestDownload = 32 * 2 ** 30;
-const longestAnswer = 4096;
 
 export function isUrl(source: string): boolean {
   return /^https?:\/\//.test(source);
@@ -27,11 +26,11 @@ export function isUrl(source: string): boolean {
 export async function download(url: string, folder: string, signal: AbortSignal): Promise<Download> {
   const response = await fetchAddress(url, signal);
   if (!response.ok) {
-    const body = (await response.text().catch(() => '')).slice(0, longestAnswer).trim();
+    const body = await startOfAnswer(response).catch(() => '');
     const status = `${response.status} ${response.statusText}`;
     throw new WherryError('unavailable', `failed to GET ${url} with status ${status}: ${body}`);
   }
-  const name = fileName(url, response.headers.get('content-disposition'));
+  const name = fileName(url, response.headers['content-disposition']);
   const file = join(folder, name || '__unnamed__');
   const hash = createHash('sha256');
   let size = 0;
@@ -42,14 +41,18 @@ export async function download(url: string, folder: string, signal: AbortSignal)
       done(size > largestDownload ? new WherryError('tooLarge', `${url} is too large`) : null, chunk);
     },
   });
-  const body = response.body ? Readable.fromWeb(response.body as never) : Readable.from([]);
-  await pipeline(body, counted, createWriteStream(file, { flags: 'wx', mode: 0o600 }), { signal });
-  const modified = Date.parse(response.headers.get('last-modified') ?? '') || 0;
+  await pipeline(
+    Readable.from(response.body, { objectMode: false }),
+    counted,
+    createWriteStream(file, { flags: 'wx', mode: 0o600 }),
+    { signal },
+  );
+  const modified = Date.parse(response.headers['last-modified'] ?? '') || 0;
   utimesSync(file, modified / 1000, modified / 1000);
   return { name, file, digest: hash.digest('hex') };
 }
 
-function fileName(url: string, disposition: string | null): string {
+function fileName(url: string, disposition: string | undefined): string {
   const { pathname } = new URL(url);
   const [, quoted, plain = ''] = /filename="?([^";]+)"?|filename=(\S+)/.exec(disposition ?? '') ?? [];
   for (const candidate of [decoded(pathname), quoted ?? plain]) {

@@ -1,8 +1,5 @@
 import { messageOf, WherryError } from '@wherry/base';
-import { fetchAddress } from '@wherry/images';
-
-/** Bytes of a server's answer that are repeated. */
-const longestAnswer = 4096;
+import { fetchAddress, startOfAnswer } from '@wherry/images';
 
 /** What stands at an address that a client named, as a stream. Throws `invalid`, `notFound`, `internal`. */
 export async function fetchContent(address: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
@@ -10,20 +7,10 @@ export async function fetchContent(address: string, signal: AbortSignal): Promis
   const response = await fetchAddress(text, signal).catch((error: unknown) => {
     throw new WherryError('internal', messageOf(error), { cause: error });
   });
-  if (!response.ok || response.body === null) {
-    const said = await startOf(response);
+  if (!response.ok) {
+    const said = await startOfAnswer(response);
     const status = `${response.status} ${response.statusText}`;
     throw new WherryError('internal', `failed to GET ${text} with status ${status}${said === '' ? '' : `: ${said}`}`);
   }
-  return response.body as unknown as AsyncIterable<Uint8Array>;
-}
-
-/** What a server says of a failure, cut short. */
-async function startOf({ body }: Response): Promise<string> {
-  let said = Buffer.alloc(0);
-  for await (const chunk of (body ?? []) as unknown as AsyncIterable<Uint8Array>) {
-    said = Buffer.concat([said, chunk]);
-    if (said.length >= longestAnswer) break;
-  }
-  return said.subarray(0, longestAnswer).toString().trim();
+  return response.body;
 }

@@ -1,24 +1,100 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { cancelled, WherryError } from '@wherry/base';
-import { networkReason } from './request.ts';
+import { brokenReason, Connections, networkReason, type RegistryResponse } from './request.ts';
+
+/** What stands at an address. */
+export interface FetchedAddress {
+  readonly status: number;
+  readonly statusText: string;
+  /** It is what was asked for, not words about it. */
+  readonly ok: boolean;
+  readonly headers: IncomingHttpHeaders;
+  /** Must be read to its end or left. Throws `unavailable`, `cancelled`. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** As Go's client. */
+const mostRedirects = 10;
+/** How long a server may be silent, in milliseconds: some make what they are asked for. */
+const patience = 300_000;
+/** Bytes of a server's answer that are repeated. */
+const longestAnswer = 4096;
 
 /**
- * What stands at an address that a person named (`http://…`, `https://…`), redirects followed; whatever status it has.
- * Throws `unavailable` in the words of Go's client, `cancelled`.
+ * Fetches an address that a person named (`http://…`, `https://…`), redirects followed, whatever status it has. Throws
+ * `unavailable` in the words of Go's client, `cancelled`.
  */
-export async function fetchAddress(address: string, signal: AbortSignal): Promise<Response> {
-  const wrong = problemOf(address);
-  if (wrong !== undefined) throw failed(address, wrong);
+export async function fetchAddress(address: string, signal: AbortSignal): Promise<FetchedAddress> {
+  const connections = new Connections();
   try {
-    return await fetch(address, { signal, redirect: 'follow' });
+    const response = await follow(connections, address, signal);
+    const { status, headers, body } = response;
+    body.once('close', () => connections[Symbol.dispose]());
+    const ok = status >= 200 && status < 300;
+    return { status, statusText: body.statusMessage ?? '', ok, headers, body: contentOf(response, signal) };
+  } catch (error) {
+    connections[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** What a server says of a failure, cut short. */
+export async function startOfAnswer({ body }: Pick<FetchedAddress, 'body'>): Promise<string> {
+  let said = Buffer.alloc(0);
+  for await (const chunk of body) {
+    said = Buffer.concat([said, chunk]);
+    if (said.length >= longestAnswer) break;
+  }
+  return said.subarray(0, longestAnswer).toString().trim();
+}
+
+async function follow(connections: Connections, first: string, signal: AbortSignal): Promise<RegistryResponse> {
+  let address = first;
+  for (let redirects = 0; ; redirects++) {
+    const wrong = problemOf(address);
+    if (wrong !== undefined) throw failed(address, wrong);
+    const url = new URL(address);
+    const response = await send(connections, address, url, signal);
+    const { location } = response.headers;
+    if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
+    response.body.resume();
+    if (redirects === mostRedirects) throw failed(address, `stopped after ${mostRedirects} redirects`);
+    if (!URL.canParse(location, url.href))
+      throw failed(address, `failed to parse Location header ${JSON.stringify(location)}`);
+    address = new URL(location, url).href;
+  }
+}
+
+async function send(
+  connections: Connections,
+  address: string,
+  url: URL,
+  signal: AbortSignal,
+): Promise<RegistryResponse> {
+  try {
+    return await connections.send({ method: 'GET', url, headers: {}, signal, patience });
   } catch (error) {
     if (signal.aborted) throw cancelled(signal);
-    throw failed(address, networkReason(((error as Error).cause ?? error) as Error, new URL(address)), error);
+    throw failed(address, networkReason(((error as Error).cause ?? error) as Error, url), error);
+  }
+}
+
+async function* contentOf(
+  { body }: RegistryResponse,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* body as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    if (signal.aborted) throw cancelled(signal);
+    throw new WherryError('unavailable', brokenReason(error), { cause: error });
   }
 }
 
 /** What Go finds before it asks anybody. */
 function problemOf(address: string): string | undefined {
-  const place = address.replace(/^https?:\/\//, '');
+  const [, scheme = '', place = ''] = /^([a-z]+):\/\/(.*)$/is.exec(address) ?? [];
+  if (!/^https?$/i.test(scheme)) return `unsupported protocol scheme ${JSON.stringify(scheme)}`;
   if (place === '' || place.startsWith('/')) return 'http: no Host in request URL';
   const port = /^[^/?#]*:(\d+)(?:[/?#]|$)/.exec(place)?.[1];
   if (port !== undefined && Number(port) > 65_535) return `dial tcp: address ${port}: invalid port`;

@@ -1,9 +1,9 @@
-import { messageOf, parseGoJson, WherryError } from '@wherry/base';
+import { parseGoJson, WherryError } from '@wherry/base';
 import { type Descriptor, digestOf, isDigest, mediaTypes, type Reference } from '@wherry/oci';
 import { gathered } from '../content/gathered.ts';
 import type { Ingest } from '../content/ingest.ts';
 import { allowedTarget, RegistryTransport, type TransportOptions } from './registry-transport.ts';
-import { type RegistryResponse, readBody } from './request.ts';
+import { brokenReason, type RegistryResponse, readBody } from './request.ts';
 
 export const largestManifest = 4 * 1024 * 1024;
 const largestTagList = 4 * 1024 * 1024;
@@ -155,11 +155,6 @@ export class RegistryClient implements Disposable {
   [Symbol.dispose](): void {
     this.transport[Symbol.dispose]();
   }
-}
-
-/** Why an answer ended before its end, as Go tells: Node says of a connection that was closed that it was `aborted`. */
-function brokenReason(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code === 'ECONNRESET' ? 'unexpected EOF' : messageOf(error);
 }
 
 function isBasic({ headers }: RegistryResponse): boolean {

@@ -19,6 +19,8 @@ export interface RegistryRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: RequestBody | undefined;
   readonly signal: AbortSignal;
+  /** Milliseconds that the connection may be silent; default: a minute. */
+  readonly patience?: number | undefined;
 }
 
 export interface RegistryResponse {
@@ -36,7 +38,6 @@ export interface TlsSettings {
   readonly rejectUnauthorized: boolean;
 }
 
-/** A connection that is silent for longer than this is given up. */
 const idleTimeout = 60_000;
 
 /** Connections of one pull or push; dispose to close them. */
@@ -56,7 +57,7 @@ export class Connections implements Disposable {
   }
 
   /** Sends one request, redirects not followed. Rejects with `unavailable` in the words of Go's client. */
-  send({ method, url, headers, body, signal }: RegistryRequest): Promise<RegistryResponse> {
+  send({ method, url, headers, body, signal, patience = idleTimeout }: RegistryRequest): Promise<RegistryResponse> {
     return new Promise((resolve, reject) => {
       const secure = url.protocol === 'https:';
       const length = bodyLength(method, body);
@@ -64,7 +65,7 @@ export class Connections implements Disposable {
         method,
         headers: { 'User-Agent': 'wherry', ...length, ...headers },
         agent: secure ? this.#https : this.#http,
-        timeout: idleTimeout,
+        timeout: patience,
         signal,
       });
       request.on('timeout', () => request.destroy(new Error('i/o timeout')));
@@ -157,6 +158,11 @@ export function networkReason(error: NetworkError, url: URL): string {
   if (last.code === 'EPROTO' && /wrong version number|packet length too long/.test(last.message)) return notTls;
   if (last.code === 'ECONNRESET') return 'read: connection reset by peer';
   return reason ?? messageOf(last);
+}
+
+/** Why an answer ended before its end, as Go tells: Node says of a connection that was closed that it was `aborted`. */
+export function brokenReason(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code === 'ECONNRESET' ? 'unexpected EOF' : messageOf(error);
 }
 
 /** Whom the machine asks for names, where that is known. */
