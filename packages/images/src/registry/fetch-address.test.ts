@@ -1,5 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
 import { fetchAddress, startOfAnswer } from './fetch-address.ts';
 
@@ -34,8 +35,19 @@ it('follows redirects, but not without an end or elsewhere', async () => {
   const found = await at('/a');
   expect([found.status, found.statusText, found.ok, await startOfAnswer(found)]).toEqual([404, 'So', false, 'here']);
   expect((await at('/none')).status).toBe(302);
-  await expect(at('/loop')).rejects.toThrow(`Get "http://${server.place}/loop": stopped after 10 redirects`);
+  await expect(at('/loop')).rejects.toThrow(`Get "/loop": stopped after 10 redirects`);
   await expect(at('/away')).rejects.toThrow('Get "file:///etc/passwd": unsupported protocol scheme "file"');
+});
+
+it('takes for the content what was compressed for the way', async () => {
+  await using server = await served(({ url, headers }, response) => {
+    const packed = gzipSync('plain').subarray(0, url === '/cut' ? 12 : undefined);
+    response.writeHead(200, { 'Content-Encoding': String(headers['accept-encoding']) }).end(packed);
+  });
+  expect(await startOfAnswer(await fetchAddress(`http://${server.place}/`, signal))).toBe('plain');
+  await expect(startOfAnswer(await fetchAddress(`http://${server.place}/cut`, signal))).rejects.toMatchObject({
+    code: 'unavailable',
+  });
 });
 
 it('says that an answer was cut, and can be given up', async () => {

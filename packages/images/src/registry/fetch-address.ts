@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { cancelled, WherryError } from '@wherry/base';
 import { brokenReason, Connections, networkReason, type RegistryResponse } from './request.ts';
 
@@ -58,7 +60,7 @@ async function follow(connections: Connections, first: string, signal: AbortSign
     const { location } = response.headers;
     if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
     response.body.resume();
-    if (redirects === mostRedirects) throw failed(address, `stopped after ${mostRedirects} redirects`);
+    if (redirects === mostRedirects) throw failed(location, `stopped after ${mostRedirects} redirects`);
     if (!URL.canParse(location, url.href))
       throw failed(address, `failed to parse Location header ${JSON.stringify(location)}`);
     address = new URL(location, url).href;
@@ -72,7 +74,7 @@ async function send(
   signal: AbortSignal,
 ): Promise<RegistryResponse> {
   try {
-    return await connections.send({ method: 'GET', url, headers: {}, signal, patience });
+    return await connections.send({ method: 'GET', url, headers: { 'Accept-Encoding': 'gzip' }, signal, patience });
   } catch (error) {
     if (signal.aborted) throw cancelled(signal);
     throw failed(address, networkReason(((error as Error).cause ?? error) as Error, url), error);
@@ -80,11 +82,13 @@ async function send(
 }
 
 async function* contentOf(
-  { body }: RegistryResponse,
+  { headers, body }: RegistryResponse,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    yield* body as AsyncIterable<Uint8Array>;
+    // As Go: what a server compressed for the way only is given as it was.
+    const isPacked = headers['content-encoding']?.toLowerCase() === 'gzip';
+    yield* (isPacked ? pipeline(body, createGunzip(), () => undefined) : body) as AsyncIterable<Uint8Array>;
   } catch (error) {
     if (signal.aborted) throw cancelled(signal);
     throw new WherryError('unavailable', brokenReason(error), { cause: error });
