@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseGoTime } from './go-time.ts';
+import { asGoWrites, parseGoTime, rfc3339 as written } from './go-time.ts';
 
 const rfc3339 = '2006-01-02T15:04:05Z07:00';
 const date = '2006-01-02';
@@ -25,4 +25,17 @@ describe('times are read by layouts of Go', () => {
     [rfc3339, '2020-01-01T24:00:00Z', 'parsing time "2020-01-01T24:00:00Z": hour out of range'],
     [rfc3339, '2020-01-01T00:00:00', `parsing time "2020-01-01T00:00:00" as "${rfc3339}": cannot parse "" as "Z07:00"`],
   ])('%s: not %s', (layout, value, words) => expect(() => parseGoTime(layout, value)).toThrow(words));
+});
+
+it.each([
+  ['2020-01-01T00:00:00Z', '2020-01-01T00:00:00Z'],
+  ['2020-01-01T00:00:10.000Z', '2020-01-01T00:00:10Z'],
+  ['2020-01-01T00:00:00.120300000Z', '2020-01-01T00:00:00.1203Z'],
+  ['2020-01-01T00:00:00.5+02:00', '2020-01-01T00:00:00.5+02:00'],
+  ['2020-01-01T00:00:00.00+00:00', '2020-01-01T00:00:00Z'],
+])('Go writes %s as %s', (read, again) => expect(asGoWrites(read)).toBe(again));
+
+it('milliseconds are written as Go writes them', () => {
+  expect(written(Date.UTC(2026, 0, 1, 0, 0, 10))).toBe('2026-01-01T00:00:10Z');
+  expect(written(1_700_000_000_120)).toBe('2023-11-14T22:13:20.12Z');
 });

@@ -134,3 +134,14 @@ class Fields {
     return new WherryError('invalid', `parsing time ${JSON.stringify(this.#value)}: ${words}`);
   }
 }
+
+/** RFC 3339 as Go writes it (`RFC3339Nano`): with as many digits of a second as are needed. Takes ms since the epoch. */
+export function rfc3339(ms: number): string {
+  return asGoWrites(new Date(ms).toISOString());
+}
+
+/** A time in RFC 3339, as Go writes one that it has read: without zeros that say nothing. */
+export function asGoWrites(time: string): string {
+  const fraction = /\.(\d*?)0*(?=(?:Z|[+-]\d\d:\d\d)$)/;
+  return time.replace(fraction, (_, digits: string) => digits && `.${digits}`).replace(/[+-]00:00$/, 'Z');
+}

@@ -1,3 +1,4 @@
+import { rfc3339 } from '@wherry/base';
 import type { ImageDetails, LayerRecord } from '@wherry/images';
 import type { ImageConfig, Platform } from '@wherry/oci';
 import type { Config } from '../config/apply.ts';
@@ -57,7 +58,7 @@ export async function assembleStep(
 ): Promise<StageImage> {
   const { words, layer } = change;
   const author = change.author ?? before.author;
-  const created = new Date(timestamp ?? clock.now()).toISOString();
+  const created = rfc3339(timestamp ?? clock.now());
   const layers = layer ? [...before.layers, layer] : before.layers;
   const step = {
     created,

@@ -18,10 +18,5 @@ export function parseTime(text: string): number | undefined {
   return time === undefined || time === 0n ? undefined : Number(time) / 1e6;
 }
 
-/** RFC 3339 as Go writes it: with a fraction of nine digits at most, none where there is none. */
-export function rfc3339(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.?0*Z$/, 'Z');
-}
-
 /** What Go writes for a time that never was. */
 export const zeroTime = '0001-01-01T00:00:00Z';

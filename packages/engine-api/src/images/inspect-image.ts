@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
+import { asGoWrites, rfc3339 } from '@wherry/base';
 import type { ImageDetails } from '@wherry/images';
-import { rfc3339, zeroTime } from '../http/times.ts';
+import { zeroTime } from '../http/times.ts';
 import { familiar } from './names.ts';
 
 type Members = Readonly<Record<string, unknown>>;
@@ -14,7 +15,7 @@ export function imageInspection(image: ImageDetails, speaks: (minor: number) => 
     RepoDigests: [...image.digests].sort().map(familiar),
     Parent: image.parent ?? '',
     Comment: text(raw.comment) || commentOf(image),
-    Created: image.config.created ?? (speaks(44) ? undefined : zeroTime),
+    Created: image.config.created ? asGoWrites(image.config.created) : speaks(44) ? undefined : zeroTime,
     ...(speaks(45)
       ? {}
       : {

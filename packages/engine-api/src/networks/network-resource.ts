@@ -1,5 +1,5 @@
+import { rfc3339 } from '@wherry/base';
 import type { EndpointRecord, NetworkRecord } from '@wherry/network';
-import { rfc3339 } from '../http/times.ts';
 
 type Members = Readonly<Record<string, unknown>>;
 

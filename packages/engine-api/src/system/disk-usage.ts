@@ -1,7 +1,6 @@
-import { systemClock } from '@wherry/base';
+import { rfc3339, systemClock } from '@wherry/base';
 import type { JsonObject } from '@wherry/docker';
 import type { Digest } from '@wherry/oci';
-import { rfc3339 } from '../http/times.ts';
 import { listImages } from '../images/list-images.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { volumeResource } from '../volumes/routes.ts';

@@ -1,4 +1,4 @@
-import { codeOf, messageOf, WherryError } from '@wherry/base';
+import { codeOf, messageOf, rfc3339, WherryError } from '@wherry/base';
 import type { Filters } from '@wherry/docker';
 import type { VolumeRecord } from '@wherry/volumes';
 import { BodyFields } from '../http/body-fields.ts';
@@ -6,7 +6,6 @@ import type { Exchange } from '../http/exchange.ts';
 import { booleanFilter, checkFilters, matchesLabels, matchesPruneLabels, matchesText } from '../http/filters.ts';
 import type { Query } from '../http/query.ts';
 import type { Route } from '../http/router.ts';
-import { rfc3339 } from '../http/times.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { notSwarmManager } from '../swarm/routes.ts';
 

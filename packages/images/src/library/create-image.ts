@@ -1,3 +1,4 @@
+import { rfc3339 } from '@wherry/base';
 import { nameOf } from '../image-names.ts';
 import type { CreateImageOptions, ImportOptions } from '../image-store.ts';
 import { largestTarOf } from '../layers/unpack.ts';
@@ -27,7 +28,7 @@ export async function importImage(
   tar: AsyncIterable<Uint8Array>,
   { config = {}, references, platform, message }: ImportOptions,
 ): Promise<LoadedImage> {
-  const created = new Date(parts.clock.now()).toISOString();
+  const created = rfc3339(parts.clock.now());
   const history = message === undefined ? {} : { history: [{ created, comment: message }] };
   const image = await createImage(parts, {
     config: { created, ...history, ...config },
