@@ -78,13 +78,17 @@ export class ImageFinder {
 
   /** What was found, or what the index behind its name has here for a platform; `undefined` for neither. */
   async forPlatform({ image, name }: FoundImage, platform: Platform | undefined): Promise<ImageRecord | undefined> {
-    if (platform === undefined || suitsPlatform(await this.#platform(image), platform)) return image;
+    if (platform === undefined) return image;
+    const own = await this.#platform(image);
+    const suits = suitsPlatform(own, platform);
+    if (suits && own.architecture === platform.architecture) return image;
+    // One that would run, too, is for where there is none of the very architecture.
     const entries = (name === undefined ? undefined : await this.indexBehind(name)) ?? [];
     const chosen = selectPlatform(
       entries.filter((entry) => entry.image !== undefined).map(({ descriptor }) => descriptor),
       platform,
     );
-    return entries.find(({ descriptor }) => descriptor === chosen)?.image;
+    return entries.find(({ descriptor }) => descriptor === chosen)?.image ?? (suits ? image : undefined);
   }
 
   /** The entries of the index that a name (a full reference) stands for; `undefined` where it stands for a manifest. */

@@ -170,6 +170,27 @@ describe('pull', () => {
     });
   });
 
+  it('takes what else runs on a machine where an index has nothing better', async () => {
+    const entry = ({ manifest }: AddedImage, architecture: string) => ({
+      mediaType: mediaTypes.ociManifest,
+      digest: manifest,
+      size: registry.manifests.get(manifest)!.content.length,
+      platform: { os: 'linux', architecture },
+    });
+    const old = publish([await layer('a')], '386', '386');
+    const own = publish([await layer('b')], 'amd64', 'amd64');
+    const index = (...manifests: object[]) => ({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests });
+    registry.addManifest(index(entry(old, '386')), mediaTypes.ociIndex, 'old');
+    registry.addManifest(index(entry(old, '386'), entry(own, 'amd64')), mediaTypes.ociIndex, 'both');
+    const platform = { os: 'linux', architecture: 'amd64' };
+    expect(await store.pullImage(named('old'), { platform })).toBe(old.id);
+    expect((await store.details(named('old'), platform)).id).toBe(old.id);
+    expect(await store.pullImage(named('both'), { platform })).toBe(own.id);
+    expect(await store.pullImage(named('both'), { platform: { ...platform, architecture: '386' } })).toBe(old.id);
+    expect((await store.details(named('both'))).id).toBe(old.id);
+    expect((await store.details(named('both'), platform)).id).toBe(own.id);
+  });
+
   it('says what failed in the words of containerd', async () => {
     await expect(pull('nope')).rejects.toMatchObject({
       code: 'notFound',
