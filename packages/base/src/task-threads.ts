@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { cancelled, type Deferred, deferred, Semaphore } from './async.ts';
 import { WherryError } from './errors.ts';
@@ -6,6 +7,8 @@ import type { TaskAnswer, TaskMessage } from './task-messages.ts';
 
 /** A thread without work ends after this time (ms): it holds some 15 MB. */
 const idleTime = 20_000;
+/** A task that is cancelled is waited for no longer than this (ms). */
+const longestEnd = 5000;
 /** Pieces of a task's input that are on their way to it. */
 const mostPieces = 16;
 
@@ -39,6 +42,7 @@ interface Thread {
 interface RunningTask {
   readonly id: number;
   readonly done: Deferred<unknown>;
+  readonly cancel: () => void;
   isOver: boolean;
   /** Pieces that were given and not taken yet. */
   given: number;
@@ -87,9 +91,10 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
     });
   }
 
+  /** Cancels what is done, and ends the threads. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
-    await Promise.all([...this.#threads].map(({ worker }) => worker.terminate()));
+    await Promise.all([...this.#threads].map(end));
   }
 
   async #run<Kind extends keyof Kinds & string>(
@@ -101,15 +106,16 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
     if (this.#isClosed) throw closed();
     const thread = await this.#take();
     const cancel = new SharedArrayBuffer(4);
+    const id = ++this.#count;
     const task: RunningTask = {
-      ...{ id: ++this.#count, done: deferred(), isOver: false, given: 0, taken: undefined },
+      ...{ id, done: deferred(), isOver: false, given: 0, taken: undefined },
       onProgress: onProgress as RunningTask['onProgress'],
+      cancel: () => {
+        Atomics.store(new Int32Array(cancel), 0, 1);
+        send(thread, { id, isCancelled: true });
+      },
     };
-    const abort = (): void => {
-      Atomics.store(new Int32Array(cancel), 0, 1);
-      send(thread, { id: task.id, isCancelled: true });
-    };
-    signal?.addEventListener('abort', abort);
+    signal?.addEventListener('abort', task.cancel);
     thread.task = task;
     let fault: { readonly error: unknown } | undefined;
     try {
@@ -127,7 +133,7 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
     } finally {
       task.isOver = true;
       task.taken?.resolve();
-      signal?.removeEventListener('abort', abort);
+      signal?.removeEventListener('abort', task.cancel);
       this.#rest(thread);
     }
   }
@@ -162,6 +168,17 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
     }, idleTime);
     thread.idle.unref();
   }
+}
+
+/** A thread that is ended while it declares functions of a library, as each does when it begins, takes the process with it (koffi). */
+async function end({ worker, task }: Thread): Promise<void> {
+  task?.cancel();
+  const patience = new AbortController();
+  const done = task?.done.promise.catch(() => undefined);
+  const late = delay(longestEnd, undefined, { ref: false, signal: patience.signal }).catch(() => undefined);
+  await Promise.race([done, late]);
+  patience.abort();
+  await worker.terminate();
 }
 
 function closed(): WherryError {

@@ -1,5 +1,6 @@
 export * from './cgroups/index.ts';
 export * from './filesystem/index.ts';
+export * from './gzip.ts';
 export * from './isal.ts';
 export * from './libc.ts';
 export * from './namespaces/index.ts';

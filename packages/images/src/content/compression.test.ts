@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { deferred } from '@wherry/base';
 import { describe, expect, it } from 'vitest';
-import { decompressed, detectCompression } from './compression.ts';
+import { type DecompressOptions, decompressed, detectCompression } from './compression.ts';
 
 const plain = Buffer.concat([randomBytes(300_000), Buffer.alloc(700_000, 'text ')]);
 const by = (program: string): Buffer => execFileSync(program, ['-c'], { input: plain, maxBuffer: 1e8 });
@@ -14,24 +14,28 @@ async function* inPieces(content: Buffer, size = 10_000): AsyncGenerator<Buffer>
   for (let at = 0; at < content.length; at += size) yield content.subarray(at, at + size);
 }
 
-async function plainOf(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
+async function plainOf(source: AsyncIterable<Uint8Array>, options?: DecompressOptions): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of decompressed(source)) chunks.push(chunk);
+  for await (const chunk of decompressed(source, options)) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
 }
 
-describe.each(Object.entries(forms))('%s', (name, content) => {
+const ways = Object.entries(forms).flatMap(([name, content]) =>
+  [false, true].map((isAlone) => [name, { isAlone }, content] as const),
+);
+
+describe.each(ways)('%s %j', (name, options, content) => {
   it('is known by its beginning and read however it is cut', async () => {
     expect(detectCompression(content.subarray(0, 8))).toBe(name);
     for (const size of [1000, 65_536, 10_000_000]) {
-      expect((await plainOf(inPieces(content, size))).equals(plain)).toBe(true);
+      expect((await plainOf(inPieces(content, size), options)).equals(plain)).toBe(true);
     }
   });
 
   it('says that it is cut off', async () => {
     const words = name === 'xz' ? 'exit status 1: xz: (stdin): Unexpected end of input' : 'unexpected EOF';
     for (const length of [12, content.length - 10]) {
-      await expect(plainOf(inPieces(content.subarray(0, length)))).rejects.toMatchObject({
+      await expect(plainOf(inPieces(content.subarray(0, length)), options)).rejects.toMatchObject({
         code: 'corrupt',
         message: words,
       });
@@ -49,7 +53,7 @@ describe.each(Object.entries(forms))('%s', (name, content) => {
         closed.resolve();
       }
     };
-    const stream = decompressed(source());
+    const stream = decompressed(source(), options);
     await setImmediate();
     expect(begun).toBe(false);
     expect((await stream.next()).value).toBeInstanceOf(Uint8Array);
@@ -62,7 +66,7 @@ describe.each(Object.entries(forms))('%s', (name, content) => {
       yield content.subarray(0, 50_000);
       throw new Error('the client is gone');
     };
-    await expect(plainOf(source())).rejects.toThrow('the client is gone');
+    await expect(plainOf(source(), options)).rejects.toThrow('the client is gone');
   });
 });
 
@@ -95,10 +99,12 @@ describe('what is broken', () => {
     ['bzip2 data invalid', Buffer.from('BZh9 and something else')],
     ['invalid zstd data', Buffer.concat([forms.zstd.subarray(0, 4), Buffer.alloc(500, 0xff)])],
   ])('%s', async (words, content) => {
-    await expect(plainOf(inPieces(content))).rejects.toMatchObject({
-      code: 'corrupt',
-      message: expect.stringContaining(words),
-    });
+    for (const isAlone of [false, true]) {
+      await expect(plainOf(inPieces(content), { isAlone })).rejects.toMatchObject({
+        code: 'corrupt',
+        message: expect.stringContaining(words),
+      });
+    }
   });
 
   it('is taken as it is where nothing says that it is compressed', async () => {

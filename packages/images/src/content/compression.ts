@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { Breather, peek, WherryError } from '@wherry/base';
-import { zstdDecoder } from '@wherry/linux';
+import { Breather, messageOf, peek, WherryError } from '@wherry/base';
+import { gzipDecoder, zstdDecoder } from '@wherry/linux';
 import { decodeByProgram } from './decode-by-program.ts';
 
 export type Compression = 'none' | 'gzip' | 'bzip2' | 'xz' | 'zstd';
@@ -20,16 +20,24 @@ export function detectCompression(start: Uint8Array): Compression {
   return magics.find(([, magic]) => hex.startsWith(magic))?.[0] ?? 'none';
 }
 
+export interface DecompressOptions {
+  /** On a thread that may be kept busy: pieces are valid until the next one is asked for. */
+  readonly isAlone?: boolean | undefined;
+}
+
 /**
  * The plain content of a stream that may be compressed; nothing is read before it is asked for. Throws `corrupt` in the
  * words of Go, `unsupported` for what the host has no library (zstd) or program (bzip2, xz) for.
  */
-export async function* decompressed(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* decompressed(
+  source: AsyncIterable<Uint8Array>,
+  { isAlone = false }: DecompressOptions = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
   const { first, whole } = await peek(source, longestMagic);
   const compression = detectCompression(first);
   if (compression === 'none') yield* whole;
-  else if (compression === 'gzip') yield* decodeGzip(whole);
-  else if (compression === 'zstd') yield* decodeZstd(whole);
+  else if (compression === 'gzip') yield* isAlone ? decodeGzipHere(whole) : decodeGzip(whole);
+  else if (compression === 'zstd') yield* decodeZstd(whole, isAlone);
   else yield* decodeByProgram(whole, compression);
 }
 
@@ -44,21 +52,42 @@ async function* decodeGzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
   } catch (error) {
     const code = String((error as { code?: unknown }).code);
     if (!code.startsWith('Z_')) throw error;
-    throw new WherryError('corrupt', inWordsOfGo(code, (error as Error).message), { cause: error });
+    throw new WherryError('corrupt', code === 'Z_BUF_ERROR' ? unexpectedEnd : inWordsOfGo(messageOf(error)), {
+      cause: error,
+    });
   } finally {
     input.destroy();
     decoder.destroy();
   }
 }
 
+async function* decodeGzipHere(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  using decoder = gzipDecoder();
+  if (decoder === undefined) {
+    yield* decodeGzip(source);
+    return;
+  }
+  for await (const chunk of source) yield* inWords(decoder.decode(chunk));
+  if (!decoder.isWhole) throw new WherryError('corrupt', unexpectedEnd);
+}
+
+function* inWords(pieces: Generator<Buffer>): Generator<Buffer> {
+  try {
+    yield* pieces;
+  } catch (error) {
+    throw new WherryError('corrupt', inWordsOfGo(messageOf(error)), { cause: error });
+  }
+}
+
+const unexpectedEnd = 'unexpected EOF';
+
 /** compress/gzip and compress/flate; where a flate stream is broken zlib does not say. */
-function inWordsOfGo(code: string, message: string): string {
-  if (code === 'Z_BUF_ERROR') return 'unexpected EOF';
+function inWordsOfGo(message: string): string {
   if (/header|compression method|window size/.test(message)) return 'gzip: invalid header';
   return /check$/.test(message) ? 'gzip: invalid checksum' : `flate: corrupt input: ${message}`;
 }
 
-async function* decodeZstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* decodeZstd(source: AsyncIterable<Uint8Array>, isAlone: boolean): AsyncGenerator<Uint8Array> {
   using decoder = zstdDecoder();
   if (decoder === undefined) {
     throw new WherryError('unsupported', 'zstd compressed layers need libzstd (Debian: apt-get install libzstd1)');
@@ -67,9 +96,12 @@ async function* decodeZstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
   const breather = new Breather();
   for await (const chunk of source) {
     for (const piece of decoder.decode(chunk)) {
-      // A consumer may keep a piece for a while, and the decoder writes into the same memory again.
-      yield Buffer.from(piece);
-      await breather.rest();
+      if (isAlone) yield piece;
+      else {
+        // A consumer may keep a piece for a while, and the decoder writes into the same memory again.
+        yield Buffer.from(piece);
+        await breather.rest();
+      }
     }
   }
   decoder.end();

@@ -1,8 +1,8 @@
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { GrowingFile } from './growing-file.ts';
+import { GrowingFile, readGrowing } from './growing-file.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'wherry-growing-'));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -61,5 +61,29 @@ describe('a growing file', () => {
     const next = pieces.next();
     other.fail(new Error('torn'));
     await expect(next).rejects.toThrow('torn');
+  });
+
+  it('is read elsewhere with some patience, also from where it was moved to', async () => {
+    const [path, target] = [join(root, 'd'), join(root, 'e')];
+    const file = new GrowingFile(path, target);
+    writeFileSync(path, 'one ');
+    file.grow(4);
+    renameSync(path, target);
+    const pieces = readGrowing(file.handle, { patience: 1 });
+    expect((await pieces.next()).value?.toString()).toBe('one ');
+    await expect(pieces.next()).rejects.toMatchObject({ code: 'unavailable' });
+    const whole = readGrowing(file.handle);
+    await whole.next();
+    const end = whole.next();
+    file.end();
+    expect((await end).done).toBe(true);
+  });
+
+  it('is not read on where it became shorter', async () => {
+    const path = join(root, 'f');
+    const file = new GrowingFile(path);
+    writeFileSync(path, '');
+    file.grow(4);
+    await expect(readGrowing(file.handle).next()).rejects.toMatchObject({ code: 'cancelled' });
   });
 });

@@ -11,10 +11,7 @@ import {
   lutimesSync,
   openSync,
   symlinkSync,
-  write,
-  writeSync,
 } from 'node:fs';
-import { promisify } from 'node:util';
 import { bytesOfName, codeOf, errnoOf, fsPath, WherryError } from '@wherry/base';
 import { makeNode, setExtendedAttribute, setTimes } from '@wherry/linux';
 import { namingFullDisk } from '../content/full-disk.ts';
@@ -23,6 +20,7 @@ import { readTar, type TarBody, type TarEntry } from '../tar/tar-reader.ts';
 import { type ImpliedFolder, settleImplied } from './implied-folders.ts';
 import { LayerTree, setgid } from './layer-tree.ts';
 import { isFolderIn, lstatOf } from './lower-entry.ts';
+import { writeAll } from './tar-file.ts';
 
 export interface UnpackLimits {
   /** Bytes of content. */
@@ -41,9 +39,6 @@ export interface Unpacked {
   readonly inodes: number;
 }
 
-const writeAsync = promisify(write);
-/** Files below this are written at once; while pieces of larger ones are written, what follows is decompressed. */
-const smallFile = 256 * 1024;
 const zeros = Buffer.alloc(1024 * 1024);
 const whiteoutPrefix = '.wh.';
 
@@ -158,7 +153,7 @@ async function writeFile(tree: LayerTree, path: string, header: TarHeader, body:
   const file = openNew(tree, path, isRight ? header.mode : 0o600);
   try {
     if (body.whole) writeWhole(file, body.whole);
-    else await writePieces(file, body, header.size < smallFile ? writeNow : writeMeanwhile);
+    else await writePieces(file, body);
     if (!isRight) {
       // The owner first: a change of owner clears setuid.
       fchownSync(file, idOf(header.uid), idOf(header.gid));
@@ -174,24 +169,15 @@ async function writeFile(tree: LayerTree, path: string, header: TarHeader, body:
 
 function writeWhole(file: number, content: Buffer): void {
   if (isZero(content)) ftruncateSync(file, content.length);
-  else for (let done = 0; done < content.length; ) done += writeSync(file, content, done);
+  else writeAll(file, content, 0);
 }
 
-type Write = (file: number, piece: Buffer, from: number, position: number) => number | Promise<number>;
-
-const writeNow: Write = (file, piece, from, position) =>
-  writeSync(file, piece, from, piece.length - from, position + from);
-const writeMeanwhile: Write = async (file, piece, from, position) =>
-  (await writeAsync(file, piece, from, piece.length - from, position + from)).bytesWritten;
-
-async function writePieces(file: number, body: AsyncIterable<Buffer>, writePiece: Write): Promise<void> {
+async function writePieces(file: number, body: AsyncIterable<Buffer>): Promise<void> {
   let at = 0;
   let endsInHole = false;
   for await (const piece of body) {
     endsInHole = isZero(piece);
-    for (let done = endsInHole ? piece.length : 0; done < piece.length; ) {
-      done += await writePiece(file, piece, done, at);
-    }
+    if (!endsInHole) writeAll(file, piece, at);
     at += piece.length;
   }
   if (endsInHole) ftruncateSync(file, at);

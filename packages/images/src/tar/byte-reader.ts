@@ -1,6 +1,9 @@
 import { WherryError } from '@wherry/base';
 
-/** Reads exact counts of bytes from a stream of chunks, holding no more than one chunk. */
+/**
+ * Reads exact counts of bytes from a stream of chunks, each of which need be valid only until the next one: so is what was
+ * read, until more is.
+ */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #chunk: Buffer = Buffer.alloc(0);
@@ -26,7 +29,7 @@ export class ByteReader {
         throw truncated();
       }
       const part = this.#take(Math.min(missing, this.#chunk.length));
-      parts.push(part);
+      parts.push(Buffer.from(part));
       missing -= part.length;
     }
     return Buffer.concat(parts, length);

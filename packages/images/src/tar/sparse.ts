@@ -32,6 +32,7 @@ export async function readGnuSparse(header: Buffer, reader: ByteReader): Promise
     }
   };
   take(header, 386, 4);
+  const size = numberField(header, 483, 12);
   for (let more = header[482] !== 0; more; ) {
     const block = await reader.read(blockSize);
     if (block === undefined) throw new WherryError('corrupt', 'unexpected EOF');
@@ -39,7 +40,7 @@ export async function readGnuSparse(header: Buffer, reader: ByteReader): Promise
     more = block[504] !== 0;
     if (parts.length > mostParts) throw tooMany();
   }
-  return checked({ parts, size: numberField(header, 483, 12), mapBytes: 0 });
+  return checked({ parts, size, mapBytes: 0 });
 }
 
 /** Of pax archives: the map stands in a record (0.0, 0.1) or before the content (1.0). `undefined`: not sparse. */

@@ -53,8 +53,10 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       extended = new Map();
       held = { ...held, own: 0 };
       const stored = storedSize(block, flag, pax);
+      // The block is gone once more is read.
+      const plain = makeHeader(block, flag, pax, stored);
       const sparse = flag === 'S' ? await readGnuSparse(block, reader) : await readPaxSparse(pax, reader);
-      const header = makeHeader(block, flag, pax, sparse?.size ?? stored);
+      const header = sparse ? { ...plain, size: sparse.size } : plain;
       const whole = sparse === undefined ? reader.ready(stored) : undefined;
       if (whole) yield { header, body: new WholeBody(whole) };
       else yield* entryInPieces(reader, header, stored, sparse);

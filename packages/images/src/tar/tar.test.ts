@@ -27,8 +27,13 @@ async function pack(...entries: TarInput[]): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** In the same memory each time: a piece is gone once the next one is asked for. */
 async function* inPieces(content: Buffer, size: number): AsyncGenerator<Buffer> {
-  for (let at = 0; at < content.length; at += size) yield content.subarray(at, at + size);
+  const memory = Buffer.alloc(size);
+  for (let at = 0; at < content.length; at += size) {
+    yield memory.subarray(0, content.copy(memory, 0, at, at + size));
+    memory.fill(0xaa);
+  }
 }
 
 async function unpack(content: Buffer, pieceSize = 700): Promise<{ header: TarHeader; text: string }[]> {

@@ -37,7 +37,7 @@ async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Pr
   let tarBytes = 0;
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
     const source = isWhole ? createReadStream(blob, { highWaterMark: 256 * 1024 }) : readGrowing(blob, { patience });
-    for await (const chunk of decompressed(source)) {
+    for await (const chunk of decompressed(source, { isAlone: true })) {
       throwIfCancelled();
       if (!isKnown) hash.update(chunk);
       tarBytes += chunk.length;
