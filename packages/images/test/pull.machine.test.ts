@@ -170,6 +170,23 @@ describe('pull', () => {
     });
   });
 
+  it('follows indexes within indexes, not for ever', async () => {
+    const { id, manifest } = publish([await layer('a')], 'v1');
+    const within = (digest: string, mediaType: string) => ({
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociIndex,
+      manifests: [{ mediaType, digest, size: registry.manifests.get(digest)!.content.length }],
+    });
+    let { digest } = registry.addManifest(within(manifest, mediaTypes.ociManifest), mediaTypes.ociIndex, 'level1');
+    for (const tag of ['level2', 'level3', 'level4', 'level5'])
+      ({ digest } = registry.addManifest(within(digest, mediaTypes.ociIndex), mediaTypes.ociIndex, tag));
+    expect(await pull('level2')).toBe(id);
+    await store.collectGarbage();
+    expect((await store.details(named('level2'))).id).toBe(id);
+    expect(await pull('level4')).toBe(id);
+    await expect(pull('level5')).rejects.toThrow('more than 4 image indexes within each other');
+  });
+
   it('takes what else runs on a machine where an index has nothing better', async () => {
     const entry = ({ manifest }: AddedImage, architecture: string) => ({
       mediaType: mediaTypes.ociManifest,

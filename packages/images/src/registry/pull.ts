@@ -144,15 +144,28 @@ async function isPresent({ parts }: PullContext, image: ImageRecord): Promise<bo
   return (await parts.metadata.image(image.manifest)) !== undefined;
 }
 
+/** Indexes may be within indexes (image-spec, image-index.md): as deep as anybody needs. */
+const mostIndexes = 4;
+
 /** Stores the target and, when that is an index, the manifest that it has for the platform. */
 async function fetchManifest(client: RegistryClient, target: Digest, context: PullContext): Promise<Digest> {
-  const { content, mediaType } = await fetchDocument(client, target, context);
-  const isList = isIndex(content, mediaType);
+  let document = await fetchDocument(client, target, context);
   // Of docker's own manifests dockerd looks at the kind before it says that it pulls.
-  const manifest = isList ? undefined : parseManifest(content);
+  const manifest = isIndex(document) ? undefined : parseManifest(document.content);
   if (manifest?.mediaType === mediaTypes.dockerManifest) checkConfigType(manifest);
   context.onResolved?.(target);
-  if (!isList) return target;
+  let digest = target;
+  for (let level = 0; isIndex(document); level++) {
+    if (level === mostIndexes)
+      throw new WherryError('unsupported', `more than ${mostIndexes} image indexes within each other`);
+    digest = choose(document, context);
+    document = await fetchDocument(client, digest, context);
+  }
+  return digest;
+}
+
+/** What an index has for the platform. Throws `notFound`. */
+function choose({ content }: FetchedDocument, context: PullContext): Digest {
   const chosen = selectPlatform(parseIndex(content).manifests, context.platform);
   if (chosen === undefined) {
     const { os, architecture, variant } = context.platform;
@@ -163,19 +176,19 @@ async function fetchManifest(client: RegistryClient, target: Digest, context: Pu
       context.dialect === 'docker' ? words : 'no match for platform in manifest: not found',
     );
   }
-  const digest = parseDigest(chosen.digest);
-  const inner = await fetchDocument(client, digest, context);
-  if (isIndex(inner.content, inner.mediaType)) {
-    throw new WherryError('unsupported', 'an image index within an image index');
-  }
-  return digest;
+  return parseDigest(chosen.digest);
+}
+
+interface FetchedDocument {
+  readonly content: Buffer;
+  readonly mediaType: string;
 }
 
 async function fetchDocument(
   client: RegistryClient,
   digest: Digest,
   { parts: { content } }: PullContext,
-): Promise<{ content: Buffer; mediaType: string }> {
+): Promise<FetchedDocument> {
   if ((await content.size(digest)) !== undefined) {
     return { content: await content.read(digest, largestDocument), mediaType: '' };
   }
@@ -186,7 +199,7 @@ async function fetchDocument(
   return found;
 }
 
-function isIndex(content: Buffer, mediaType: string): boolean {
+function isIndex({ content, mediaType }: FetchedDocument): boolean {
   const value = parseObject(content, 'image manifest');
   const type = value.mediaType ?? mediaType;
   if (type === mediaTypes.ociManifest || type === mediaTypes.dockerManifest) return false;
