@@ -36,6 +36,17 @@ describe('the best image of an index', () => {
   });
 });
 
+it.each([
+  ['linux/arm', 'linux/arm/v5', true],
+  ['linux/arm/v6', 'linux/arm/v5', false],
+  ['linux/386', 'linux/amd64', true],
+  ['linux/amd64', 'linux/amd64/v4', true],
+  ['linux/amd64/v3', 'linux/amd64', false],
+])('an image for %s suits %s: %s', (own, wanted, suits) => {
+  const [os = '', architecture = '', variant] = own.split('/');
+  expect(suitsPlatform({ os, architecture, ...(variant && { variant }) }, parsePlatform(wanted))).toBe(suits);
+});
+
 it('an image without a platform suits none, and is called unknown', () => {
   const none = { os: '', architecture: '' };
   expect(suitsPlatform(none, parsePlatform('linux/amd64'))).toBe(false);

@@ -69,8 +69,9 @@ export function platformOf({ os, architecture, variant }: ImageConfig): Platform
   return { os, architecture, ...(variant === undefined || variant === '' ? {} : { variant }) };
 }
 
-/** Whether an image is one that was asked for by its platform. */
+/** Whether an image is one that was asked for by its platform. Many configs say nothing of a variant, and are any. */
 export function suitsPlatform(own: Platform, wanted: Platform): boolean {
+  if (!own.variant && own.os === wanted.os && own.architecture === wanted.architecture) return true;
   return selectPlatform([{ mediaType: '', digest: '', size: 0, platform: own }], wanted) !== undefined;
 }
 
