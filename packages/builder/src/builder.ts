@@ -17,6 +17,8 @@ export interface Builder {
     readonly selects?: (record: BuildCacheRecord) => boolean;
   }): Promise<{ readonly deleted: readonly string[]; readonly bytes: number }>;
   usage(): Promise<readonly BuildCacheRecord[]>;
+  /** The id of a running build that stands on an image, has made it, or copies from it. */
+  userOfImage(image: string): string | undefined;
   /**
    * Unpacks an archive, compressed or not, into an empty folder for use as a context. All files are root's, as dockerd
    * makes them. Throws `invalid` for what leads out of the folder and for device nodes, `corrupt`, `tooLarge`, `exhausted`.
@@ -49,7 +51,7 @@ export interface BuildRequest {
   /**
    * Who applied the context's ignore file. `builder` (default): nobody yet. `client`: the sender did, as docker's
    * CLI does; then only the Dockerfile and the ignore file, which it sends in any case, are still left out where
-   * patterns name them (dockerd's own rule for `POST /build`).
+   * patterns name them (dockerd's own rule for `POST /build`), and what an ignore file of the Dockerfile's own names.
    */
   readonly ignoredBy?: 'builder' | 'client' | undefined;
   /** Text of the Dockerfile. */

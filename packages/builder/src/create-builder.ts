@@ -2,6 +2,7 @@ import { chmod, mkdir } from 'node:fs/promises';
 import { KeyedMutex, type Logger, Semaphore, silentLogger, systemClock, systemRandom } from '@wherry/base';
 import { hostPlatform } from '@wherry/oci';
 import { Build } from './build/build.ts';
+import { UsedImages } from './build/used-images.ts';
 import type { BuildCacheRecord, Builder, BuildRequest } from './builder.ts';
 import { StepCache } from './cache/step-cache.ts';
 import type { BuilderOptions } from './options.ts';
@@ -33,6 +34,7 @@ export async function createBuilder(options: BuilderOptions): Promise<Builder> {
     log,
     runs: new Semaphore(options.parallelSteps ?? 4),
     steps: new KeyedMutex(),
+    used: new UsedImages(),
   };
   await options.runner.cleanUp();
   for (const id of await paths.builds()) await endBuild(services, id, log);
@@ -57,7 +59,7 @@ class LocalBuilder implements Builder {
   }
 
   async build(request: BuildRequest): Promise<{ readonly imageId: string }> {
-    const { random, cache, images, log } = this.#services;
+    const { random, cache, images, used, log } = this.#services;
     const id = random.hex(16);
     const build = new Build(this.#services, request, id);
     try {
@@ -66,6 +68,7 @@ class LocalBuilder implements Builder {
       for (const tag of request.tags) await images.tag(imageId, tag);
       return { imageId };
     } finally {
+      used.end(id);
       // What came from the cache alone has made nothing.
       if (build.hasFolders) await endBuild(this.#services, id, log);
       await cache.save().catch((error: unknown) => log.error('the build cache was not saved', { error }));
@@ -74,6 +77,10 @@ class LocalBuilder implements Builder {
 
   async unpackContext(archive: AsyncIterable<Uint8Array>, folder: string, signal: AbortSignal): Promise<void> {
     await this.#services.files.unpackContext(archive, folder, signal);
+  }
+
+  userOfImage(image: string): string | undefined {
+    return this.#services.used.userOf(image);
   }
 
   async usage(): Promise<readonly BuildCacheRecord[]> {

@@ -1,5 +1,6 @@
 import type { Clock, KeyedMutex, Logger, Random, Semaphore } from '@wherry/base';
 import type { Platform } from '@wherry/oci';
+import type { UsedImages } from './build/used-images.ts';
 import type { StepResources } from './builder.ts';
 import type { StepCache } from './cache/step-cache.ts';
 import type { BuilderImages } from './options.ts';
@@ -25,4 +26,5 @@ export interface Services {
   readonly runs: Semaphore;
   /** Equal steps of builds side by side are done once. */
   readonly steps: KeyedMutex;
+  readonly used: UsedImages;
 }

@@ -251,7 +251,7 @@ it('the same image comes out of other folders, made at another time, with SOURCE
   const id = await build(machine, ['a.txt', 'sub/b.txt', 'sub/c.txt']);
   expect(await build(other, ['sub/c.txt', 'a.txt', 'sub/b.txt'])).toBe(id);
   const { created, history } = (await other.images.details(id)).config;
-  expect([created, history!.at(-1)!.created]).toEqual(Array(2).fill('2001-09-09T01:46:40.000Z'));
+  expect([created, history!.at(-1)!.created]).toEqual(Array(2).fill('2001-09-09T01:46:40Z'));
 });
 
 it('what a build of a dead process left is taken away', async () => {

@@ -251,6 +251,7 @@ describe('build', () => {
       build,
       prune: async () => ({ deleted: [], bytes: 0 }),
       usage: async () => [],
+      userOfImage: () => undefined,
       unpackContext: (archive, folder, signal) => files.unpackContext(archive, folder, signal),
     };
   }

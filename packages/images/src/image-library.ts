@@ -205,6 +205,8 @@ export interface AssembleImage {
   /** The image that it was made from, if any (docker's `Parent`). */
   readonly parent?: Digest | undefined;
   readonly references?: readonly string[] | undefined;
+  /** Told before the image can be found. */
+  readonly onId?: ((id: Digest) => void) | undefined;
 }
 
 export interface ImageEvent {

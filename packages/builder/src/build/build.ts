@@ -185,6 +185,7 @@ export class Build {
     if (earlier !== undefined) return await this.#stage(earlier);
     const request = { ...this.#request, signal };
     const { id, layers } = await resolveImage(this.#services, request, reference, platform, emit);
+    this.#services.used.add(this.#id, id);
     return { id, layers };
   }
 

@@ -95,7 +95,8 @@ export class CacheProbe {
       if (history.length === known.length + 1) return id;
       const layer = next.empty_layer ? undefined : layers[before.layers.length];
       if (layer === undefined && !next.empty_layer) continue;
-      return (await assembleStep(this.#services, before, { ...step, layer }, Date.parse(next.created ?? ''))).id;
+      const timestamp = Date.parse(next.created ?? '');
+      return (await assembleStep(this.#services, before, { ...step, layer }, { timestamp })).id;
     }
     return undefined;
   }

@@ -140,9 +140,10 @@ export class RunStep implements AsyncDisposable {
   /** Even an image without files needs one to run on. */
   async #imageToRun(): Promise<string> {
     if (this.#image.id !== '') return this.#image.id;
-    const { services, timestamp } = this.#context;
+    const { services, timestamp, id } = this.#context;
     const empty = scratchImage(this.#image.platform);
-    return (await assembleStep(services, empty, { words: [], config: this.#image.config }, timestamp)).id;
+    const onId = (image: string): void => services.used.add(id, image);
+    return (await assembleStep(services, empty, { words: [], config: this.#image.config }, { timestamp, onId })).id;
   }
 
   /** For the history: here-documents stand in it as a shell would read them. */

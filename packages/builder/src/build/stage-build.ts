@@ -31,6 +31,7 @@ export class StageBuild {
   constructor(context: StageContext, image: StageImage, buildArguments: BuildArguments, number: number) {
     this.#context = context;
     this.#image = image;
+    this.#use(image.id);
     this.#arguments = buildArguments;
     this.#number = number;
   }
@@ -129,6 +130,10 @@ export class StageBuild {
     });
   }
 
+  #use(image: string): void {
+    this.#context.services.used.add(this.#context.id, image);
+  }
+
   /** What stands on a new image cannot have been built before. */
   #reason(own: string): string {
     const isOwn = this.#missed === undefined || this.#context.probe.isOff;
@@ -159,6 +164,7 @@ export class StageBuild {
     const number = this.#number;
     const found = await probe.probe(this.#image, step, key);
     if (found.image !== undefined) {
+      this.#use(found.image);
       const record = await services.images.find(found.image);
       if (record !== undefined) {
         await emit({ type: 'cached', number, imageId: found.image });
@@ -177,7 +183,12 @@ export class StageBuild {
     using layer = await make(containerId);
     if (isLate) await tellRunning();
     const kept = layer && { digest: layer.digest, size: layer.size, diffId: layer.diffId, chainId: layer.chainId };
-    this.#image = await assembleStep(services, before, { ...step, layer: kept }, this.#context.timestamp);
+    this.#image = await assembleStep(
+      services,
+      before,
+      { ...step, layer: kept },
+      { timestamp: this.#context.timestamp, onId: (id) => this.#use(id) },
+    );
     const { keyword, words, files } = step;
     const image = this.#image.id;
     services.cache.add(key, {

@@ -54,7 +54,7 @@ export async function assembleStep(
   { images, clock }: Services,
   before: StageImage,
   change: Change,
-  timestamp: number | undefined,
+  { timestamp, onId }: { readonly timestamp: number | undefined; readonly onId?: (id: string) => void },
 ): Promise<StageImage> {
   const { words, layer } = change;
   const author = change.author ?? before.author;
@@ -78,6 +78,7 @@ export async function assembleStep(
   const { id } = await images.assemble({
     config,
     layers,
+    onId,
     ...(before.id !== '' && { parent: before.id as `sha256:${string}` }),
   });
   return { ...before, id, layers, config: change.config, author };

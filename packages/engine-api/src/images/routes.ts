@@ -57,7 +57,7 @@ export function imageRoutes(options: EngineApiOptions): readonly Route[] {
         const removal = {
           force: query.flag('force'),
           pruneParents: !query.flag('noprune'),
-          inUse: (id: string) => options.containers.userOfImage(id),
+          inUse: (id: string) => userOf(options, id),
         };
         const removed: RemovedPart[] = [];
         for (const reference of await toRemove(images, exchange))
@@ -139,6 +139,12 @@ async function manifestsBehind(images: EngineImages, reference: string): Promise
   );
 }
 
+/** The container that uses an image, or the step of a build. */
+function userOf({ containers, builder }: EngineApiOptions, id: string): ReturnType<typeof containers.userOfImage> {
+  const build = builder?.userOfImage(id);
+  return build === undefined ? containers.userOfImage(id) : { containerId: build, running: true };
+}
+
 async function prune(options: EngineApiOptions, clock: Clock, exchange: Exchange): Promise<void> {
   const filters = exchange.query.filters();
   checkFilters(filters, ['dangling', 'label', 'label!', 'until']);
@@ -147,7 +153,7 @@ async function prune(options: EngineApiOptions, clock: Clock, exchange: Exchange
     all: !(booleanFilter(filters, 'dangling') ?? true),
     filter: ({ labels, createdAt }) =>
       matchesPruneLabels(labels, filters) && (until === undefined || (createdAt !== undefined && createdAt < until)),
-    inUse: (id) => options.containers.userOfImage(id),
+    inUse: (id) => userOf(options, id),
   });
   exchange.send(200, { ImagesDeleted: removed.length === 0 ? null : removed.map(removedPart), SpaceReclaimed: bytes });
 }

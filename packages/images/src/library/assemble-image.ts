@@ -10,7 +10,7 @@ import { emitTags } from './tag-image.ts';
 /** Enters an image made of layers that are here; see `ImageLibrary.assemble`. */
 export async function assembleImage(
   parts: StoreParts,
-  { config, layers, parent, references = [] }: AssembleImage,
+  { config, layers, parent, references = [], onId }: AssembleImage,
 ): Promise<{ readonly id: Digest; readonly manifest: Digest }> {
   const { content, pins, registrar } = parts;
   const names = references.map(nameOf);
@@ -25,6 +25,7 @@ export async function assembleImage(
   await using ingest: Ingest = await content.ingest();
   await ingest.write(Buffer.from(JSON.stringify(whole)));
   const id = await ingest.digest();
+  onId?.(id);
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: mediaTypes.dockerManifest,
