@@ -91,6 +91,14 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
     });
   }
 
+  /**
+   * Takes a place of `run` for a task of `runWaiting` until it ends, once there is a free one: it waits no more, and those
+   * that would work beside it only share the same processors.
+   */
+  takePlace(task: Promise<unknown>): void {
+    this.#slots.run(() => task).catch(() => undefined);
+  }
+
   /** Cancels what is done, and ends the threads. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;

@@ -89,6 +89,7 @@ export class LayerStore {
       const lower = parents.map((parent) => this.folder(parent));
       const { early } = options;
       if (early) {
+        this.#threads.takePlace(early.result);
         if (await this.#finish(early, lower, layer, options)) return;
       } else if (parents.length > 0 && options.below && (await this.#unpackBeside(lower, layer, blob, options))) return;
       await using temporary = await this.temporary();
