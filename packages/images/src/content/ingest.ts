@@ -72,6 +72,7 @@ export class Ingest implements AsyncDisposable {
   grow(digest: Digest): GrowingFile {
     this.#growing = new GrowingFile(this.#path, this.#place.target(digest));
     this.#growing.grow(this.#size);
+    if (this.#committed !== undefined) this.#growing.end();
     return this.#growing;
   }
 

@@ -6,8 +6,8 @@ import type { RegistryClient } from './registry-client.ts';
 
 export interface FetchOptions {
   readonly report?: ((progress: PullProgress) => void) | undefined;
-  /** Waited for before the blob's bytes are asked for, where some are missing. */
-  readonly onBegun?: ((ingest: Ingest) => Promise<void>) | undefined;
+  /** Called before the blob's bytes are asked for, where some are missing. */
+  readonly onBegun?: ((ingest: Ingest) => void) | undefined;
 }
 
 /** Sees to it that the content store has a blob, verified. */
@@ -30,7 +30,7 @@ export async function fetchBlob(
       return;
     }
     await using ingest = await content.resume(digest);
-    await onBegun?.(ingest);
+    onBegun?.(ingest);
     await client.blob(descriptor, ingest, (current) => report({ digest, phase: 'downloading', current, total }));
     report({ digest, phase: 'verifying' });
     await ingest.commit(digest, { sync: false });

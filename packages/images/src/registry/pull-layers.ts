@@ -1,4 +1,4 @@
-import { codeOf, Semaphore, WherryError } from '@wherry/base';
+import { codeOf, Semaphore, sleep, WherryError } from '@wherry/base';
 import { type Descriptor, type Digest, parseDigest } from '@wherry/oci';
 import type { PullProgress } from '@wherry/runtime';
 import type { Ingest } from '../content/ingest.ts';
@@ -14,8 +14,10 @@ import type { RegistryClient } from './registry-client.ts';
 const parallelLayers = 3;
 /** Bytes of a blob below which it is here before a thread has begun with it. */
 const smallBlob = 2 * 1024 * 1024;
+/** Milliseconds of a download before which it and an unpacking beside it would only take the processors from each other. */
+const quickDownload = 500;
 
-/** Downloads the layers of an image side by side and unpacks each, large ones already while they come. */
+/** Downloads the layers of an image side by side and unpacks each, large ones that take their time already while they come. */
 export async function pullLayers(
   client: RegistryClient,
   descriptors: readonly Descriptor[],
@@ -82,20 +84,29 @@ class LayersPull {
   }
 
   async #download(digest: Digest): Promise<void> {
-    const onBegun = (ingest: Ingest): Promise<void> => this.#unpackEarly(digest, ingest);
+    const ended = new AbortController();
+    let early: Promise<void> | undefined;
+    const onBegun = (ingest: Ingest): void => {
+      early = this.#unpackEarly(digest, ingest, ended.signal);
+    };
     try {
       await fetchBlob(this.#client, this.#descriptors.get(digest)!, this.#context, { report: this.#report, onBegun });
     } catch (error) {
       if (this.#context.dialect !== 'docker' || codeOf(error) !== 'corrupt') throw error;
       throw new WherryError('corrupt', `filesystem layer verification failed for digest ${digest}`, { cause: error });
+    } finally {
+      ended.abort();
+      await early;
     }
   }
 
-  /** Begins to unpack what is about to come. */
-  async #unpackEarly(digest: Digest, ingest: Ingest): Promise<void> {
+  /** Begins to unpack what has been coming for a while, unless it has `ended` by then. */
+  async #unpackEarly(digest: Digest, ingest: Ingest, ended: AbortSignal): Promise<void> {
     const record = this.#records.find((layer) => layer.digest === digest)!;
     if (record.size < smallBlob) return;
     const { parts, signal } = this.#context;
+    await sleep(parts.clock, quickDownload, { signal: ended }).catch(() => undefined);
+    if (ended.aborted) return;
     const file = ingest.grow(digest);
     const early = await parts.layers.unpackEarly(record, file.handle, parentsOf(this.#records, record), { signal });
     if (early) this.#early.set(record, early);

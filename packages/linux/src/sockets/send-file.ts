@@ -16,7 +16,7 @@ const [add, forWriting] = [1, 4]; // EPOLL_CTL_ADD, EPOLLOUT
 const eventSize = 16; // struct epoll_event, which is packed on some machines
 
 /** Bytes a call: a thread goes from connection to connection. */
-const most = 1024 * 1024;
+const most = 4 * 1024 * 1024;
 
 /** Descriptor of a connection that Node has no part in what it sends: not of one over TLS. `undefined` where it is none. */
 export function plainDescriptorOf(socket: Socket | null | undefined): number | undefined {
