@@ -87,6 +87,18 @@ it('ends when the reader has gone, or our own end is closed', async () => {
   await expect.poll(descriptors).toBeLessThanOrEqual(before);
 });
 
+it('ends when our own end is closed while a thread is at work', async () => {
+  for (let round = 0; round < 20; round++) {
+    const { reader, socket } = await connection();
+    reader.on('error', () => undefined).pause();
+    const sending = sendFile(socket, file.fd, { start: 0, end: content.length, onSent: () => undefined });
+    for (let turn = 0; turn < round; turn++) await new Promise((resolve) => setImmediate(resolve));
+    socket.destroy();
+    expect(await sending).toBe(false);
+    reader.destroy();
+  }
+});
+
 it('says that a file is shorter than it was', async () => {
   writeFileSync(join(folder, 'short'), content.subarray(0, 100_000));
   const short = await open(join(folder, 'short'));

@@ -67,6 +67,8 @@ export async function sendFile(
 
 /** Resolves when the connection takes more, or has ended. */
 async function untilWritable(descriptor: number, socket: Socket): Promise<void> {
+  // It was closed while a thread was at work, and says so no more.
+  if (socket.destroyed) return;
   const epoll = checked(epollCreate(closeOnExec), 'epoll_create1');
   const event = Buffer.alloc(eventSize);
   event.writeUInt32LE(forWriting);
