@@ -29,7 +29,7 @@ const streamEnd = 1;
 const bufferError = -5;
 const bufferSize = 256 * 1024;
 
-let library: Library | undefined | null = null;
+let library: Library | undefined;
 
 /**
  * A decoder by the zlib within Node, whose symbols are there for addons; `undefined` where they are not. It works at once

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import { WherryError } from '@wherry/base';
 import koffi from 'koffi';
+import { optionalLibrary } from './optional-library.ts';
 
 // Intel's library of storage algorithms, which works on callers' structures: what stands where in them is its binary
 // interface, the same in all of libisal.so.2 (igzip_lib.h). It is several times as fast as zlib.
@@ -30,13 +31,19 @@ const tablesSize = 331_776;
 /** For each 64 kB that are stored, and once (RFC 1951, 3.2.4). */
 const largestHeader = 16;
 
-let library: Library | undefined | null = null;
+const library = optionalLibrary('libisal.so.2', (isal): Library => {
+  const deflate = isal.func('int isal_deflate_stateless(void *stream)');
+  return {
+    init: isal.func('void isal_deflate_stateless_init(void *stream)'),
+    deflate: promisify(deflate.async) as Library['deflate'],
+  };
+});
 
 /** For pieces of up to `largest` bytes; `undefined` where the host has no ISA-L. */
 export function isalDeflater(largest: number): Deflater | undefined {
-  library ??= load();
-  if (library === undefined) return undefined;
-  const { init, deflate } = library;
+  const isal = library();
+  if (isal === undefined) return undefined;
+  const { init, deflate } = isal;
   const stream = Buffer.alloc(stateSize);
   const tables = Buffer.allocUnsafeSlow(tablesSize);
   const output = Buffer.allocUnsafeSlow(largest + largestHeader * Math.ceil(1 + largest / 65_535));
@@ -55,19 +62,5 @@ export function isalDeflater(largest: number): Deflater | undefined {
       if (code !== 0) throw new WherryError('internal', `isal_deflate_stateless of ${content.length} bytes: ${code}`);
       return output.subarray(0, stream.readUInt32LE(offsets.outputLength));
     },
-  };
-}
-
-function load(): Library | undefined {
-  let isal: ReturnType<typeof koffi.load>;
-  try {
-    isal = koffi.load('libisal.so.2');
-  } catch {
-    return undefined;
-  }
-  const deflate = isal.func('int isal_deflate_stateless(void *stream)');
-  return {
-    init: isal.func('void isal_deflate_stateless_init(void *stream)'),
-    deflate: promisify(deflate.async) as Library['deflate'],
   };
 }

@@ -1,5 +1,6 @@
 import { WherryError } from '@wherry/base';
 import koffi from 'koffi';
+import { optionalLibrary } from './optional-library.ts';
 
 /** Decompresses one zstd stream (RFC 8878), frame after frame. */
 export interface ZstdDecoder extends Disposable {
@@ -29,13 +30,27 @@ const pieceSize = 256 * 1024;
 const windowLogMax = 100;
 const largestWindowLog = 27;
 
-let library: Library | undefined | null = null;
+const library = optionalLibrary('libzstd.so.1', (zstd): Library => {
+  const buffer = koffi.struct({ data: 'void *', size: 'size_t', position: 'size_t' });
+  return {
+    create: zstd.func('void *ZSTD_createDStream(void)'),
+    free: zstd.func('size_t ZSTD_freeDStream(void *stream)'),
+    reset: zstd.func('size_t ZSTD_DCtx_setParameter(void *stream, int parameter, int value)'),
+    decompress: zstd.func('ZSTD_decompressStream', 'size_t', [
+      'void *',
+      koffi.inout(koffi.pointer(buffer)),
+      koffi.inout(koffi.pointer(buffer)),
+    ]),
+    isError: zstd.func('unsigned int ZSTD_isError(size_t code)'),
+    errorName: zstd.func('const char *ZSTD_getErrorName(size_t code)'),
+  };
+});
 
 /** A decoder by the host's libzstd; `undefined` where there is none. */
 export function zstdDecoder(): ZstdDecoder | undefined {
-  library ??= load();
-  if (library === undefined) return undefined;
-  const { create, free, reset, decompress, isError, errorName } = library;
+  const zstd = library();
+  if (zstd === undefined) return undefined;
+  const { create, free, reset, decompress, isError, errorName } = zstd;
   const stream = create();
   reset(stream, windowLogMax, largestWindowLog);
   const output = Buffer.allocUnsafe(pieceSize);
@@ -60,27 +75,5 @@ export function zstdDecoder(): ZstdDecoder | undefined {
       if (isMidway) throw new WherryError('corrupt', 'unexpected EOF');
     },
     [Symbol.dispose]: () => free(stream),
-  };
-}
-
-function load(): Library | undefined {
-  let zstd: ReturnType<typeof koffi.load>;
-  try {
-    zstd = koffi.load('libzstd.so.1');
-  } catch {
-    return undefined;
-  }
-  const buffer = koffi.struct({ data: 'void *', size: 'size_t', position: 'size_t' });
-  return {
-    create: zstd.func('void *ZSTD_createDStream(void)'),
-    free: zstd.func('size_t ZSTD_freeDStream(void *stream)'),
-    reset: zstd.func('size_t ZSTD_DCtx_setParameter(void *stream, int parameter, int value)'),
-    decompress: zstd.func('ZSTD_decompressStream', 'size_t', [
-      'void *',
-      koffi.inout(koffi.pointer(buffer)),
-      koffi.inout(koffi.pointer(buffer)),
-    ]),
-    isError: zstd.func('unsigned int ZSTD_isError(size_t code)'),
-    errorName: zstd.func('const char *ZSTD_getErrorName(size_t code)'),
   };
 }

@@ -110,17 +110,10 @@ export class LayerStore {
   ): Promise<EarlyUnpack | undefined> {
     if (await this.has(layer.chainId)) return undefined;
     const temporary = await this.temporary();
-    const folder = join(temporary.path, 'fs');
-    await mkdir(folder, { mode: 0o755 });
+    const lower = parents.length > 0 ? undefined : [];
+    const request = await this.#unpackRequest(temporary.path, lower, layer, blob);
     const stop = new AbortController();
-    const work = this.#threads.runWaiting(
-      'unpack',
-      {
-        ...{ blob, folder, diffId: layer.diffId, isHashed: false, limits: this.#limits },
-        lower: parents.length > 0 ? undefined : [],
-      },
-      { signal: AbortSignal.any([signal, stop.signal]) },
-    );
+    const work = this.#threads.runWaiting('unpack', request, { signal: AbortSignal.any([signal, stop.signal]) });
     if (work) return new EarlyUnpack(temporary, work, stop);
     await temporary[Symbol.asyncDispose]();
     return undefined;
@@ -160,14 +153,25 @@ export class LayerStore {
   async #unpackInto(
     temporary: string,
     lower: readonly string[] | undefined,
-    { diffId }: LayerIds,
+    layer: LayerIds,
     blob: string,
-    { isHashed = false, signal }: UnpackOptions,
+    { isHashed, signal }: UnpackOptions,
   ): Promise<LayerTasks['unpack']['result']> {
+    const request = await this.#unpackRequest(temporary, lower, layer, blob, isHashed);
+    return await this.#threads.run('unpack', request, { signal });
+  }
+
+  /** Makes the folder for the files, and gives what a thread needs to fill it. */
+  async #unpackRequest(
+    temporary: string,
+    lower: readonly string[] | undefined,
+    { diffId }: LayerIds,
+    blob: string | GrowingFileHandle,
+    isHashed = false,
+  ): Promise<LayerTasks['unpack']['request']> {
     const folder = join(temporary, 'fs');
     await mkdir(folder, { mode: 0o755 });
-    const limits = this.#limits;
-    return await this.#threads.run('unpack', { blob, diffId, isHashed, folder, lower, limits }, { signal });
+    return { blob, diffId, isHashed, folder, lower, limits: this.#limits };
   }
 
   /**

@@ -2,7 +2,14 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { cancelled, WherryError } from '@wherry/base';
-import { brokenReason, Connections, networkReason, type RegistryResponse } from './request.ts';
+import {
+  brokenReason,
+  Connections,
+  mostRedirects,
+  networkReason,
+  type RegistryResponse,
+  redirectOf,
+} from './request.ts';
 
 /** What stands at an address. */
 export interface FetchedAddress {
@@ -15,8 +22,6 @@ export interface FetchedAddress {
   readonly body: AsyncIterable<Uint8Array>;
 }
 
-/** As Go's client. */
-const mostRedirects = 10;
 /** How long a server may be silent, in milliseconds: some make what they are asked for. */
 const patience = 300_000;
 /** Bytes of a server's answer that are repeated. */
@@ -57,8 +62,8 @@ async function follow(connections: Connections, first: string, signal: AbortSign
     if (wrong !== undefined) throw failed(address, wrong);
     const url = new URL(address);
     const response = await send(connections, address, url, signal);
-    const { location } = response.headers;
-    if (![301, 302, 303, 307, 308].includes(response.status) || location === undefined) return response;
+    const location = redirectOf(response);
+    if (location === undefined) return response;
     response.body.resume();
     if (redirects === mostRedirects) throw failed(location, `stopped after ${mostRedirects} redirects`);
     if (!URL.canParse(location, url.href))

@@ -154,14 +154,14 @@ async function fetchManifest(client: RegistryClient, target: Digest, context: Pu
   const manifest = isIndex(document) ? undefined : parseManifest(document.content);
   if (manifest?.mediaType === mediaTypes.dockerManifest) checkConfigType(manifest);
   context.onResolved?.(target);
-  let digest = target;
-  for (let level = 0; isIndex(document); level++) {
+  if (manifest) return target;
+  for (let level = 1; ; level++) {
+    const digest = choose(document, context);
+    document = await fetchDocument(client, digest, context);
+    if (!isIndex(document)) return digest;
     if (level === mostIndexes)
       throw new WherryError('unsupported', `more than ${mostIndexes} image indexes within each other`);
-    digest = choose(document, context);
-    document = await fetchDocument(client, digest, context);
   }
-  return digest;
 }
 
 /** What an index has for the platform. Throws `notFound`. */

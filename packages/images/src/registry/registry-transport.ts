@@ -7,14 +7,14 @@ import { type Dialect, failureOf } from './registry-failure.ts';
 import {
   Connections,
   isLoopback,
+  mostRedirects,
   type RegistryMethod,
   type RegistryResponse,
   type RequestBody,
+  redirectOf,
   verbOf,
 } from './request.ts';
 
-/** As Go's client. */
-const mostRedirects = 10;
 const attempts = 5;
 /** Before the second attempt, in milliseconds; doubled for each further one. */
 const firstBackOff = 250;
@@ -139,9 +139,8 @@ export class RegistryTransport implements Disposable {
       const own = authorization !== undefined && url.origin === origin ? { Authorization: authorization } : {};
       const request = { method, url, headers: { ...headers, ...own }, body, signal: this.#options.signal };
       const response = await this.#connections.send(request);
-      const { location } = response.headers;
-      const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
-      if (!isRedirect || (method !== 'GET' && method !== 'HEAD')) return response;
+      const location = redirectOf(response);
+      if (location === undefined || (method !== 'GET' && method !== 'HEAD')) return response;
       response.body.resume();
       if (redirects === mostRedirects) {
         const request = `${verbOf(method)} ${JSON.stringify(location)}`;

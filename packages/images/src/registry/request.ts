@@ -40,6 +40,14 @@ export interface TlsSettings {
 
 const idleTimeout = 60_000;
 
+/** Redirects that are followed, as by Go's client. */
+export const mostRedirects = 10;
+
+/** Where an answer sends its client to; `undefined` where it does not. */
+export function redirectOf({ status, headers }: RegistryResponse): string | undefined {
+  return [301, 302, 303, 307, 308].includes(status) ? headers.location : undefined;
+}
+
 /** Connections of one pull or push; dispose to close them. */
 export class Connections implements Disposable {
   readonly #http = new http.Agent({ keepAlive: true, maxSockets: 6 });

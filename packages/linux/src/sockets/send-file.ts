@@ -1,16 +1,15 @@
+import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { WherryError } from '@wherry/base';
 import { checked, lastErrno, libc, systemError } from '../libc.ts';
+import { duplicateDescriptor } from '../processes/descriptors.ts';
 import { whenReadable } from '../processes/pollable.ts';
 
 const sendfile = libc.func('int64_t sendfile(int out, int in, void *offset, size_t count)');
 const sendfileInThread = promisify(sendfile.async) as (...args: unknown[]) => Promise<number | bigint>;
-const fcntl = libc.func('int fcntl(int descriptor, int command, int argument)');
-const close = libc.func('int close(int descriptor)');
 const epollCreate = libc.func('int epoll_create1(int flags)');
 const epollControl = libc.func('int epoll_ctl(int epoll, int operation, int descriptor, void *event)');
-const duplicateCloseOnExec = 1030; // F_DUPFD_CLOEXEC
 const closeOnExec = 0o2000000; // EPOLL_CLOEXEC
 const [add, forWriting] = [1, 4]; // EPOLL_CTL_ADD, EPOLLOUT
 const eventSize = 16; // struct epoll_event, which is packed on some machines
@@ -39,7 +38,7 @@ export async function sendFile(
   const found = plainDescriptorOf(socket);
   if (found === undefined) throw new WherryError('unsupported', 'sendfile: the connection has no descriptor');
   // One of our own: Node may close its own at any moment, and the number may be another's before a thread has come to it.
-  const descriptor = checked(fcntl(found, duplicateCloseOnExec, 0), 'duplicate a socket');
+  const descriptor = duplicateDescriptor(found);
   const offset = Buffer.alloc(8);
   try {
     for (let at = start; at < end; ) {
@@ -61,7 +60,7 @@ export async function sendFile(
     }
     return true;
   } finally {
-    close(descriptor);
+    closeSync(descriptor);
   }
 }
 
@@ -74,7 +73,7 @@ async function untilWritable(descriptor: number, socket: Socket): Promise<void> 
   event.writeUInt32LE(forWriting);
   if (epollControl(epoll, add, descriptor, event) < 0) {
     const errno = lastErrno();
-    close(epoll);
+    closeSync(epoll);
     throw systemError('epoll_ctl', errno);
   }
   await new Promise<void>((resolve) => {
