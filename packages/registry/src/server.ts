@@ -37,6 +37,8 @@ const connectionWindow = 4 * 1024 * 1024;
 const maxFrameSize = 64 * 1024;
 /** How long the rest of a refused body is read, for the client to see the answer, ms. */
 const drainTimeout = 5_000;
+/** How often a slow HTTP/2 client's stream is asked whether its answer has gone out, ms. */
+const endCheck = 50;
 
 /** Opens a port. `handle` never rejects. */
 export async function listen(
@@ -103,12 +105,19 @@ async function start(server: Server | Http2SecureServer, address: string, port: 
   });
 }
 
-/** Asks an HTTP/2 client that has its answer to send no more of its body (RFC 9113, 8.1); other streams go on. */
+/**
+ * Asks an HTTP/2 client that has its answer to send no more of its body (RFC 9113, 8.1); other streams go on. What still waits
+ * to be sent when a stream is reset is never sent, and an answer without END_STREAM is an error to Go's client: so it goes first.
+ */
 function stopBody(stream: ServerHttp2Stream): void {
   if (stream.endAfterHeaders) return;
-  stream.once('finish', () => {
-    if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
-  });
+  const reset = (): void => {
+    if (stream.destroyed || stream.readableEnded) return;
+    if (stream.state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
+    else setTimeout(reset, endCheck).unref();
+  };
+  // What was written is handed to the connection before this turn of the event loop is over.
+  stream.once('finish', () => setImmediate(reset));
 }
 
 /** Node reads the rest of a body that nobody wanted; it is given an end. */

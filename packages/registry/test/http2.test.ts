@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Http2Client } from './http2-client.ts';
+import { endsStream, framesOfUnendingRequest, frameTypes } from './http2-frames.ts';
 import { sha256, TestRegistry } from './test-client.ts';
 
 // What goes wrong with one stream of a connection by HTTP/2 is that one's.
@@ -47,6 +48,13 @@ it('asks who sends what is refused to stop, and takes the rest', async () => {
   expect(((await taken) as [{ ':status': number }])[0][':status']).toBe(202);
   const digest = sha256(Buffer.concat([Buffer.alloc(100_000, 1), Buffer.alloc(100_000, 2)]));
   expect((await client.send('PUT', `${location}?digest=${digest}`)).status).toBe(201);
+});
+
+it('ends its answer before it asks who sends to stop', async () => {
+  // Not even a byte of the body is wanted: there is no such upload.
+  const frames = await framesOfUnendingRequest(client.port, 'PATCH', '/v2/a/blobs/uploads/none', Buffer.alloc(100));
+  const types = frames.filter((frame) => endsStream(frame) || frame.type === frameTypes.resetStream);
+  expect(types.map((frame) => (endsStream(frame) ? 'end' : 'reset'))).toEqual(['end', 'reset']);
 });
 
 it('closes what a reader leaves, and sends the others theirs', async () => {
