@@ -60,6 +60,7 @@ export function serveTasks<Kinds extends Tasks>(work: TaskWork<Kinds>): void {
       current.input.give('failed');
     }
   });
+  answer({ isReady: true });
 }
 
 class TaskInput {

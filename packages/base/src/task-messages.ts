@@ -13,8 +13,9 @@ export type TaskMessage =
   | { readonly id: number; readonly input: Uint8Array | 'end' | 'failed' }
   | { readonly id: number; readonly isCancelled: true };
 
-/** From a thread: what came of a task, how far it is, or that it took a piece of its input. */
+/** From a thread: that it has begun, what came of a task, how far it is, or that it took a piece of its input. */
 export type TaskAnswer =
+  | { readonly isReady: true }
   | { readonly id: number; readonly progress: unknown }
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly taken: true }

@@ -34,6 +34,8 @@ export interface TaskOptions<Progress = unknown> {
 
 interface Thread {
   readonly worker: Worker;
+  /** Its program is loaded, or it has ended. */
+  readonly ready: Deferred<void>;
   isBusy: boolean;
   task: RunningTask | undefined;
   idle: NodeJS.Timeout | undefined;
@@ -51,13 +53,15 @@ interface RunningTask {
 }
 
 const places = Math.min(4, Math.max(2, availableParallelism()));
+/** Tasks of one kind that may wait at a time: for the most part they do. */
+const waitingPlaces = places + 1;
 
 /** A few threads for long work on files, started when there is some and ended when there is none. */
 export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
   readonly #program: ThreadProgram;
   readonly #slots = new Semaphore(places);
-  /** Tasks that may wait for others. */
-  #waiting = 0;
+  /** Tasks that may wait, of each kind. */
+  readonly #waiting = new Map<keyof Kinds, number>();
   readonly #threads = new Set<Thread>();
   #count = 0;
   #isClosed = false;
@@ -77,18 +81,32 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
 
   /**
    * Runs a task that may wait for something slow while it runs: beside those of `run`, so that it takes no place of theirs.
-   * `undefined` where as many as there are places do that already: they are not waited for.
+   * `undefined` where some of its kind do that already: they are not waited for.
    */
   runWaiting<Kind extends keyof Kinds & string>(
     kind: Kind,
     request: Kinds[Kind]['request'],
     options: TaskOptions<Kinds[Kind]['progress']> = {},
   ): Promise<Kinds[Kind]['result']> | undefined {
-    if (this.#waiting === places) return undefined;
-    this.#waiting++;
+    const waiting = this.#waiting.get(kind) ?? 0;
+    if (waiting === waitingPlaces) return undefined;
+    this.#waiting.set(kind, waiting + 1);
     return this.#run(kind, request, options).finally(() => {
-      this.#waiting--;
+      this.#waiting.set(kind, this.#waiting.get(kind)! - 1);
     });
+  }
+
+  /** Starts threads ahead of as many tasks as are about to come: it takes some 40 ms. */
+  prepare(tasks: number): void {
+    for (let count = this.#threads.size; count < Math.min(tasks, waitingPlaces); count++) {
+      this.#start(false).then(
+        (thread) => {
+          if (!thread.isBusy) this.#rest(thread);
+        },
+        // Whoever needs it is told.
+        () => undefined,
+      );
+    }
   }
 
   /**
@@ -102,7 +120,7 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
   /** Cancels what is done, and ends the threads. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
-    await Promise.all([...this.#threads].map(end));
+    await Promise.all([...this.#threads].map(endThread));
   }
 
   async #run<Kind extends keyof Kinds & string>(
@@ -153,17 +171,24 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
       clearTimeout(thread.idle);
       return thread;
     }
+    return await this.#start(true);
+  }
+
+  async #start(isBusy: boolean): Promise<Thread> {
     const worker = await startWorker(this.#program);
-    const thread: Thread = { worker, isBusy: true, task: undefined, idle: undefined };
+    const thread: Thread = { worker, ready: deferred(), isBusy, task: undefined, idle: undefined };
     this.#threads.add(thread);
     worker.on('message', (answer: TaskAnswer) => hear(thread, answer));
     const end = (error: Error): void => {
       this.#threads.delete(thread);
+      thread.ready.resolve();
       thread.task?.done.reject(error);
     };
     worker.on('error', end);
     worker.on('exit', () => end(closed()));
-    return thread;
+    if (!this.#isClosed) return thread;
+    void endThread(thread);
+    throw closed();
   }
 
   #rest(thread: Thread): void {
@@ -179,10 +204,10 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
 }
 
 /** A thread that is ended while it declares functions of a library, as each does when it begins, takes the process with it (koffi). */
-async function end({ worker, task }: Thread): Promise<void> {
+async function endThread({ worker, ready, task }: Thread): Promise<void> {
   task?.cancel();
   const patience = new AbortController();
-  const done = task?.done.promise.catch(() => undefined);
+  const done = Promise.all([ready.promise, task?.done.promise.catch(() => undefined)]);
   const late = delay(longestEnd, undefined, { ref: false, signal: patience.signal }).catch(() => undefined);
   await Promise.race([done, late]);
   patience.abort();
@@ -197,7 +222,11 @@ function send({ worker }: Thread, message: TaskMessage, moved: readonly ArrayBuf
   worker.postMessage(message, moved);
 }
 
-function hear({ task }: Thread, answer: TaskAnswer): void {
+function hear({ task, ready }: Thread, answer: TaskAnswer): void {
+  if ('isReady' in answer) {
+    ready.resolve();
+    return;
+  }
   if (task?.id !== answer.id) return;
   if ('progress' in answer) task.onProgress?.(answer.progress);
   else if ('taken' in answer) {

@@ -145,6 +145,14 @@ describe('pull', () => {
     expect(readdirSync(third!).sort()).toEqual(['lib', 'usr']);
   });
 
+  it('brings large layers of more images at a time than there are threads for', async () => {
+    const images = await Promise.all(
+      Array.from({ length: 8 }, async (_, n) => publish([await layer(`file${n}`, 6_000_000)], `large${n}`).id),
+    );
+    const pulled = await Promise.all(images.map((_, n) => pull(`large${n}`)));
+    expect(pulled).toEqual(images);
+  });
+
   it('chooses the platform of an index, and keeps the name of the index', async () => {
     const arm = publish([await layer('arm')], 'arm', 'arm64');
     const amd = publish([await layer('amd')], 'amd');

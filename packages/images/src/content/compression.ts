@@ -21,7 +21,7 @@ export function detectCompression(start: Uint8Array): Compression {
 }
 
 export interface DecompressOptions {
-  /** On a thread that may be kept busy: pieces are valid until the next one is asked for. */
+  /** On a thread that may be kept busy: pieces of the source, too, are valid only until the next one is asked for. */
   readonly isAlone?: boolean | undefined;
 }
 
@@ -38,7 +38,12 @@ export async function* decompressed(
   if (compression === 'none') yield* whole;
   else if (compression === 'gzip') yield* isAlone ? decodeGzipHere(whole) : decodeGzip(whole);
   else if (compression === 'zstd') yield* decodeZstd(whole, isAlone);
-  else yield* decodeByProgram(whole, compression);
+  else yield* decodeByProgram(isAlone ? copied(whole) : whole, compression);
+}
+
+/** For whoever takes pieces before those that were taken are dealt with. */
+async function* copied(source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  for await (const piece of source) yield Buffer.from(piece);
 }
 
 async function* decodeGzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -64,7 +69,7 @@ async function* decodeGzip(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
 async function* decodeGzipHere(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   using decoder = gzipDecoder();
   if (decoder === undefined) {
-    yield* decodeGzip(source);
+    yield* decodeGzip(copied(source));
     return;
   }
   for await (const chunk of source) yield* inWords(decoder.decode(chunk));

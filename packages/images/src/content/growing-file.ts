@@ -21,6 +21,8 @@ export interface GrowingFileHandle {
 export interface ReadGrowingOptions {
   /** Waits no longer than this for something to come (ms). */
   readonly patience?: number | undefined;
+  /** What is read is put there: it is valid until the next piece is asked for. */
+  readonly buffer?: Buffer | undefined;
 }
 
 /** A file that one writes to its end while others read it, on this thread or another. */
@@ -78,7 +80,7 @@ export class GrowingFile {
 /** As `GrowingFile.read`, on any thread. Throws `cancelled` where the file fails, `unavailable` when patience ends. */
 export async function* readGrowing(
   { path, movesTo, shared }: GrowingFileHandle,
-  { patience = Number.POSITIVE_INFINITY }: ReadGrowingOptions = {},
+  { patience = Number.POSITIVE_INFINITY, buffer }: ReadGrowingOptions = {},
 ): AsyncGenerator<Buffer, void, undefined> {
   const cells = new BigInt64Array(shared);
   await begun(cells, patience);
@@ -95,11 +97,12 @@ export async function* readGrowing(
         await changed(cells, seen, patience);
         continue;
       }
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(Math.min(pieceSize, there)), { position: at });
+      const piece = buffer ?? Buffer.allocUnsafe(Math.min(pieceSize, there));
+      const { bytesRead } = await file.read(piece, 0, Math.min(piece.length, there), at);
       // Cut off by someone: the writer's next word says why.
       if (bytesRead === 0) throw new WherryError('cancelled', `${path} became shorter`);
       at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
+      yield piece.subarray(0, bytesRead);
     }
   } finally {
     await file.close();

@@ -10,6 +10,7 @@ import { startOf } from './file-start.ts';
 import { namingFullDisk } from './full-disk.ts';
 import { gathered } from './gathered.ts';
 import { GrowingFile } from './growing-file.ts';
+import type { Received, ReceiveProgress } from './receive-blob.ts';
 
 /** A whole stream of more bytes is hashed by a thread. */
 const mostHashedHere = 1024 * 1024;
@@ -21,13 +22,22 @@ export interface IngestPlace {
   readonly threads: LayerThreads;
 }
 
+export interface ReceiveOptions {
+  readonly length: number;
+  /** Milliseconds that the connection may be silent. */
+  readonly patience: number;
+  readonly signal: AbortSignal;
+  /** Told of the blob's size. */
+  readonly onBytes: (size: number) => void;
+}
+
 /** A blob that is being written. One writer. */
 export class Ingest implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #path: string;
   readonly #place: IngestPlace;
   readonly #abandoned = new AbortController();
-  /** Of what was written so far; `undefined`: a thread hashes it when all is written. */
+  /** Of what was written so far; `undefined`: a thread has hashed it (`#hashed`), or does so when it is asked for. */
   #sha256: ReturnType<typeof createHash> | undefined = createHash('sha256');
   #hashed: Promise<Digest> | undefined;
   #size = 0;
@@ -64,8 +74,36 @@ export class Ingest implements AsyncDisposable {
     } catch (error) {
       throw namingFullDisk(error);
     }
-    this.#size += length;
-    this.#growing?.grow(this.#size);
+    this.#hashed = undefined;
+    this.#grow(this.#size + length);
+  }
+
+  /**
+   * Writes `length` bytes that come over a connection, by a thread; resolves with why it ended early, or `undefined` where
+   * all came. `undefined` at once where no thread is free for it. Nothing else is written meanwhile.
+   */
+  receive(
+    connection: number,
+    { length, patience, signal, onBytes }: ReceiveOptions,
+  ): Promise<Received['broken']> | undefined {
+    const request = { connection, path: this.#path, from: this.#size, length, patience };
+    const onProgress = ({ size }: ReceiveProgress): void => {
+      this.#grow(size);
+      onBytes(size);
+    };
+    const work = this.#place.threads.runWaiting('receive', request, { signal, onProgress });
+    if (work === undefined) return undefined;
+    this.#sha256 = undefined;
+    this.#hashed = undefined;
+    return work.then(({ digest, broken }) => {
+      this.#hashed = Promise.resolve(digest);
+      return broken;
+    });
+  }
+
+  #grow(size: number): void {
+    this.#size = size;
+    this.#growing?.grow(size);
   }
 
   /** What is written, to be read meanwhile. It ends once it is committed as `digest`, and fails where that comes to nothing. */
@@ -109,6 +147,7 @@ export class Ingest implements AsyncDisposable {
     this.#forsake();
     await this.#file.truncate(0);
     this.#sha256 = createHash('sha256');
+    this.#hashed = undefined;
     this.#size = 0;
   }
 
@@ -143,7 +182,7 @@ export class Ingest implements AsyncDisposable {
   /** The sha256 digest of what was written. */
   async digest(): Promise<Digest> {
     if (this.#sha256 !== undefined) return `sha256:${this.#sha256.copy().digest('hex')}`;
-    if (this.#hashed === undefined) throw new Error('a blob is asked for its digest before it is written');
+    this.#hashed ??= this.#hash('sha256');
     return await this.#hashed;
   }
 

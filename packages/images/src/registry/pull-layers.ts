@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { codeOf, Semaphore, sleep, WherryError } from '@wherry/base';
 import { type Descriptor, type Digest, parseDigest } from '@wherry/oci';
 import type { PullProgress } from '@wherry/runtime';
@@ -14,7 +15,7 @@ import type { RegistryClient } from './registry-client.ts';
 const parallelLayers = 3;
 /** Bytes of a blob below which it is here before a thread has begun with it. */
 const smallBlob = 2 * 1024 * 1024;
-/** Milliseconds of a download before which it and an unpacking beside it would only take the processors from each other. */
+/** Milliseconds of a download before which it and an unpacking beside it would only take the processors from others. */
 const quickDownload = 500;
 
 /** Downloads the layers of an image side by side and unpacks each, large ones that take their time already while they come. */
@@ -35,6 +36,8 @@ class LayersPull {
   readonly #report: (progress: PullProgress) => void;
   readonly #downloads = new Map<Digest, Promise<void>>();
   readonly #early = new Map<LayerRecord, EarlyUnpack>();
+  /** Milliseconds of a download before what it brings is unpacked. */
+  #delay = quickDownload;
 
   constructor(
     client: RegistryClient,
@@ -71,6 +74,10 @@ class LayersPull {
       this.#report({ digest, phase: isHere ? 'exists' : 'announced' });
       if (!isHere) missing.push(digest);
     }
+    const large = missing.filter((digest) => this.#descriptors.get(digest)!.size >= smallBlob);
+    void this.#context.parts.threads.prepare(Math.min(large.length, parallelLayers));
+    // A processor for each download and one for each unpacking.
+    if (2 * Math.min(large.length, parallelLayers) <= availableParallelism()) this.#delay = 0;
     for (const digest of missing) {
       let isBegun = false;
       const download = slots.run(() => {
@@ -105,7 +112,7 @@ class LayersPull {
     const record = this.#records.find((layer) => layer.digest === digest)!;
     if (record.size < smallBlob) return;
     const { parts, signal } = this.#context;
-    await sleep(parts.clock, quickDownload, { signal: ended }).catch(() => undefined);
+    if (this.#delay > 0) await sleep(parts.clock, this.#delay, { signal: ended }).catch(() => undefined);
     if (ended.aborted) return;
     const file = ingest.grow(digest);
     const early = await parts.layers.unpackEarly(record, file.handle, parentsOf(this.#records, record), { signal });

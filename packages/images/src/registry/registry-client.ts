@@ -3,11 +3,13 @@ import { type Descriptor, digestOf, isDigest, mediaTypes, type Reference } from 
 import { gathered } from '../content/gathered.ts';
 import type { Ingest } from '../content/ingest.ts';
 import { allowedTarget, RegistryTransport, type TransportOptions } from './registry-transport.ts';
-import { brokenReason, type RegistryResponse, readBody } from './request.ts';
+import { brokenReason, idleTimeout, type RegistryResponse, readBody } from './request.ts';
 
 export const largestManifest = 4 * 1024 * 1024;
 const largestTagList = 4 * 1024 * 1024;
 const mostTags = 10_000;
+/** Bytes below which a thread is not worth its start. */
+const smallBlob = 2 * 1024 * 1024;
 
 const accept = [
   mediaTypes.ociManifest,
@@ -110,7 +112,10 @@ export class RegistryClient implements Disposable {
   async #blobOnce(descriptor: Descriptor, ingest: Ingest, onBytes: (count: number) => void): Promise<void> {
     const path = `blobs/${descriptor.digest}`;
     const from = ingest.size;
-    const response = await this.transport.request('GET', path, from > 0 ? { Range: `bytes=${from}-` } : {});
+    const range = from > 0 ? { Range: `bytes=${from}-` } : undefined;
+    const response = await (descriptor.size - from < smallBlob
+      ? this.transport.request('GET', path, range)
+      : this.transport.download(path, range ?? {}));
     if (from > 0 && response.status === 416) await ingest.restart();
     if (response.status === 416) {
       response.body.resume();
@@ -130,13 +135,8 @@ export class RegistryClient implements Disposable {
       }
     }
     try {
-      for await (const chunks of gathered(response.body)) {
-        const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-        if (ingest.size + length > descriptor.size) {
-          throw new WherryError('corrupt', `blob ${descriptor.digest} is longer than ${descriptor.size} bytes`);
-        }
-        await ingest.writeAll(chunks);
-        onBytes(ingest.size);
+      if (!(await this.#receive(response, descriptor, ingest, onBytes))) {
+        await writeBody(response.body, descriptor, ingest, onBytes);
       }
     } catch (error) {
       response.body.destroy();
@@ -148,12 +148,52 @@ export class RegistryClient implements Disposable {
       throw this.#cut(`unexpected EOF at ${ingest.size} of ${descriptor.size} bytes`, undefined);
   }
 
+  /** Leaves the body to a thread, where connection and answer allow that and one is free; false where what follows is to be read here. */
+  async #receive(
+    response: RegistryResponse,
+    { size }: Descriptor,
+    ingest: Ingest,
+    onBytes: (count: number) => void,
+  ): Promise<boolean> {
+    // What is shorter or longer than it should be is told of where it is read here.
+    if (!response.takeOver || response.headers['content-length'] !== String(size - ingest.size)) return false;
+    using taken = await response.takeOver();
+    if (taken === undefined) return false;
+    if (taken.read.length > 0) await ingest.writeAll(taken.read);
+    const { signal } = this.transport;
+    const length = size - ingest.size;
+    const work = ingest.receive(taken.descriptor, { length, patience: idleTimeout, signal, onBytes });
+    if (work === undefined) {
+      taken.giveBack();
+      return false;
+    }
+    const broken = await work;
+    response.body.destroy();
+    if (broken) throw this.#cut(broken, undefined);
+    return true;
+  }
+
   #cut(why: string, cause: unknown): WherryError {
     return new WherryError('unavailable', this.#isDocker ? why : `failed to copy: ${why}`, { cause });
   }
 
   [Symbol.dispose](): void {
     this.transport[Symbol.dispose]();
+  }
+}
+
+/** Writes what comes, as far as it should. Throws `corrupt` where more comes. */
+async function writeBody(
+  body: AsyncIterable<Uint8Array>,
+  { digest, size }: Descriptor,
+  ingest: Ingest,
+  onBytes: (count: number) => void,
+): Promise<void> {
+  for await (const chunks of gathered(body)) {
+    const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (ingest.size + length > size) throw new WherryError('corrupt', `blob ${digest} is longer than ${size} bytes`);
+    await ingest.writeAll(chunks);
+    onBytes(ingest.size);
   }
 }
 

@@ -9,6 +9,7 @@ import {
   isLoopback,
   mostRedirects,
   type RegistryMethod,
+  type RegistryRequest,
   type RegistryResponse,
   type RequestBody,
   redirectOf,
@@ -27,6 +28,8 @@ export interface TransportOptions {
   readonly signal: AbortSignal;
   readonly dialect: Dialect;
 }
+
+type Asked = Pick<RegistryRequest, 'method' | 'headers' | 'body' | 'isLong'>;
 
 /** Requests to one repository of a registry: connections, authorisation, redirects, retries. Dispose to close. */
 export class RegistryTransport implements Disposable {
@@ -70,10 +73,20 @@ export class RegistryTransport implements Disposable {
     headers: Record<string, string> = {},
     body?: RequestBody,
   ): Promise<RegistryResponse> {
+    return await this.#authorized(path, { method, headers, body });
+  }
+
+  /** As `request` of what is long: its body may be taken over. */
+  async download(path: string, headers: Record<string, string>): Promise<RegistryResponse> {
+    return await this.#authorized(path, { method: 'GET', headers, isLong: true });
+  }
+
+  async #authorized(path: string | URL, asked: Asked): Promise<RegistryResponse> {
+    const { method } = asked;
     const url = await this.#url(path);
     for (let challenges = 0; ; challenges++) {
       const authorization = this.#authorizer.header;
-      const response = await this.#follow(method, url, headers, authorization, body);
+      const response = await this.#follow(url, asked, authorization);
       if (response.status !== 401 || challenges === 2) return response;
       const challenge = response.headers['www-authenticate'];
       if (!(await this.#authorizer.answer(challenge, authorization, { method, url }))) return response;
@@ -126,19 +139,14 @@ export class RegistryTransport implements Disposable {
   }
 
   /** `Authorization` goes to the registry's own origin only, and TLS is never left. */
-  async #follow(
-    method: RegistryMethod,
-    first: URL,
-    headers: Record<string, string>,
-    authorization: string | undefined,
-    body: RequestBody | undefined,
-  ): Promise<RegistryResponse> {
+  async #follow(first: URL, asked: Asked, authorization: string | undefined): Promise<RegistryResponse> {
+    const { method } = asked;
     const { origin } = await this.base();
     let url = first;
     for (let redirects = 0; ; redirects++) {
       const own = authorization !== undefined && url.origin === origin ? { Authorization: authorization } : {};
-      const request = { method, url, headers: { ...headers, ...own }, body, signal: this.#options.signal };
-      const response = await this.#connections.send(request);
+      const headers = { ...asked.headers, ...own };
+      const response = await this.#connections.send({ ...asked, url, headers, signal: this.#options.signal });
       const location = redirectOf(response);
       if (location === undefined || (method !== 'GET' && method !== 'HEAD')) return response;
       response.body.resume();

@@ -1,9 +1,10 @@
 import { getServers } from 'node:dns';
 import * as http from 'node:http';
 import * as https from 'node:https';
-import { isIP } from 'node:net';
+import { isIP, type NetConnectOpts } from 'node:net';
 import { Readable } from 'node:stream';
 import { messageOf, WherryError } from '@wherry/base';
+import { type TakenConnection, TakeoverSocket } from './takeover-socket.ts';
 
 export type RegistryMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
 
@@ -21,6 +22,8 @@ export interface RegistryRequest {
   readonly signal: AbortSignal;
   /** Milliseconds that the connection may be silent; default: a minute. */
   readonly patience?: number | undefined;
+  /** The answer is long: its body may be left to a thread (`takeOver`). */
+  readonly isLong?: boolean | undefined;
 }
 
 export interface RegistryResponse {
@@ -28,6 +31,8 @@ export interface RegistryResponse {
   readonly headers: http.IncomingHttpHeaders;
   /** Must be read to its end or destroyed. */
   readonly body: http.IncomingMessage;
+  /** Ends the reading of a body, so that somebody else does it; where the connection allows that. The body is to be destroyed afterwards. */
+  readonly takeOver?: (() => Promise<TakenConnection | undefined>) | undefined;
 }
 
 /** How TLS is spoken with a host. */
@@ -38,10 +43,18 @@ export interface TlsSettings {
   readonly rejectUnauthorized: boolean;
 }
 
-const idleTimeout = 60_000;
+/** Milliseconds that a connection may be silent. */
+export const idleTimeout = 60_000;
 
 /** Redirects that are followed, as by Go's client. */
 export const mostRedirects = 10;
+
+class TakeoverAgent extends http.Agent {
+  // Node's types know only its own sockets; it takes any stream (http.Agent, `createConnection`).
+  override createConnection(options: NetConnectOpts): never {
+    return new TakeoverSocket(options) as never;
+  }
+}
 
 /** Where an answer sends its client to; `undefined` where it does not. */
 export function redirectOf({ status, headers }: RegistryResponse): string | undefined {
@@ -51,6 +64,7 @@ export function redirectOf({ status, headers }: RegistryResponse): string | unde
 /** Connections of one pull or push; dispose to close them. */
 export class Connections implements Disposable {
   readonly #http = new http.Agent({ keepAlive: true, maxSockets: 6 });
+  readonly #long = new TakeoverAgent({ maxSockets: 6 });
   readonly #https: https.Agent;
 
   constructor(tls: TlsSettings = { rejectUnauthorized: true }) {
@@ -65,14 +79,15 @@ export class Connections implements Disposable {
   }
 
   /** Sends one request, redirects not followed. Rejects with `unavailable` in the words of Go's client. */
-  send({ method, url, headers, body, signal, patience = idleTimeout }: RegistryRequest): Promise<RegistryResponse> {
+  send(asked: RegistryRequest): Promise<RegistryResponse> {
+    const { method, url, headers, body, signal, patience = idleTimeout, isLong = false } = asked;
     return new Promise((resolve, reject) => {
       const secure = url.protocol === 'https:';
       const length = bodyLength(method, body);
       const request = (secure ? https : http).request(url, {
         method,
         headers: { 'User-Agent': 'wherry', ...length, ...headers },
-        agent: secure ? this.#https : this.#http,
+        agent: secure ? this.#https : isLong ? this.#long : this.#http,
         timeout: patience,
         signal,
       });
@@ -83,7 +98,9 @@ export class Connections implements Disposable {
         response.on('end', () => {
           if (!request.writableFinished) request.destroy();
         });
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: response });
+        const { socket } = response;
+        const takeOver = socket instanceof TakeoverSocket ? () => socket.takeOver(response) : undefined;
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: response, takeOver });
       });
       if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) request.end(body);
       else sendBody(request, body.open());
@@ -92,6 +109,7 @@ export class Connections implements Disposable {
 
   [Symbol.dispose](): void {
     this.#http.destroy();
+    this.#long.destroy();
     this.#https.destroy();
   }
 }

@@ -1,5 +1,6 @@
 import type { Digest } from '@wherry/oci';
 import type { GrowingFileHandle } from '../content/growing-file.ts';
+import type { Received, ReceiveProgress, ReceiveRequest } from '../content/receive-blob.ts';
 import type { ImpliedFolder } from '../layers/implied-folders.ts';
 import type { Packed, PackRequest } from '../layers/pack-changes.ts';
 import type { Unpacked, UnpackLimits } from '../layers/unpack.ts';
@@ -43,5 +44,10 @@ export type LayerTasks = {
   readonly hash: {
     readonly request: { readonly blob: string; readonly algorithm: 'sha256' | 'sha512' };
     readonly result: Digest;
+  };
+  readonly receive: {
+    readonly request: ReceiveRequest;
+    readonly result: Received;
+    readonly progress: ReceiveProgress;
   };
 };

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { codeOf, type TaskContext, type TaskWork, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
@@ -7,6 +7,7 @@ import { decompressed, detectCompression } from '../content/compression.ts';
 import { startOf } from '../content/file-start.ts';
 import { readGrowing } from '../content/growing-file.ts';
 import { gzipBlocks } from '../content/gzip-blocks.ts';
+import { receiveBlob } from '../content/receive-blob.ts';
 import { settleImplied } from '../layers/implied-folders.ts';
 import { packChanges } from '../layers/pack-changes.ts';
 import { writeAll } from '../layers/tar-file.ts';
@@ -20,6 +21,7 @@ export const layerWork: TaskWork<LayerTasks> = {
   settle: ({ folder, lower, implied }) => settleImplied(folder, lower, implied),
   compress,
   hash,
+  receive: receiveBlob,
 };
 
 type Request<Kind extends keyof LayerTasks> = LayerTasks[Kind]['request'];
@@ -36,7 +38,8 @@ async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Pr
   const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
   let tarBytes = 0;
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
-    const source = isWhole ? createReadStream(blob, { highWaterMark: 256 * 1024 }) : readGrowing(blob, { patience });
+    const buffer = Buffer.allocUnsafeSlow(256 * 1024);
+    const source = isWhole ? readWhole(blob, buffer) : readGrowing(blob, { patience, buffer });
     for await (const chunk of decompressed(source, { isAlone: true })) {
       throwIfCancelled();
       if (!isKnown) hash.update(chunk);
@@ -60,6 +63,21 @@ async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Pr
     throw new WherryError('corrupt', `wrong diff id calculated on extraction: sha256:${found}, expected ${diffId}`);
   }
   return { ...unpacked, tarBytes };
+}
+
+/** A file's content, by way of the buffer. */
+async function* readWhole(path: string, buffer: Buffer): AsyncGenerator<Buffer> {
+  const file = openSync(path, 'r');
+  try {
+    for (let at = 0; ; ) {
+      const length = readFully(file, buffer, at);
+      if (length === 0) return;
+      at += length;
+      yield buffer.subarray(0, length);
+    }
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** To be read while it grows, which `report` tells of. */

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { closeSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { deferred } from '@wherry/base';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { duplicateDescriptor } from '../processes/descriptors.ts';
+import { receive, waitForMany } from './receive.ts';
+import { plainDescriptorOf } from './send-file.ts';
+
+let server: Server;
+let onConnection: (socket: Socket) => void;
+beforeAll(async () => {
+  server = createServer((socket) => onConnection(socket)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+});
+afterAll(() => void server.close());
+
+/** Both ends of a connection; of the reader's, which Node has let go of, a descriptor. */
+async function connection(): Promise<{ writer: Socket; reader: number } & Disposable> {
+  const accepted = deferred<Socket>();
+  onConnection = accepted.resolve;
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const writer = await accepted.promise;
+  writer.on('error', () => undefined);
+  if (socket.connecting) await once(socket, 'connect');
+  const reader = duplicateDescriptor(plainDescriptorOf(socket)!);
+  socket.destroy();
+  return {
+    writer,
+    reader,
+    [Symbol.dispose]: () => {
+      closeSync(reader);
+      writer.destroy();
+    },
+  };
+}
+
+/** Resolves when the kernel has it. */
+const written = (writer: Socket, bytes: Uint8Array): Promise<void> =>
+  new Promise((resolve, reject) => void writer.write(bytes, (error) => (error ? reject(error) : resolve())));
+
+it('takes what is there, and no more than the buffer holds', async () => {
+  using ends = await connection();
+  const content = randomBytes(100_000);
+  await written(ends.writer, content);
+  const buffer = Buffer.alloc(60_000);
+  expect(receive(ends.reader, buffer, 5000)).toBe(60_000);
+  expect(buffer.equals(content.subarray(0, 60_000))).toBe(true);
+  expect(receive(ends.reader, buffer, 5000)).toBe(40_000);
+  expect(buffer.subarray(0, 40_000).equals(content.subarray(60_000))).toBe(true);
+});
+
+it('waits as long as it may, and gives then what came, were it less than was to be waited for', async () => {
+  using ends = await connection();
+  const buffer = Buffer.alloc(1000);
+  const began = performance.now();
+  expect(receive(ends.reader, buffer, 50)).toBeUndefined();
+  expect(performance.now() - began).toBeGreaterThan(40);
+  waitForMany(ends.reader, 500);
+  await written(ends.writer, Buffer.alloc(10));
+  // Nothing that poll(2) tells of, but it is there.
+  expect(receive(ends.reader, buffer, 50)).toBe(10);
+});
+
+it('tells of the end behind the last bytes', async () => {
+  using ends = await connection();
+  ends.writer.end(Buffer.alloc(10));
+  await once(ends.writer, 'finish');
+  const buffer = Buffer.alloc(1000);
+  waitForMany(ends.reader, 500);
+  expect(receive(ends.reader, buffer, 5000)).toBe(10);
+  expect(receive(ends.reader, buffer, 5000)).toBe(0);
+});
+
+it('takes a reset for the end', async () => {
+  using ends = await connection();
+  ends.writer.resetAndDestroy();
+  await once(ends.writer, 'close');
+  expect(receive(ends.reader, Buffer.alloc(10), 5000)).toBe(0);
+});
+
+it('says what is no connection', () => {
+  expect(() => receive(1_000_000, Buffer.alloc(10), 10)).toThrow('recv: EBADF');
+});

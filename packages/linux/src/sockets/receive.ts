@@ -1,0 +1,47 @@
+import { checked, lastErrno, libc, systemError } from '../libc.ts';
+
+const recv = libc.func('int64_t recv(int socket, void *buffer, size_t length, int flags)');
+const poll = libc.func('int poll(void *descriptors, unsigned long count, int timeout)');
+const setsockopt = libc.func('int setsockopt(int socket, int level, int name, void *value, uint length)');
+const readable = 1; // POLLIN
+const doNotWait = 0x40; // MSG_DONTWAIT
+
+/** Errors that are the program's own, not the connection's (recv(2)). */
+const faults = ['EBADF', 'EFAULT', 'EINVAL', 'ENOTCONN', 'ENOTSOCK'];
+
+/**
+ * Lets `receive` wait until so many bytes are there, or its patience ends: a thread is not woken for each packet
+ * (socket(7), SO_RCVLOWAT).
+ */
+export function waitForMany(connection: number, bytes: number): void {
+  const value = Buffer.alloc(4);
+  value.writeInt32LE(bytes);
+  checked(setsockopt(connection, 1, 18, value, 4) as number, 'setsockopt SO_RCVLOWAT');
+}
+
+/**
+ * Takes what has come over a connection into `buffer`, and waits no longer than `patience` (ms) for the first byte
+ * (recv(2), poll(2)): the count, 0 when the connection has ended in whatever way, `undefined` when nothing came.
+ * Blocks the thread. Throws the system's word for what is no connection.
+ */
+export function receive(connection: number, buffer: Uint8Array, patience: number): number | undefined {
+  for (let filled = 0; ; ) {
+    const count = Number(recv(connection, buffer.subarray(filled), buffer.length - filled, doNotWait));
+    if (count > 0) filled += count;
+    if (count === 0 || filled === buffer.length) return filled;
+    if (count > 0) continue;
+    const errno = lastErrno();
+    if (faults.includes(errno)) throw systemError('recv', errno);
+    if (errno === 'EINTR') continue;
+    // What came before an error is taken first: the next call tells of the end.
+    if (filled > 0 || (errno !== 'EWOULDBLOCK' && errno !== 'EAGAIN')) return filled;
+    if (!isReadable(connection, patience)) return undefined;
+  }
+}
+
+function isReadable(descriptor: number, patience: number): boolean {
+  const asked = Buffer.alloc(8); // struct pollfd
+  asked.writeInt32LE(descriptor);
+  asked.writeInt16LE(readable, 4);
+  return (poll(asked, 1, patience) as number) > 0;
+}
