@@ -70,7 +70,7 @@ export async function buildMachine(): Promise<BuildMachine> {
         runDirectory: join(folder, 'run-steps'),
         log,
         network: {
-          dns: () => undefined,
+          resolvConf: () => 'nameserver 10.9.9.1\n',
           connect: async (network, { id }) => {
             connected.push(`${network} ${id}`);
             return { address: '10.9.9.9' };
@@ -82,7 +82,8 @@ export async function buildMachine(): Promise<BuildMachine> {
           container: async (reference) => {
             throw new WherryError('notFound', `No such container: ${reference}`);
           },
-          host: () => ({ dns: { servers: ['10.9.9.1'], searches: [], options: [] }, hosts: '10.9.9.2\thost\n' }),
+          machineHosts: () => '10.9.9.2\thost\n',
+          gateway: () => '10.9.9.8',
         },
       }),
     });

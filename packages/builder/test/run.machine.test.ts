@@ -23,6 +23,32 @@ describe('RUN', () => {
     expect(outputOf(events)).toBe('one\ntwo\nfirst\nsecond\n#!/bin/busybox cat\nbody\n');
   });
 
+  it('runs behind the filter of system calls that containers have, without a link to the machine’s memory', async () => {
+    const { events, error } = await machine.build(
+      'FROM busybox\nRUN grep Seccomp: /proc/self/status; mount -t tmpfs t /nowhere; ls /dev/core; true\n',
+    );
+    expect(error).toBeUndefined();
+    // Without the filter the kernel looks for the folder first.
+    expect(outputOf(events)).toMatch(
+      /^Seccomp:\t2\nmount: permission denied[^\n]*\nls: \/dev\/core: No such file or directory\n$/,
+    );
+  });
+
+  it('finds the files of its network', async () => {
+    const files = 'FROM busybox\nRUN cat /etc/resolv.conf; cat /etc/hosts; cat /etc/hostname; hostname\n';
+    const extraHosts = ['a:1.2.3.4', 'gate:host-gateway'];
+    const { events, error } = await machine.build(files, { networkMode: 'none', extraHosts });
+    expect(error).toBeUndefined();
+    const [dns, ...lines] = outputOf(events).trim().split('\n');
+    expect(dns).toBe('nameserver 10.9.9.1');
+    expect(lines.slice(-4)).toEqual([
+      '1.2.3.4\ta',
+      '10.9.9.8\tgate',
+      lines.at(-1),
+      expect.stringMatching(/^[0-9a-f]{12}$/),
+    ]);
+  });
+
   it('leaves nothing in the layer of what was mounted', async () => {
     const { imageId, error } = await machine.build(
       'FROM scratch\nCOPY --from=busybox /bin /bin\nRUN --mount=type=cache,target=/var/c --mount=type=tmpfs,target=/x/y --mount=type=secret,id=s echo hi > /made\n',

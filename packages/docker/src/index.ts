@@ -7,5 +7,6 @@ export { createEventLog, type EventLogOptions } from './event-log.ts';
 export * from './events.ts';
 export * from './files/container-files.ts';
 export { createContainerFiles } from './files/create-container-files.ts';
+export { resolvConf } from './mapping/network-files.ts';
 export { timeOrAge } from './time-or-age.ts';
 export { formatNano, type NanoClock, parseNano, strictlyRising, systemNanoClock } from './times.ts';

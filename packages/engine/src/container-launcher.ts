@@ -105,7 +105,9 @@ export class ContainerLauncher {
     const limits = ownLimits(record.config.resources ?? {}, cgroups.features(cgroupParent));
     const monitored = await this.#launchOnce(record, spec);
     if (limits !== undefined) cgroups.limit(this.#index.cgroup(record), limits);
-    if (record.config.restartable === true && hasOwnDevices(spec)) removeCoreLink(monitored.pid);
+    // Docker's containers of before have no word of it.
+    const { coreLink = record.config.restartable !== true } = record.config;
+    if (!coreLink && hasOwnDevices(spec)) removeCoreLink(monitored.pid);
     return monitored;
   }
 

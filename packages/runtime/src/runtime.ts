@@ -196,6 +196,8 @@ export interface ContainerConfig {
   readonly restartable?: boolean | undefined;
   /** Between the image's layers and the writable one is docker's, with what is mounted on and `/.dockerenv`. */
   readonly initLayer?: boolean | undefined;
+  /** Whether `/dev/core` may be there (default), as crun has it; runc, and so docker, does not. */
+  readonly coreLink?: boolean | undefined;
   readonly metadata: { readonly name: string; readonly attempt: number };
   /** Anything that `ImageService.imageStatus` resolves. */
   readonly image: string;

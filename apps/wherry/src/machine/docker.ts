@@ -10,13 +10,14 @@ import {
   createDockerContainers,
   createEventLog,
   type DockerContainers,
+  resolvConf,
   systemNanoClock,
 } from '@wherry/docker';
 import type { Engine } from '@wherry/engine';
 import { createEngineApi } from '@wherry/engine-api';
 import type { ImageStore } from '@wherry/images';
 import { type ContainerNetworks, openContainerNetworks, type PortHolder } from '@wherry/network';
-import { type DnsConfig, rootOf } from '@wherry/runtime';
+import { rootOf } from '@wherry/runtime';
 import { openNamedVolumes } from '@wherry/volumes';
 import type { ClusterConfig } from './cluster-config.ts';
 import { dockerBridgeOf, slotOf } from './config.ts';
@@ -164,21 +165,6 @@ function readIfThere(path: string): string {
   return existsSync(path) ? readFileSync(path, 'utf8') : '';
 }
 
-/** What the machine's own resolv.conf says. */
-function hostDns(): DnsConfig {
-  const lines = readIfThere('/etc/resolv.conf')
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/));
-  const words = (keyword: string): readonly string[] =>
-    lines.flatMap(([first, ...rest]) => (first === keyword ? rest : []));
-  return { servers: words('nameserver'), searches: words('search'), options: words('options') };
-}
-
-/** Those of the machine's name servers that a container can reach, too. */
-function hostNameServers(): readonly string[] {
-  return hostDns().servers.filter((server) => !server.startsWith('127.') && server !== '::1');
-}
-
 /** A build's resources in docker's names. */
 function limitsOf(resources: StepResources): Parameters<typeof checkLimits>[0] {
   const { memoryBytes, memorySwapBytes, cpuQuota, cpuPeriod, cpuShares, cpusetCpus, cpusetMems } = resources;
@@ -197,7 +183,11 @@ function limitsOf(resources: StepResources): Parameters<typeof checkLimits>[0] {
 function stepNetwork(networks: ContainerNetworks, containers: Pick<DockerContainers, 'inspect'>): StepNetwork {
   const nameOf = (network: string): string => (network === 'default' ? 'bridge' : network);
   return {
-    dns: () => ({ servers: hostNameServers(), searches: [], options: [] }),
+    resolvConf: (network) =>
+      resolvConf(
+        { Dns: null, DnsSearch: null, DnsOptions: null },
+        { resolver: 'host', hostResolvConf: readIfThere('/etc/resolv.conf'), hostNetwork: network === 'host' },
+      ),
     async connect(network, { id, namespace }) {
       const endpoint = await networks.connect(nameOf(network), {
         containerId: id,
@@ -212,6 +202,7 @@ function stepNetwork(networks: ContainerNetworks, containers: Pick<DockerContain
       if ((State as { Running: boolean }).Running) return Id as string;
       throw new WherryError('conflict', `cannot join network namespace of a non running container: ${Id}`);
     },
-    host: () => ({ dns: hostDns(), hosts: readIfThere('/etc/hosts') }),
+    machineHosts: () => readIfThere('/etc/hosts'),
+    gateway: () => networks.find('bridge')?.ipam.pools[0]?.gateway,
   };
 }

@@ -1,7 +1,8 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { cancelled, DisposalStack, errnoOf, type Logger, silentLogger } from '@wherry/base';
-import type { ContainerConfig, ContainerEngine, DnsConfig, PodSandboxConfig } from '@wherry/runtime';
+import type { ContainerConfig, ContainerEngine, Mount, PodSandboxConfig } from '@wherry/runtime';
 import type { RunStep, StepResult, StepRunner } from '../step-runner.ts';
 import { removeMountStubs } from './mount-stubs.ts';
 
@@ -22,8 +23,8 @@ export type StepEngine = Pick<
 
 /** How a step's sandbox gets its network. `none` and `host` need none. */
 export interface StepNetwork {
-  /** For the step's `/etc/resolv.conf`; `undefined`: as the image has it. */
-  dns(network: string): DnsConfig | undefined;
+  /** The step's `/etc/resolv.conf`; `undefined`: as the image has it. */
+  resolvConf(network: string): string | undefined;
   /** Gives a sandbox its place in a network (`default`: docker's bridge, or a network's name). */
   connect(
     network: string,
@@ -36,8 +37,10 @@ export interface StepNetwork {
   disconnect(network: string, id: string): Promise<void>;
   /** The id of a running container, whose network a step joins. Throws `notFound`, `conflict` in dockerd's words. */
   container(reference: string): Promise<string>;
-  /** The machine's own `/etc/resolv.conf` and `/etc/hosts`, for steps in its network. */
-  host(): { readonly dns: DnsConfig; readonly hosts: string };
+  /** The machine's own `/etc/hosts`, for steps in its network. */
+  machineHosts(): string;
+  /** What the address `host-gateway` stands for. */
+  gateway(): string | undefined;
 }
 
 export interface EngineRunnerOptions {
@@ -95,8 +98,8 @@ class EngineRunner implements StepRunner {
     stack.defer(() => engine.removePodSandbox(id), 'sandbox');
     const { networkNamespace } = await engine.startPodSandbox(id);
     const address = await this.#connect(step, networkNamespace, stack);
-    const hosts = await this.#hosts(step, files, address, stack);
-    await engine.createContainer(id, this.#container(step, hosts));
+    const networkFiles = await this.#networkFiles(step, files, address, stack);
+    await engine.createContainer(id, this.#container(step, networkFiles));
     const output = await engine.attachEarly(id, { tty: false, stdin: false, stdout: true, stderr: true });
     stack.use(output, 'output');
     signal.throwIfAborted();
@@ -138,17 +141,14 @@ class EngineRunner implements StepRunner {
   }
 
   async #sandbox({ id, network, sharedMemoryBytes, cgroupParent }: RunStep): Promise<PodSandboxConfig> {
-    const networks = this.#options.network;
     const other = containerIn(network);
-    const joined = other === undefined ? undefined : await networks.container(other);
+    const joined = other === undefined ? undefined : await this.#options.network.container(other);
     const isHost = network === 'host';
-    const dns = isHost ? networks.host().dns : network === 'none' ? undefined : networks.dns(network);
     return {
       id,
       metadata: { name: id.slice(0, 12), uid: id, namespace: 'build', attempt: 0 },
       hostname: id.slice(0, 12),
       logDirectory: this.#options.runDirectory,
-      ...(dns && { dns }),
       labels: { [label]: 'true', [networkLabel]: network },
       annotations: {},
       namespaces: {
@@ -162,7 +162,7 @@ class EngineRunner implements StepRunner {
     };
   }
 
-  #container(step: RunStep, hosts: string | undefined): ContainerConfig {
+  #container(step: RunStep, networkFiles: readonly Mount[]): ContainerConfig {
     const { id, image, command, environment, user, workingDirectory, mounts, resources, limits } = step;
     const binds = mounts.flatMap((mount) =>
       mount.type === 'bind'
@@ -177,13 +177,14 @@ class EngineRunner implements StepRunner {
     return {
       id,
       initLayer: true,
+      coreLink: false,
       metadata: { name: id.slice(0, 12), attempt: 0 },
       image,
       command,
       args: [],
       workingDir: workingDirectory,
       env: environment.map(variable),
-      mounts: [...(hosts === undefined ? [] : [{ hostPath: hosts, containerPath: '/etc/hosts' }]), ...binds],
+      mounts: [...networkFiles, ...binds],
       tmpfs,
       labels: { [label]: 'true' },
       annotations: {},
@@ -193,7 +194,7 @@ class EngineRunner implements StepRunner {
       tty: false,
       ...(resources && { resources }),
       rlimits: limits,
-      security: user === '' ? {} : { runAsUsername: user },
+      security: { seccomp: { type: 'RuntimeDefault' }, ...(user === '' ? {} : { runAsUsername: user }) },
     };
   }
 
@@ -207,24 +208,41 @@ class EngineRunner implements StepRunner {
     return (await this.#options.network.connect(network, { id, namespace })).address;
   }
 
-  async #hosts(
-    { id, extraHosts, network }: RunStep,
-    files: string,
+  /** `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` as docker's containers have them. */
+  async #networkFiles(
+    step: RunStep,
+    folder: string,
     address: string | undefined,
     stack: DisposalStack,
-  ): Promise<string | undefined> {
-    const extra = extraHosts.map((entry) => {
-      const [, name = '', at = ''] = /^([^:=]+)[:=](.*)$/.exec(entry) ?? [];
-      return `${at}\t${name}`;
+  ): Promise<readonly Mount[]> {
+    const isHost = step.network === 'host';
+    const contents: Readonly<Record<string, string | undefined>> = {
+      hosts: this.#hosts(step, address),
+      hostname: `${isHost ? hostname() : step.id.slice(0, 12)}\n`,
+      'resolv.conf': this.#options.network.resolvConf(step.network),
+    };
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    stack.defer(() => rm(folder, { recursive: true, force: true }), 'files');
+    const mounts: Mount[] = [];
+    for (const [name, content] of Object.entries(contents)) {
+      if (content === undefined) continue;
+      const hostPath = join(folder, name);
+      await writeFile(hostPath, content, { mode: 0o644 });
+      mounts.push({ hostPath, containerPath: `/etc/${name}` });
+    }
+    return mounts;
+  }
+
+  #hosts({ id, extraHosts, network }: RunStep, address: string | undefined): string {
+    const { machineHosts, gateway } = this.#options.network;
+    const extra = extraHosts.flatMap((entry) => {
+      const [, name = '', given = ''] = /^([^:=]+)[:=](.*)$/.exec(entry) ?? [];
+      const at = given === 'host-gateway' ? gateway() : given;
+      return at === undefined ? [] : [`${at}\t${name}`];
     });
     const own = address === undefined ? [] : [`${address}\t${id.slice(0, 12)}`];
-    const standard = network === 'host' ? this.#options.network.host().hosts.trimEnd().split('\n') : standardHosts;
-    const lines = [...standard, ...extra, ...own];
-    await mkdir(files, { recursive: true, mode: 0o700 });
-    stack.defer(() => rm(files, { recursive: true, force: true }), 'files');
-    const path = join(files, 'hosts');
-    await writeFile(path, `${lines.join('\n')}\n`, { mode: 0o644 });
-    return path;
+    const standard = network === 'host' ? machineHosts().trimEnd().split('\n') : standardHosts;
+    return `${[...standard, ...extra, ...own].join('\n')}\n`;
   }
 }
 

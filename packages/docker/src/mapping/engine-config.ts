@@ -40,6 +40,7 @@ export function engineConfig({ host: view }: DockerContext, record: ContainerRec
     id,
     restartable: true,
     initLayer: true,
+    coreLink: false,
     metadata: { name, attempt: 0 },
     image: record.imageId,
     command: [record.path, ...record.args],

@@ -80,7 +80,11 @@ const heading =
 /** Where the machine has none that a container can reach, as dockerd does. */
 const publicServers = ['8.8.8.8', '8.8.4.4'];
 
-export function resolvConf(host: HostConfig, facts: NetworkFacts): string {
+/** `/etc/resolv.conf` as docker writes it. */
+export function resolvConf(
+  host: Pick<HostConfig, 'Dns' | 'DnsSearch' | 'DnsOptions'>,
+  facts: Pick<NetworkFacts, 'resolver' | 'hostResolvConf' | 'hostNetwork'>,
+): string {
   const machine = parseResolvConf(facts.hostResolvConf);
   const given = (list: string[] | null): string[] | undefined =>
     (list ?? []).length > 0 ? (list as string[]) : undefined;
@@ -92,7 +96,7 @@ export function resolvConf(host: HostConfig, facts: NetworkFacts): string {
   const searches = (given(host.DnsSearch) ?? machine.searches).filter((domain) => domain !== '.');
   const servers = given(host.Dns) ?? reachable(machine.servers, facts.hostNetwork);
   const options = given(host.DnsOptions) ?? machine.options;
-  if (facts.resolver === 'embedded') return embedded(host, { servers, searches, options, overrides });
+  if (facts.resolver === 'embedded') return embedded({ servers, searches, options, overrides });
   const ndots = options.some((option) => option.startsWith('ndots:'));
   return [
     heading,
@@ -113,7 +117,7 @@ interface Resolution {
 }
 
 /** The embedded server asks the others itself. */
-function embedded(_host: HostConfig, { servers, searches, options, overrides }: Resolution): string {
+function embedded({ servers, searches, options, overrides }: Resolution): string {
   const ndots = options.some((option) => option.startsWith('ndots:'));
   const all = [...options, ...(ndots ? [] : ['ndots:0'])];
   return [
