@@ -82,8 +82,8 @@ describe('a whole build', () => {
     const second = await machine.build(dockerfile, { files });
     expect(second.imageId).toBe(first.imageId);
     expect(second.lines.filter((line) => line.includes('Running'))).toEqual([]);
-    const { config } = await machine.images.details(first.imageId);
-    expect(config.config).toEqual(expectedConfig);
+    const { config, parent } = await machine.images.details(first.imageId);
+    expect(config.config).toEqual({ ...expectedConfig, Image: parent });
     expect(config.history?.map((entry) => entry.created_by)).toContain(
       `/bin/sh -c #(nop)  HEALTHCHECK &{["CMD-SHELL" "test -f /app/built"] "5s" "2s" "1s" "0s" '\\x02'}`,
     );

@@ -51,6 +51,8 @@ export interface ImageConfig {
     readonly StopSignal?: string;
     readonly Shell?: readonly string[];
     readonly Healthcheck?: object;
+    /** Docker's: what a step was made on. */
+    readonly Image?: string;
     readonly OnBuild?: readonly string[] | null;
   };
   readonly rootfs: { readonly type: 'layers'; readonly diff_ids: readonly string[] };

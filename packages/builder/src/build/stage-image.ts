@@ -37,7 +37,9 @@ export function scratchImage(platform: Platform): StageImage {
 export function baseImage(details: ImageDetails): StageImage {
   const { architecture, os, variant, config = {} } = details.config;
   const platform = { os, architecture, ...(variant && { variant }) };
-  const own: Config = withPath({ ...config, OnBuild: null });
+  // What that was made on is nothing of this stage's.
+  const { Image: _, ...kept } = config;
+  const own: Config = withPath({ ...kept, OnBuild: null });
   const { id, layers } = details;
   return { id, layers, config: own, author: undefined, platform, baseLayers: layers.length };
 }
@@ -70,7 +72,8 @@ export async function assembleStep(
     ...before.platform,
     created,
     ...(author && { author }),
-    config: change.config,
+    // Docker's builder says what the step was done on.
+    config: { ...change.config, Image: before.id },
     // Docker compares it when it looks for a step in its cache; so do we.
     container_config: { ...change.config, Cmd: words },
     history: [...(await historyOf(images, before.id)), step],
