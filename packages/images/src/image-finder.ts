@@ -200,8 +200,9 @@ export function noSuchPlatform(reference: string, platform: Platform): WherryErr
   return new WherryError('notFound', `${words} (${formatPlatform(platform)})`);
 }
 
-/** dockerd's words: `No such image: busybox:latest`. */
-export function noSuchImage(reference: string): WherryError {
+/** dockerd's words: `No such image: busybox:latest`. 64 digits are an ID. */
+export function noSuchImage(given: string): WherryError {
+  const reference = /^[0-9a-f]{64}$/.test(given) ? `sha256:${given}` : given;
   const named = isDigest(reference) ? undefined : tryParseReference(reference);
   return new WherryError('notFound', `No such image: ${named ? familiarReference(named) : reference}`);
 }

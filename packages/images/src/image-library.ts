@@ -39,7 +39,7 @@ export interface ImageLibrary {
     options?: { readonly platform?: Platform | undefined },
   ): AsyncIterable<Uint8Array>;
   /** Pulls as docker does: errors in dockerd's words (`pullImage` has containerd's). */
-  pull(reference: string, options?: PullOptions): Promise<PulledImage>;
+  pull(reference: string, options?: PullImageOptions): Promise<PulledImage>;
   /**
    * Pushes a tag, or every tag of a repository (`allTags`): the whole index where all that it names is here, else one
    * image; with a platform, the image that the name has for it. Resolves with what was pushed. Errors in
@@ -151,6 +151,11 @@ export interface PushOptions {
   readonly onProgress?: ((progress: PushProgress) => void) | undefined;
   /** After each tag. */
   readonly onPushed?: ((tag: PushedTag) => void) | undefined;
+}
+
+export interface PullImageOptions extends PullOptions {
+  /** What the event of the pull names (default: the tag). All tags of a repository have one event, at the last. */
+  readonly eventOf?: 'tag' | 'repository' | 'nothing' | undefined;
 }
 
 export interface PulledImage {

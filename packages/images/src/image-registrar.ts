@@ -11,14 +11,16 @@ import { chainIds, type LayerStore, type UnpackOptions } from './layers/layer-st
 import type { ImageRecord, LayerRecord, Metadata } from './metadata.ts';
 
 export interface RegisterOptions {
-  /** Told of each layer that is unpacked, in their order. */
-  readonly onLayer?: ((layer: LayerRecord) => void) | undefined;
+  /** Told of each layer that is unpacked, in their order; `isNew`: it was not before. */
+  readonly onLayer?: ((layer: LayerRecord, isNew: boolean) => void) | undefined;
   readonly parent?: Digest | undefined;
   /** Whether the names are given by a person here, which docker remembers the time of. */
   readonly isTagged?: boolean | undefined;
   /** The index for which the names stand. */
   readonly index?: Buffer | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Of the manifest, as they are kept: some plain whose compressed form it names. Pinned by the caller. */
+  readonly layers?: readonly LayerRecord[] | undefined;
   /** Blobs that were hashed when they came. */
   readonly hashed?: { has(digest: Digest): boolean } | undefined;
   /** Not waited for the disk: `UnsettledImages` knows of it. */
@@ -97,7 +99,7 @@ export class ImageRegistrar {
     const manifest = parseManifest(manifestBytes);
     const id = parseDigest(manifest.config.digest);
     const config = parseConfig(await this.content.read(id, largestDocument));
-    const layers = layerRecords(manifest, config);
+    const layers = options.layers ?? layerRecords(manifest, config);
     using _ = await this.pins.pin(layers.map((layer) => layer.chainId));
     await this.#unpackAll(layers, options);
     if (!options.isDoubtful) await this.#disk.run();
@@ -133,9 +135,10 @@ export class ImageRegistrar {
   async #unpackAll(layers: readonly LayerRecord[], { onLayer, signal, hashed }: RegisterOptions): Promise<void> {
     const one = async (layer: LayerRecord, below: Promise<void> | undefined): Promise<void> => {
       const isHashed = layer.digest === layer.diffId && hashed?.has(layer.digest);
+      const isNew = onLayer !== undefined && !(await this.layers.has(layer.chainId));
       await this.unpack(layers, layer, { below, isHashed, signal });
       await below;
-      onLayer?.(layer);
+      onLayer?.(layer, isNew);
     };
     const unpacked: Promise<void>[] = [];
     for (const layer of layers) {

@@ -14,6 +14,7 @@ import type {
   ImageSummary,
   PruneImagesOptions,
   PulledImage,
+  PullImageOptions,
   PushedTag,
   PushOptions,
   RemoteManifest,
@@ -89,7 +90,7 @@ export class LocalImageStore implements ImageStore {
     return (await this.#pull(reference, options, 'containerd')).id;
   }
 
-  async pull(reference: string, options: PullOptions = {}): Promise<PulledImage> {
+  async pull(reference: string, options: PullImageOptions = {}): Promise<PulledImage> {
     return await this.#pull(reference, options, 'docker');
   }
 
@@ -226,7 +227,7 @@ export class LocalImageStore implements ImageStore {
     await this.#running.end();
   }
 
-  async #pull(reference: string, options: PullOptions, dialect: Dialect): Promise<PulledImage> {
+  async #pull(reference: string, options: PullImageOptions, dialect: Dialect): Promise<PulledImage> {
     const image = await pull(parseReference(reference), {
       ...options,
       signal: this.#signal(options.signal),

@@ -35,6 +35,7 @@ describe('removing', () => {
       message: 'No such image: a:1',
     });
     await expect(store.remove('a', nobody)).rejects.toThrow('No such image: a:latest');
+    await expect(store.details('0'.repeat(64))).rejects.toThrow(`No such image: sha256:${'0'.repeat(64)}`);
   });
 
   it('by ID needs force when there are several names', async () => {

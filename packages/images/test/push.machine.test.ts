@@ -11,7 +11,7 @@ import { describe, expect, it } from 'vitest';
 import type { ImageStore, PushProgress } from '../src/index.ts';
 import { FaultyProxy } from './faulty-proxy.ts';
 import { RealRegistry, realRegistry } from './real-registry.ts';
-import { file, fresh, hastyClock, nobody, open } from './scratch.ts';
+import { bytesOf, file, fresh, hastyClock, nobody, open } from './scratch.ts';
 
 async function make(store: ImageStore, references: readonly string[], compression?: 'gzip'): Promise<string> {
   const layers = [{ entries: [file('a', randomBytes(300_000))] }, { entries: [file('b', Buffer.alloc(200_000, 'b'))] }];
@@ -196,6 +196,75 @@ describe.skipIf(realRegistry === undefined)('pushing to docker-registry', () => 
     });
     expect((await other.pull('mirrored:1')).id).toBe(id);
     expect((await other.summaries())[0]!.names).toEqual(['docker.io/library/mirrored:1']);
+  });
+});
+
+describe.skipIf(realRegistry === undefined)('beside docker', () => {
+  it('has one event for all tags, in both ways, and one for a tag and the digests that go with it', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using store = await open();
+    const name = `${registry.host}/all`;
+    await make(store, [`${name}:1`, `${name}:2`]);
+    const events: string[] = [];
+    using _ = store.onEvent(({ action, id }) => void events.push(`${action} ${id.startsWith('sha256:') ? 'ID' : id}`));
+    const tags: string[] = [];
+    await store.push(name, { allTags: true, onPushed: ({ tag }) => void tags.push(tag) });
+    await store.push(`${name}:1`, {});
+    expect(tags).toEqual(['1', '2']);
+    await store.pull(`${name}:1`, { eventOf: 'nothing' });
+    await store.pull(`${name}:2`, { eventOf: 'repository' });
+    expect(events).toEqual([`push ${name}`, `push ${name}:1`, `pull ${name}`]);
+    events.length = 0;
+    await store.remove(`${name}:1`, nobody);
+    await store.remove(`${name}:2`, nobody);
+    expect(events).toEqual(['untag ID', 'untag ID', 'delete ID']);
+  });
+
+  it('asks the registry before it looks for the tag, not for the repository', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using store = await open();
+    await make(store, [`${registry.host}/here:1`, '127.0.0.1:1/here:1']);
+    await expect(store.push('127.0.0.1:1/here:2', {})).rejects.toThrow(/connection refused$/);
+    await expect(store.push('127.0.0.1:1/none:2', {})).rejects.toThrow(/^An image does not exist locally/);
+    await expect(store.push(`${registry.host}/here:2`, {})).rejects.toThrow(/^tag does not exist: .*here:2$/);
+    const [pushed] = await store.push(`${registry.host}/here:1`, {});
+    await store.remove(`${registry.host}/here:1`, nobody);
+    await store.remove('127.0.0.1:1/here:1', nobody);
+    await store.pull(`${registry.host}/here@${pushed!.digest}`);
+    const allTags = store.push(`${registry.host}/here`, { allTags: true });
+    await expect(allTags).rejects.toThrow(/^no tags to push for .*here$/);
+  });
+
+  it('has the registry take a layer from the repository that is most like this one', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using store = await open();
+    const [first, ...names] = ['x/one', 'y/two', 'x/three', 'z/four'].map((path) => `${registry.host}/${path}:1`);
+    await make(store, [first!, ...names]);
+    await store.push(first!, {});
+    const from: (string | undefined)[] = [];
+    for (const name of names) {
+      await store.push(name, { onProgress: (told) => void (told.phase === 'mounted' && from.push(told.from)) });
+    }
+    expect(from).toEqual(['x/one', 'x/one', 'x/one', 'x/one', 'x/three', 'x/three']);
+  });
+
+  it('does not fetch a layer that it pushed and has still, and pushes the image unchanged', async () => {
+    await using registry = await RealRegistry.start({ directory: fresh() });
+    await using store = await open();
+    const base = { entries: [file('a', randomBytes(300_000))] };
+    const entries = [file('b', randomBytes(100_000))];
+    await store.createImage({ config: {}, layers: [base], references: ['base:1'] });
+    const name = `${registry.host}/both:1`;
+    const { id } = await store.createImage({ config: {}, layers: [base, { entries }], references: [name] });
+    const [pushed] = await store.push(name, {});
+    await store.remove(name, nobody);
+    const phases: string[] = [];
+    const again = await store.pull(name, { onProgress: ({ phase }) => void phases.push(phase) });
+    expect(again.id).toBe(id);
+    expect(phases.filter((phase) => phase === 'exists' || phase === 'announced')).toEqual(['exists', 'announced']);
+    expect(await store.push(name, {})).toEqual([pushed]);
+    await store.remove('base:1', nobody);
+    expect((await bytesOf(store.save([name]))).length).toBeGreaterThan(0);
   });
 });
 

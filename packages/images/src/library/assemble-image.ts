@@ -18,7 +18,7 @@ export async function assembleImage(
   const descriptors: { mediaType: string; digest: string; size: number }[] = [];
   for (const { digest, size } of layers) {
     if ((await content.size(digest)) !== size) throw new WherryError('notFound', `the layer ${digest} is not here`);
-    descriptors.push({ mediaType: layerType(await content.start(digest)), digest, size });
+    descriptors.push({ mediaType: layerType(await content.start(digest)), size, digest });
   }
   const diffIds = layers.map(({ diffId }) => diffId);
   const whole: ImageConfig = { ...config, rootfs: { type: 'layers', diff_ids: diffIds } };
@@ -29,10 +29,12 @@ export async function assembleImage(
   const manifest: Manifest = {
     schemaVersion: 2,
     mediaType: mediaTypes.dockerManifest,
-    config: { mediaType: mediaTypes.dockerConfig, digest: id, size: ingest.size },
+    config: { mediaType: mediaTypes.dockerConfig, size: ingest.size, digest: id },
     layers: descriptors,
   };
-  const image = await registrar.registerWritten(Buffer.from(JSON.stringify(manifest)), new Map([[id, ingest]]), names, {
+  // As docker writes it: of an image without layers it is pushed as it stands.
+  const text = JSON.stringify(manifest, undefined, 3);
+  const image = await registrar.registerWritten(Buffer.from(text), new Map([[id, ingest]]), names, {
     parent,
     isTagged: true,
   });

@@ -114,9 +114,9 @@ async function enter(
   index?: Buffer,
 ): Promise<ImageRecord> {
   let unpacked = 0;
-  const onLayer = (layer: LayerRecord): void => {
+  const onLayer = (layer: LayerRecord, isNew: boolean): void => {
     unpacked++;
-    options.onLayer?.(layer);
+    if (isNew) options.onLayer?.(layer);
   };
   const { signal } = options;
   return await registrar.registerWritten(manifest, blobs, names, { index, signal, onLayer }).catch((error: unknown) => {

@@ -82,7 +82,7 @@ class Removal {
       const repository = repositoryOfName(name);
       const others = this.state.namesById(id).filter((other) => repositoryOfName(other) === repository);
       // Digests of a repository go with its last tag.
-      if (others.every(hasDigest)) await this.#untag(id, others);
+      if (others.every(hasDigest)) await this.#untag(id, others, { quiet: true });
     }
     if (this.state.namesById(id).length === 0) await this.#delete(id, true, Boolean(this.#options.force));
   }
@@ -146,13 +146,14 @@ class Removal {
     }
   }
 
-  async #untag(id: Digest, names: readonly string[]): Promise<void> {
+  /** `quiet`: docker has one event for a tag and the digests that go with it. */
+  async #untag(id: Digest, names: readonly string[], { quiet = false } = {}): Promise<void> {
     if (names.length === 0) return;
     const attributes = this.state.byId(id)?.labels;
     const targets = names.map((name) => this.state.names.get(name)?.target);
     await this.#parts.metadata.remove(names, []);
     for (const name of names) {
-      this.#parts.events.emit({ action: 'untag', id, name: id, attributes });
+      if (!quiet) this.#parts.events.emit({ action: 'untag', id, name: id, attributes });
       this.removed.push({ untagged: familiarName(name) });
     }
     // An index that only this name needed; what belongs to the image stays with it.

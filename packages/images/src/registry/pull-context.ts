@@ -1,10 +1,10 @@
 import type { Platform } from '@wherry/oci';
-import type { PullOptions } from '@wherry/runtime';
+import type { PullImageOptions } from '../image-library.ts';
 import type { StoreParts } from '../store-parts.ts';
 import type { Dialect } from './registry-failure.ts';
 
 /** What the steps of one pull know. */
-export interface PullContext extends PullOptions {
+export interface PullContext extends PullImageOptions {
   readonly signal: AbortSignal;
   readonly platform: Platform;
   readonly parts: StoreParts;

@@ -18,7 +18,10 @@ const smallBlob = 2 * 1024 * 1024;
 /** Milliseconds of a download before which it and an unpacking beside it would only take the processors from others. */
 const quickDownload = 500;
 
-/** Downloads the layers of an image side by side and unpacks each, large ones that take their time already while they come. */
+/**
+ * Downloads the layers of an image side by side and unpacks each, large ones that take their time already while they come.
+ * A descriptor without a record is of a layer that is here in another form.
+ */
 export async function pullLayers(
   client: RegistryClient,
   descriptors: readonly Descriptor[],
@@ -70,7 +73,8 @@ class LayersPull {
     const slots = new Semaphore(parallelLayers);
     const missing: Digest[] = [];
     for (const [digest, { size }] of this.#descriptors) {
-      const isHere = (await this.#context.parts.content.size(digest)) === size;
+      const isKept = !this.#records.some((record) => record.digest === digest);
+      const isHere = isKept || (await this.#context.parts.content.size(digest)) === size;
       this.#report({ digest, phase: isHere ? 'exists' : 'announced' });
       if (!isHere) missing.push(digest);
     }

@@ -16,7 +16,7 @@ import { parseConfig } from '../content/image-config.ts';
 import { largestDocument, parseIndex, parseManifest, parseObject } from '../content/json.ts';
 import type { PulledImage } from '../image-library.ts';
 import { layerRecords } from '../image-registrar.ts';
-import type { ImageRecord } from '../metadata.ts';
+import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import { checkAskedSystem, checkedLayers, checkImageSystem, checkLayerTypes } from './docker-refusals.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import type { PullContext } from './pull-context.ts';
@@ -52,11 +52,18 @@ async function pullFrom(reference: Reference, client: RegistryClient, context: P
   }
   try {
     const image = await fetchAll(reference, client, target, context);
-    parts.events.emit({ action: 'pull', id: familiarReference(reference), name: familiarRepository(reference) });
+    emitPull(reference, context);
     return { id: image.id, digest: parseDigest(target.digest), isNew: had !== image.id };
   } catch (error) {
     throw wrapped(`failed to pull and unpack image "${name}"`, error, false, dialect);
   }
+}
+
+function emitPull(reference: Reference, { parts, eventOf = 'tag' }: PullContext): void {
+  if (eventOf === 'nothing') return;
+  const repository = familiarRepository(reference);
+  const id = eventOf === 'tag' ? familiarReference(reference) : repository;
+  parts.events.emit({ action: 'pull', id, name: repository });
 }
 
 async function fetchAll(
@@ -99,9 +106,20 @@ async function fetchAll(
   const config = parseConfig(document);
   if (isDocker) checkImageSystem(config);
   const records = isDocker ? checkedLayers(manifest, config, document) : layerRecords(manifest, config);
-  using _layers = await pins.pin(records.map(({ chainId }) => chainId));
-  await pullLayers(client, manifest.layers, records, context);
-  return await registrar.register(manifestDigest, names, { signal: context.signal, isDoubtful: true });
+  using _layers = await pins.pin(records.flatMap(({ chainId, diffId }) => [chainId, diffId]));
+  const layers = await Promise.all(records.map((record) => asKept(context, record)));
+  await pullLayers(client, manifest.layers, layers, context);
+  return await registrar.register(manifestDigest, names, { layers, signal: context.signal, isDoubtful: true });
+}
+
+/** A layer that is here plain, and was compressed to what a registry has for a push, does not come again. */
+async function asKept({ parts }: PullContext, record: LayerRecord): Promise<LayerRecord> {
+  const { content, metadata, layers } = parts;
+  const { digest, diffId, chainId } = record;
+  if ((await metadata.state()).compressed.get(diffId)?.digest !== digest) return record;
+  if ((await content.size(digest)) !== undefined || !(await layers.has(chainId))) return record;
+  const size = await content.size(diffId);
+  return size === undefined ? record : { ...record, digest: diffId, size };
 }
 
 /** What registries have called an image's config (moby 22378: some knew no better). */

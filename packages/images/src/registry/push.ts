@@ -47,7 +47,7 @@ export async function push(
 ): Promise<PushedTag[]> {
   const named = parseReference(reference);
   const repository = repositoryOf(named);
-  const names = await namesToPush(parts, named, options.allTags ?? false);
+  await requireNames(parts, named);
   const { auth, signal } = options;
   const endpoint = await endpointOf(named.host, parts.registries);
   using transport = new RegistryTransport({
@@ -62,37 +62,39 @@ export async function push(
   try {
     await transport.base();
     const pushed: PushedTag[] = [];
-    for (const name of names) {
+    for (const name of await namesToPush(parts, named, options.allTags ?? false)) {
       const tag = await pushTag(context, name);
-      parts.events.emit({
-        action: 'push',
-        id: familiarReference(parseReference(name)),
-        name: familiarRepository(named),
-      });
       options.onPushed?.(tag);
       pushed.push(tag);
     }
+    const name = familiarRepository(named);
+    parts.events.emit({ action: 'push', id: options.allTags ? name : familiarReference(named), name });
     return pushed;
   } catch (error) {
     throw asDockerd(error);
   }
 }
 
-async function namesToPush({ metadata }: StoreParts, named: Reference, allTags: boolean): Promise<string[]> {
-  const state = await metadata.state();
+/** Before the registry is asked. */
+async function requireNames({ metadata }: StoreParts, named: Reference): Promise<void> {
   if (named.digest !== undefined) throw new WherryError('invalid', 'cannot push a digest reference');
+  const { names } = await metadata.state();
   const repository = repositoryOf(named);
-  const names = allTags
-    ? [...state.names.keys()].filter((name) => !hasDigest(name) && repositoryOfName(name) === repository).sort()
-    : [formatReference(named)].filter((name) => state.names.has(name));
-  if (names.length > 0) return names;
-  const isKnown = [...state.names.keys()].some((name) => repositoryOfName(name) === repository);
-  throw new WherryError(
-    'notFound',
-    isKnown && !allTags
-      ? `tag does not exist: ${familiarReference(named)}`
-      : `An image does not exist locally with the tag: ${familiarRepository(named)}`,
-  );
+  if ([...names.keys()].some((name) => repositoryOfName(name) === repository)) return;
+  throw new WherryError('notFound', `An image does not exist locally with the tag: ${familiarRepository(named)}`);
+}
+
+async function namesToPush({ metadata }: StoreParts, named: Reference, allTags: boolean): Promise<string[]> {
+  const { names } = await metadata.state();
+  const repository = repositoryOf(named);
+  const found = allTags
+    ? [...names.keys()].filter((name) => !hasDigest(name) && repositoryOfName(name) === repository).sort()
+    : [formatReference(named)].filter((name) => names.has(name));
+  if (found.length > 0) return found;
+  const words = allTags
+    ? `no tags to push for ${familiarRepository(named)}`
+    : `tag does not exist: ${familiarReference(named)}`;
+  throw new WherryError('notFound', words);
 }
 
 async function pushTag(context: PushContext, name: string): Promise<PushedTag> {
@@ -240,10 +242,19 @@ async function mount(
   const host = repository.slice(0, repository.indexOf('/') + 1);
   const sources = ((await parts.metadata.state()).sources.get(blob) ?? [])
     .filter((source) => source.startsWith(host) && source !== repository)
+    .reverse()
+    .sort((one, other) => commonFolders(other, repository) - commonFolders(one, repository))
     .map((source) => source.slice(host.length))
-    .slice(-mostSources);
+    .slice(0, mostSources);
   transport.addScopes(sources.map((source) => `repository:${source}:pull`));
   return await uploader.mount(blob, sources);
+}
+
+/** How many parts of two paths are the same from the start: who is like the repository is asked first, then the latest. */
+function commonFolders(one: string, other: string): number {
+  const [parts, others] = [one.split('/'), other.split('/')];
+  const different = parts.findIndex((part, at) => part !== others[at]);
+  return different < 0 ? parts.length : different;
 }
 
 /** The stored manifest where it names what was pushed, else one of the same kind that does, written as docker writes it. */

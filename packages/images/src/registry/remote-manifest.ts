@@ -24,7 +24,9 @@ export async function remoteManifest(
     });
   } catch (error) {
     const code = codeOf(error) ?? 'internal';
-    throw new WherryError(code === 'unavailable' ? 'internal' : code, messageOf(error), { cause: error });
+    const own = code === 'unavailable' || code === 'unauthorized' ? 'internal' : code;
+    // What it is called is said of pulls alone.
+    throw new WherryError(own, messageOf(error).replace(/^manifest for \S+ not found: /, ''), { cause: error });
   }
 }
 
