@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { EngineImages } from '../src/options.ts';
 import { fakeContainers, fakeImage, fakeImages, fakeOptions } from './fake-parts.ts';
 import { serve } from './serving.ts';
 
@@ -158,6 +159,65 @@ describe('the protocol', () => {
     const query = `all=1&filters=${encodeURIComponent('{"dangling":["true"]}')}`;
     const list = JSON.parse((await api.call('GET', `/images/json?${query}`)).text) as { Id: string }[];
     expect(list.map(({ Id }) => Id)).toEqual([fakeImage('above').id]);
+  });
+
+  it('says what layers images have in common, also with those that nobody lists', async () => {
+    const layersOf = (...names: readonly string[]) =>
+      names.map((name) => ({ ...fakeImage(name).layers[0]!, size: name.length }));
+    const below = fakeImage('below', { names: [], layers: layersOf('one') });
+    const above = fakeImage('above', { parent: below.id, layers: layersOf('one', 'two'), labels: { b: '1', a: '2' } });
+    const sizes = new Map([...layersOf('one', 'two')].map(({ chainId }, at) => [chainId, at === 0 ? 30 : 7] as const));
+    const images = fakeImages([below, above], { layerSizes: async () => sizes });
+    await using api = await serve(fakeOptions({ images }));
+    const shared = async (path: string): Promise<number[]> => {
+      const { text } = await api.call('GET', path);
+      return (JSON.parse(text) as { SharedSize: number }[]).map(({ SharedSize }) => SharedSize);
+    };
+    expect(await shared('/images/json?shared-size=1')).toEqual([30]);
+    expect(await shared('/images/json?shared-size=1&all=1')).toEqual([30, 30]);
+    expect(await shared('/images/json')).toEqual([-1]);
+    const df = JSON.parse((await api.call('GET', '/system/df?type=image')).text) as object;
+    expect(df).toMatchObject({ LayersSize: 37, Images: [{ SharedSize: 30 }] });
+    // Names as Go writes a map's.
+    expect((await api.call('GET', '/images/json')).text).toContain('"Labels":{"a":"2","b":"1"}');
+  });
+
+  it.each([
+    ['POST', '/images/busybox/tag?repo=q&tag=b%20d', 400, 'invalid tag format'],
+    ['POST', '/images/create?fromImage=q&tag=b%20d', 400, 'invalid tag format'],
+    ['DELETE', '/images/', 400, 'image name cannot be blank'],
+    [
+      'GET',
+      '/images/json?filters=%7B%22until%22%3A%5B%22x%22%5D%7D',
+      500,
+      'failed to parse value as time or duration: "x"',
+    ],
+    [
+      'POST',
+      '/images/prune?filters=%7B%22until%22%3A%5B%22x%22%5D%7D',
+      500,
+      'failed to parse value as time or duration: "x"',
+    ],
+    ['GET', '/images/search?term=x&limit=a', 400, 'invalid limit specified: strconv.Atoi: parsing "a": invalid syntax'],
+    ['POST', '/images/create?fromSrc=ftp%3A%2F%2Fh%2Fx', 500, 'Get "ftp://h/x": unsupported protocol scheme "ftp"'],
+    ['POST', '/auth', 500, 'EOF'],
+  ])('answers %s %s with %s: %s', async (method, path, status, message) => {
+    await using api = await serve(fakeOptions({ images: fakeImages([fakeImage('busybox')]) }));
+    const answer = await api.call(method, path);
+    expect([answer.status, JSON.parse(answer.text)]).toEqual([status, { message }]);
+  });
+
+  it('reads credentials whatever type they are said to have', async () => {
+    const login: EngineImages['login'] = async (server) => ({ status: server, identityToken: '' });
+    await using api = await serve(fakeOptions({ images: fakeImages([], { login }) }));
+    const answerTo = async (body: string): Promise<unknown> => {
+      const { status, text } = await api.call('POST', '/auth', { body, headers: { 'Content-Type': 'text/plain' } });
+      return [status, ...Object.values(JSON.parse(text) as object)];
+    };
+    expect(await answerTo('{"serveraddress":"r.example"}')).toEqual([200, '', 'r.example']);
+    expect(await answerTo('x')).toEqual([500, "invalid character 'x' looking for beginning of value"]);
+    const words = 'json: cannot unmarshal number into Go struct field AuthConfig.username of type string';
+    expect(await answerTo('{"username":1}')).toEqual([500, words]);
   });
 
   it('lists and shows images', async () => {

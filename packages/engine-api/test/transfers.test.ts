@@ -110,9 +110,14 @@ describe('push, load and save', () => {
   it('pushes every tag of a repository', async () => {
     const names = ['127.0.0.1:5000/a:2', '127.0.0.1:5000/a:1', '127.0.0.1:5000/ab:1'];
     const images = fakeImages([fakeImage('a', { names })], {
-      push: async (name, { onProgress } = {}) => {
-        onProgress?.({ digest, phase: 'exists' });
-        return [{ tag: name.slice(-1), digest, size: 528 }];
+      push: async (name, { allTags, onProgress, onPushed } = {}) => {
+        if (!name.endsWith('/a') || !allTags) throw new WherryError('notFound', 'words');
+        const tags = ['1', '2'].map((tag) => ({ tag, digest, size: 528 }));
+        for (const tag of tags) {
+          onProgress?.({ digest, phase: 'exists' });
+          onPushed?.(tag);
+        }
+        return tags;
       },
     });
     await using api = await serve(fakeOptions({ images }));
@@ -125,7 +130,7 @@ describe('push, load and save', () => {
     const first = { status: 'The push refers to repository [127.0.0.1:5000/a]' };
     expect(linesOf(pushed.text)).toEqual([first, ...ofTag('1'), ...ofTag('2')]);
     const missing = await api.call('POST', '/images/127.0.0.1:5000/none/push');
-    const error = 'An image does not exist locally with the tag: 127.0.0.1:5000/none';
+    const error = 'words';
     expect([missing.status, linesOf(missing.text).at(-1)]).toEqual([200, { errorDetail: { message: error }, error }]);
   });
 
@@ -349,6 +354,8 @@ describe('build', () => {
     });
     await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
     const body = await tarOf([file('Dockerfile', 'FROM x')]);
+    // As Go's encoder writes it where nobody told it otherwise.
+    expect((await api.call('POST', '/build?why=1', { body })).text).toContain(' ---\\u003e Not cached');
     const built = { stream: 'Successfully built dddddddddddd\n' };
     const why = await api.call('POST', '/build?why=1', { body });
     expect(linesOf(why.text)).toEqual([{ stream: ' ---> Not cached: COPY: a changed\n' }, built]);
@@ -365,15 +372,30 @@ describe('build', () => {
     [
       't=BAD',
       [file('Dockerfile', 'F')],
-      400,
+      500,
       'invalid reference format: repository name (library/BAD) must be lowercase',
+    ],
+    [
+      'buildargs=[]',
+      [],
+      400,
+      'error reading build args: json: cannot unmarshal array into Go value of type map[string]*string',
+    ],
+    ['labels={"a":1}', [], 400, 'error reading labels: json: cannot unmarshal number into Go value of type string'],
+    ['outputs=b', [], 400, "invalid outputs specified: invalid character 'b' looking for beginning of value"],
+    ['remote=nope', [], 500, 'remoteURL (nope) could not be recognized as URL'],
+    [
+      'remote=client-session',
+      [],
+      400,
+      'experimental session with v1 builder is no longer supported, use builder version v2 (BuildKit) instead',
     ],
     ['version=2', [], 501, 'BuildKit is not supported by this endpoint: build with DOCKER_BUILDKIT=0'],
     ['remote=git@x:y.git', [], 501, 'git@x:y.git: repositories are fetched by https, http and git, not by ssh'],
   ])('refuses %j with %j', async (query, entries, status, message) => {
     const builder = builderOf(async () => ({ imageId: digest }));
     await using api = await serve(fakeOptions({ builder, temporaryDirectory }));
-    const answer = await api.call('POST', `/build?${query}`, { body: await tarOf(entries) });
+    const answer = await api.call('POST', `/build?${encodeURI(query)}`, { body: await tarOf(entries) });
     expect([answer.status, JSON.parse(answer.text)]).toEqual([status, { message }]);
   });
 

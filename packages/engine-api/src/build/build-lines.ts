@@ -89,8 +89,8 @@ export class BuildLines {
   #pullOf(reference: string): PullReport {
     let report = this.#pulls.get(reference);
     if (report === undefined) {
-      const { path, tag, digest } = parseReference(reference);
-      report = new PullReport(new Progress(this.#lines, this.#clock), path, tag ?? digest ?? '');
+      const { path, tag } = parseReference(reference);
+      report = new PullReport(new Progress(this.#lines, this.#clock), path, tag ?? familiar(reference));
       this.#pulls.set(reference, report);
     }
     return report;

@@ -1,6 +1,7 @@
 import { codeOf, messageOf, parseGoJson, WherryError } from '@wherry/base';
 import type { BuildRequest } from '@wherry/builder';
 import { formatReference, parseReference } from '@wherry/oci';
+import { kindOf } from '../http/body.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { parseInteger, type Query } from '../http/query.ts';
 import { familiar } from '../images/names.ts';
@@ -17,7 +18,13 @@ export function buildSettings(exchange: Exchange): BuildSettings {
   if (version !== '' && version !== '1' && version !== '2')
     throw new WherryError('invalid', `invalid version ${JSON.stringify(version)}`);
   checkSharedMemory(query.text('shmsize'));
-  if (query.text('version') === '2' || query.text('remote') === 'client-session') {
+  if (version !== '2' && query.text('remote') === 'client-session') {
+    const words =
+      'experimental session with v1 builder is no longer supported, use builder version v2 (BuildKit) instead';
+    throw new WherryError('invalid', words);
+  }
+  checkOutputs(query.text('outputs'));
+  if (version === '2') {
     throw new WherryError('unsupported', 'BuildKit is not supported by this endpoint: build with DOCKER_BUILDKIT=0');
   }
   if (query.flag('squash')) {
@@ -49,22 +56,40 @@ export function buildSettings(exchange: Exchange): BuildSettings {
   };
 }
 
+/** Outputs are BuildKit's; dockerd looks at them all the same. */
+function checkOutputs(text: string): void {
+  if (text === '') return;
+  try {
+    parseGoJson(text, 'document');
+  } catch (error) {
+    throw new WherryError('invalid', `invalid outputs specified: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 /** The one size that dockerd does not take for none where it is no number. */
 function checkSharedMemory(text: string): void {
   if (text !== '' && !/^[+-]?\d+$/.test(text))
     throw new WherryError('internal', `strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 
-/** Names for the image, each once. Throws `invalid`. */
+/** Names for the image, each once. Throws `internal`, as dockerd has it. */
 function tagsOf(given: readonly string[]): readonly string[] {
   const tags = new Set<string>();
   for (const name of given) {
     if (name === '') continue;
-    const reference = parseReference(name);
-    if (reference.digest !== undefined) throw new WherryError('invalid', 'build tag cannot contain a digest');
+    const reference = parseTag(name);
+    if (reference.digest !== undefined) throw new WherryError('internal', 'build tag cannot contain a digest');
     tags.add(familiar(formatReference(reference)));
   }
   return [...tags];
+}
+
+function parseTag(name: string): ReturnType<typeof parseReference> {
+  try {
+    return parseReference(name);
+  } catch (error) {
+    throw new WherryError('internal', messageOf(error), { cause: error });
+  }
 }
 
 function resourcesOf(query: Query): BuildSettings['resources'] {
@@ -105,14 +130,25 @@ function whole(query: Query, name: string): number {
 function jsonTexts(query: Query, name: string, nullable: boolean): Record<string, unknown> {
   const value = parse(query, name) ?? {};
   const fits = (member: unknown): boolean => typeof member === 'string' || (nullable && member === null);
-  if (typeof value !== 'object' || Array.isArray(value) || !Object.values(value).every(fits)) throw malformed(name);
-  return value as Record<string, unknown>;
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw mistyped(name, value, `map[string]${nullable ? '*' : ''}string`);
+  const wrong = Object.values(value).find((member) => !fits(member) && member !== null);
+  if (wrong !== undefined) throw mistyped(name, wrong, 'string');
+  if (nullable) return value as Record<string, unknown>;
+  // Go's zero value.
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, member ?? '']));
 }
 
 function jsonList(query: Query, name: string): readonly string[] {
   const value = parse(query, name) ?? [];
-  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) throw malformed(name);
-  return value;
+  if (!Array.isArray(value)) throw mistyped(name, value, '[]string');
+  const wrong = value.find((item) => typeof item !== 'string' && item !== null);
+  if (wrong !== undefined) throw mistyped(name, wrong, 'string');
+  return value.map((item) => item ?? '');
+}
+
+function mistyped(name: string, value: unknown, type: string): WherryError {
+  return malformed(name, `json: cannot unmarshal ${kindOf(value)} into Go value of type ${type}`);
 }
 
 function parse(query: Query, name: string): unknown {

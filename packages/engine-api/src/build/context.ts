@@ -86,7 +86,7 @@ export class BuildContexts {
       return { root: repository.folder, ...(await readDockerfile(repository.folder, dockerfile || defaultName)) };
     }
     if (!/^https?:\/\//.test(remote))
-      throw new WherryError('invalid', `remoteURL (${remote}) could not be recognized as URL`);
+      throw new WherryError('internal', `remoteURL (${remote}) could not be recognized as URL`);
     const content = decompressed(await download(remote, signal));
     const { first, whole } = await peek(content, tarBlock);
     if (!isTar(first))

@@ -3,6 +3,14 @@ export function encodeJson(value: unknown): string {
   return hasBigint(value) ? encodeExactly(value) : JSON.stringify(value);
 }
 
+/** As Go's encoder writes it where nobody told it otherwise, which is in dockerd's streams: nothing that HTML would read. */
+export function encodeStreamJson(value: unknown): string {
+  return encodeJson(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 function hasBigint(value: unknown): boolean {
   if (typeof value === 'bigint') return true;
   if (typeof value !== 'object' || value === null) return false;

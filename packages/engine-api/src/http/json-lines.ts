@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { messageOf } from '@wherry/base';
 import { drained } from './drained.ts';
-import { encodeJson } from './encode-json.ts';
+import { encodeStreamJson } from './encode-json.ts';
 
 /** Characters that wait for others. */
 const mostPending = 64 * 1024;
@@ -39,7 +39,7 @@ export class JsonLines {
     this.#head();
     // The next tick is behind all promises that are settled by now.
     if (this.#pending === '') process.nextTick(() => this.#flush());
-    this.#pending += encodeJson(value) + this.#newline;
+    this.#pending += encodeStreamJson(value) + this.#newline;
     if (this.#pending.length > mostPending) this.#flush();
   }
 

@@ -48,6 +48,12 @@ export async function listImages(images: EngineImages, options: ListImagesOption
   return listed.sort((left, right) => (right.image.createdAt ?? 0) - (left.image.createdAt ?? 0));
 }
 
+/** As Go writes a map: by their names; `null` for none. */
+export function labelsOf({ labels }: ImageSummary): Readonly<Record<string, string>> | null {
+  const names = Object.keys(labels).sort();
+  return names.length === 0 ? null : Object.fromEntries(names.map((name) => [name, labels[name]!]));
+}
+
 async function timeFilter(
   images: EngineImages,
   filters: Filters,

@@ -24,7 +24,7 @@ export function joinName(repository: string, tag: string): string {
   if (tag === '') return repository;
   if (isDigest(tag)) return `${bare}@${tag}`;
   if (given.digest !== undefined) throw new WherryError('invalid', 'refusing to create a tag with a digest reference');
-  parseReference(`${host}/${path}:${tag}`);
+  if (tryParseReference(`${host}/${path}:${tag}`)?.tag !== tag) throw new WherryError('invalid', 'invalid tag format');
   return `${bare}:${tag}`;
 }
 

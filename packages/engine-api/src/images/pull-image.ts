@@ -1,5 +1,5 @@
 import { type Clock, codeOf, messageOf, WherryError } from '@wherry/base';
-import { checkPlatform } from '@wherry/images';
+import { checkPlatform, type PullImageOptions } from '@wherry/images';
 import { formatReference, type Platform, parseReference } from '@wherry/oci';
 import type { PullProgress, RegistryAuth } from '@wherry/runtime';
 import type { JsonLines } from '../http/json-lines.ts';
@@ -26,17 +26,26 @@ export async function pullImage(
   const { name, allTags } = request;
   try {
     let changed = false;
-    for (const one of allTags ? await tagsOf(images, request) : [name]) {
-      changed = (await pullOne(images, { ...request, name: one }, lines, clock)) || changed;
+    const names = allTags ? await tagsOf(images, request) : [name];
+    for (const one of names) {
+      const eventOf = !allTags ? 'tag' : one === names.at(-1) ? 'repository' : 'nothing';
+      changed = (await pullOne(images, { ...request, name: one }, eventOf, lines, clock)) || changed;
     }
     lines.write({ status: pullStatus(allTags ? familiarRepositoryOf(name) : familiar(name), changed) });
-    // Removed since, it has none.
-    const image = allTags ? undefined : await images.details(name).catch(() => undefined);
-    if (image !== undefined) checkPlatform(name, image.config, request.platform);
+    if (!allTags) await checkPulled(images, request);
     lines.end();
   } catch (error) {
     lines.fail(asServerError(error));
   }
+}
+
+/** Where an index has it for the platform that was asked for, what the image says of itself does not matter. */
+async function checkPulled(images: EngineImages, { name, platform }: PullRequest): Promise<void> {
+  const fits = await images.details(name, platform).catch(() => undefined);
+  if (fits !== undefined) return;
+  // Removed since, it has none.
+  const image = await images.details(name).catch(() => undefined);
+  if (image !== undefined) checkPlatform(name, image.config, platform);
 }
 
 async function tagsOf(images: EngineImages, { name, auth, signal }: PullRequest): Promise<readonly string[]> {
@@ -50,7 +59,13 @@ export function pullStatus(shown: string, isNew: boolean): string {
 }
 
 /** Whether the name means another image than before. */
-async function pullOne(images: EngineImages, request: PullRequest, lines: JsonLines, clock: Clock): Promise<boolean> {
+async function pullOne(
+  images: EngineImages,
+  request: PullRequest,
+  eventOf: PullImageOptions['eventOf'],
+  lines: JsonLines,
+  clock: Clock,
+): Promise<boolean> {
   const { auth, platform, signal } = request;
   const reference = parseReference(request.name);
   const name = formatReference(reference);
@@ -58,6 +73,7 @@ async function pullOne(images: EngineImages, request: PullRequest, lines: JsonLi
   const { digest, isNew } = await images.pull(name, {
     auth,
     signal,
+    eventOf,
     ...(platform === undefined ? {} : { platform }),
     // The registry has the name: what dockerd finds wrong from there on comes on the stream.
     onResolved: () => report.begin(),

@@ -1,12 +1,11 @@
 import type { Clock } from '@wherry/base';
-import { WherryError } from '@wherry/base';
 import type { PushProgress } from '@wherry/images';
-import { type Platform, parseReference, repositoryOf, tryParseReference } from '@wherry/oci';
+import { type Platform, parseReference, repositoryOf } from '@wherry/oci';
 import type { RegistryAuth } from '@wherry/runtime';
 import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
 import type { EngineImages } from '../options.ts';
-import { familiarRepositoryOf, isBare } from './names.ts';
+import { isBare } from './names.ts';
 
 export interface PushRequest {
   /** Without tag: every one that the repository has here. */
@@ -25,33 +24,27 @@ export async function pushImage(
   clock: Clock,
 ): Promise<void> {
   const repository = repositoryOf(parseReference(name));
+  const allTags = isBare(name);
   const progress = new Progress(lines, clock);
   progress.say(`The push refers to repository [${repository}]`);
   try {
-    for (const one of isBare(name) ? await tagsOf(images, repository) : [name]) {
-      // Refused in the words of an inspection before anything is said of layers.
-      if (platform !== undefined) await images.details(one, platform);
-      const onProgress = (report: PushProgress): void => tell(progress, report);
-      for (const { tag, digest, size } of await images.push(one, { auth, platform, signal, onProgress })) {
+    // Refused in the words of an inspection before anything is said of layers.
+    if (platform !== undefined && !allTags) await images.details(name, platform);
+    await images.push(name, {
+      auth,
+      platform,
+      allTags,
+      signal,
+      onProgress: (report) => tell(progress, report),
+      onPushed: ({ tag, digest, size }) => {
         progress.say(`${tag}: digest: ${digest} size: ${size}`);
         lines.write({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: size } });
-      }
-    }
+      },
+    });
     lines.end();
   } catch (error) {
     lines.fail(error);
   }
-}
-
-async function tagsOf(images: EngineImages, repository: string): Promise<readonly string[]> {
-  const names = (await images.summaries()).flatMap((image) => image.names);
-  const tags = names.filter((name) => {
-    const reference = tryParseReference(name);
-    return reference !== undefined && repositoryOf(reference) === repository;
-  });
-  if (tags.length > 0) return tags.sort();
-  const shown = familiarRepositoryOf(repository);
-  throw new WherryError('notFound', `An image does not exist locally with the tag: ${shown}`);
 }
 
 function tell(progress: Progress, { digest, phase, current, total, from }: PushProgress): void {

@@ -1,4 +1,5 @@
-import { type Clock, codeOf, systemClock, WherryError } from '@wherry/base';
+import { type Clock, codeOf, messageOf, systemClock, WherryError } from '@wherry/base';
+import type { Filters } from '@wherry/docker';
 import type { ImageManifest, RemovedPart } from '@wherry/images';
 import type { Exchange } from '../http/exchange.ts';
 import { booleanFilter, checkFilters, matchesPruneLabels, untilFilter } from '../http/filters.ts';
@@ -6,10 +7,11 @@ import type { Route } from '../http/router.ts';
 import type { EngineApiOptions, EngineImages } from '../options.ts';
 import { historyOf } from './history.ts';
 import { imageInspection } from './inspect-image.ts';
-import { listImages } from './list-images.ts';
+import { labelsOf, listImages } from './list-images.ts';
 import { containersByImage, manifestSummary } from './manifests.ts';
 import { joinName } from './names.ts';
 import { parsePlatform, platformAsked } from './platforms.ts';
+import { sharedSizes } from './shared-sizes.ts';
 import { transferRoutes } from './transfer-routes.ts';
 
 /** `/images`. */
@@ -54,6 +56,7 @@ export function imageRoutes(options: EngineApiOptions): readonly Route[] {
       path: '/images/{name:.*}',
       async handle(exchange) {
         const { query } = exchange;
+        if (exchange.parameter('name').trim() === '') throw new WherryError('invalid', 'image name cannot be blank');
         const removal = {
           force: query.flag('force'),
           pruneParents: !query.flag('noprune'),
@@ -100,7 +103,8 @@ async function sendImages(options: EngineApiOptions, clock: Clock, exchange: Exc
   const filters = new Map(query.filters());
   // Before filters there was one, of a name.
   if (!exchange.speaks(41) && query.text('filter') !== '') filters.set('reference', [query.text('filter')]);
-  const listed = await listImages(images, { all: query.flag('all'), filters, now: clock.now() });
+  const listed = await listImages(images, { all: query.flag('all'), filters, now: clock.now() }).catch(untilAsFailure);
+  const sharedBy = exchange.speaks(42) && query.flag('shared-size') ? await sharedSizes(images) : undefined;
   const containers = exchange.speaks(47) && query.flag('manifests') ? await containersByImage(options) : undefined;
   const manifests = new Map<string, readonly ImageManifest[]>();
   // Removed since, an image has none.
@@ -115,11 +119,11 @@ async function sendImages(options: EngineApiOptions, clock: Clock, exchange: Exc
       Containers: -1,
       Created: Math.floor((image.createdAt ?? 0) / 1000),
       Id: image.id,
-      Labels: Object.keys(image.labels).length === 0 ? null : image.labels,
+      Labels: labelsOf(image),
       ParentId: image.parent ?? '',
       RepoDigests: namesOf(digests, tags, '<none>@<none>'),
       RepoTags: namesOf(tags, digests, '<none>:<none>'),
-      SharedSize: -1,
+      SharedSize: sharedBy?.(image) ?? -1,
       Size: image.sizeBytes,
       ...(exchange.speaks(44) ? {} : { VirtualSize: image.sizeBytes }),
       ...(containers && {
@@ -145,10 +149,25 @@ function userOf({ containers, builder }: EngineApiOptions, id: string): ReturnTy
   return build === undefined ? containers.userOfImage(id) : { containerId: build, running: true };
 }
 
+/** dockerd calls it a failure of its own here where a time is none. */
+function untilOf(filters: Filters, now: number): number | undefined {
+  try {
+    return untilFilter(filters, now);
+  } catch (error) {
+    return untilAsFailure(error);
+  }
+}
+
+function untilAsFailure(error: unknown): never {
+  const words = messageOf(error);
+  if (!words.startsWith('failed to parse value as time or duration')) throw error;
+  throw new WherryError('internal', words, { cause: error });
+}
+
 async function prune(options: EngineApiOptions, clock: Clock, exchange: Exchange): Promise<void> {
   const filters = exchange.query.filters();
   checkFilters(filters, ['dangling', 'label', 'label!', 'until']);
-  const until = untilFilter(filters, clock.now());
+  const until = untilOf(filters, clock.now());
   const { removed, bytes } = await options.images.prune({
     all: !(booleanFilter(filters, 'dangling') ?? true),
     filter: ({ labels, createdAt }) =>

@@ -1,11 +1,12 @@
-import { systemClock, WherryError } from '@wherry/base';
+import { codeOf, messageOf, parseGoJson, systemClock, WherryError } from '@wherry/base';
 import type { LoadedImage } from '@wherry/images';
 import { parseReference } from '@wherry/oci';
-import { BodyFields } from '../http/body-fields.ts';
+import { kindOf, readText } from '../http/body.ts';
 import { type Exchange, primed } from '../http/exchange.ts';
 import { booleanFilter, checkFilters } from '../http/filters.ts';
 import type { JsonLines } from '../http/json-lines.ts';
 import { Progress } from '../http/progress.ts';
+import type { Query } from '../http/query.ts';
 import type { Route } from '../http/router.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { importImage } from './import-image.ts';
@@ -103,7 +104,7 @@ async function save({ images }: EngineApiOptions, exchange: Exchange, names: rea
 
 async function search({ images }: EngineApiOptions, exchange: Exchange): Promise<void> {
   const { query, request } = exchange;
-  const limit = query.integer('limit');
+  const limit = limitOf(query);
   if (limit !== undefined && (limit < 1 || limit > 100)) {
     throw new WherryError('invalid', `limit ${limit} is outside the range of [1, 100]`);
   }
@@ -136,6 +137,15 @@ async function search({ images }: EngineApiOptions, exchange: Exchange): Promise
   }
 }
 
+function limitOf(query: Query): number | undefined {
+  if (query.text('limit') === '') return undefined;
+  try {
+    return query.requiredInteger('limit');
+  } catch (error) {
+    throw new WherryError('invalid', `invalid limit specified: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 function starsOf(text: string): number {
   if (/^[+-]?[0-9]+$/.test(text)) return Number(text);
   const words = `invalid filter 'stars=${text}': strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`;
@@ -143,8 +153,8 @@ function starsOf(text: string): number {
 }
 
 async function login({ images }: EngineApiOptions, exchange: Exchange): Promise<void> {
-  const body = await exchange.json();
-  const server = new BodyFields(body, 'AuthConfig').text('serveraddress');
+  const body = await credentialsIn(exchange);
+  const server = typeof body.serveraddress === 'string' ? body.serveraddress : '';
   try {
     const { status, identityToken } = await images.login(server, authOf(body) ?? { username: '', password: '' });
     exchange.send(200, { IdentityToken: identityToken, Status: status });
@@ -152,3 +162,27 @@ async function login({ images }: EngineApiOptions, exchange: Exchange): Promise<
     throw asServerError(error);
   }
 }
+
+/** Whatever type the body says that it has; dockerd calls what is wrong with it a failure of its own. */
+async function credentialsIn({ body }: Exchange): Promise<Readonly<Record<string, unknown>>> {
+  const wrong = (words: string, cause?: unknown): WherryError => new WherryError('internal', words, { cause });
+  let value: unknown;
+  try {
+    value = parseGoJson(await readText(body, largestCredentials), 'stream');
+  } catch (error) {
+    if (codeOf(error) !== 'corrupt') throw error;
+    throw wrong(messageOf(error), error);
+  }
+  const refuse = (found: unknown, place: string): WherryError =>
+    wrong(`json: cannot unmarshal ${kindOf(found)} into Go ${place}`);
+  if (value === null) return {};
+  if (typeof value !== 'object' || Array.isArray(value)) throw refuse(value, 'value of type registry.AuthConfig');
+  const members = value as Readonly<Record<string, unknown>>;
+  for (const name of ['username', 'password', 'auth', 'email', 'serveraddress', 'identitytoken', 'registrytoken']) {
+    const member = members[name] ?? '';
+    if (typeof member !== 'string') throw refuse(member, `struct field AuthConfig.${name} of type string`);
+  }
+  return members;
+}
+
+const largestCredentials = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { rfc3339, systemClock } from '@wherry/base';
 import type { JsonObject } from '@wherry/docker';
-import type { Digest } from '@wherry/oci';
-import { listImages } from '../images/list-images.ts';
+import { labelsOf, listImages } from '../images/list-images.ts';
+import { sharedSizes } from '../images/shared-sizes.ts';
 import type { EngineApiOptions } from '../options.ts';
 import { volumeResource } from '../volumes/routes.ts';
 
@@ -32,28 +32,24 @@ async function imageUsage(
   { images, clock = systemClock }: EngineApiOptions,
   containers: readonly JsonObject[],
 ): Promise<{ images: readonly Members[]; layersSize: number }> {
-  const [listed, sizes] = await Promise.all([
+  const [listed, sizes, sharedBy] = await Promise.all([
     listImages(images, { all: false, filters: new Map(), now: clock.now() }),
     images.layerSizes(),
+    sharedSizes(images),
   ]);
-  const users = new Map<Digest, number>();
-  for (const { image } of listed) {
-    for (const { chainId } of image.layers) users.set(chainId, (users.get(chainId) ?? 0) + 1);
-  }
-  const layersSize = [...users.keys()].reduce((sum, chain) => sum + (sizes.get(chain) ?? 0), 0);
+  const chains = new Set(listed.flatMap(({ image }) => image.layers.map(({ chainId }) => chainId)));
+  const layersSize = [...chains].reduce((sum, chain) => sum + (sizes.get(chain) ?? 0), 0);
   return {
     layersSize,
     images: listed.map(({ image, tags, digests }) => ({
       Containers: containers.filter(({ ImageID }) => ImageID === image.id).length,
       Created: Math.floor((image.createdAt ?? 0) / 1000),
       Id: image.id,
-      Labels: Object.keys(image.labels).length === 0 ? null : image.labels,
+      Labels: labelsOf(image),
       ParentId: image.parent ?? '',
       RepoDigests: digests.length === 0 ? null : digests,
       RepoTags: tags.length === 0 ? null : tags,
-      SharedSize: image.layers
-        .filter(({ chainId }) => users.get(chainId)! > 1)
-        .reduce((sum, { chainId }) => sum + (sizes.get(chainId) ?? 0), 0),
+      SharedSize: sharedBy(image),
       Size: image.sizeBytes,
     })),
   };
