@@ -14,6 +14,7 @@ export * from './journaled-records.ts';
 export * from './json.ts';
 export * from './log.ts';
 export * from './peek.ts';
+export * from './piece-writer.ts';
 export * from './random.ts';
 export * from './record-files.ts';
 export * from './remove-tree.ts';

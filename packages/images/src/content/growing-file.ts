@@ -63,9 +63,9 @@ export class GrowingFile {
   }
 
   /** All of it, waiting for what is still to be written. Ends early when the consumer does. */
-  async *read(): AsyncGenerator<Buffer, void, undefined> {
+  async *read(options?: ReadGrowingOptions): AsyncGenerator<Buffer, void, undefined> {
     try {
-      yield* readGrowing(this.handle);
+      yield* readGrowing(this.handle, options);
     } catch (error) {
       throw this.#failure ? this.#failure.error : error;
     }

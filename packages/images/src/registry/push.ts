@@ -28,6 +28,8 @@ import { wholeIndex } from './whole-index.ts';
 
 /** Layers sent at a time, as dockerd does. */
 const parallelLayers = 5;
+/** Bytes of what is compressed meanwhile that are sent at a time. */
+const pieceSize = 512 * 1024;
 /** Repositories of the same registry that are asked for a blob before it is sent. */
 const mostSources = 3;
 
@@ -222,7 +224,11 @@ async function sendCompressed(
   try {
     // Other layers may be compressed first, and a registry does not wait for long.
     await file.begun();
-    await uploader.uploadGrowing({ read: () => file.read(), whole }, upload, () => undefined);
+    await uploader.uploadGrowing(
+      { read: () => file.read({ buffer: Buffer.allocUnsafeSlow(pieceSize) }), whole },
+      upload,
+      () => undefined,
+    );
     const compressed = await compressing;
     await parts.metadata.update(() => [{ compressed: layer.digest, as: compressed }]);
     report({ digest, phase: 'pushed' });

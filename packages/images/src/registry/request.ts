@@ -2,17 +2,14 @@ import { getServers } from 'node:dns';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import { isIP, type NetConnectOpts } from 'node:net';
-import { Readable } from 'node:stream';
 import { messageOf, WherryError } from '@wherry/base';
+import { type FileBody, type StreamBody, sendBody } from './send-body.ts';
 import { type TakenConnection, TakeoverSocket } from './takeover-socket.ts';
 
 export type RegistryMethod = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
 
 /** What is sent; a large body can be read again for another attempt, and may not know its size. */
-export type RequestBody =
-  | string
-  | Buffer
-  | { readonly size: number | undefined; readonly open: () => AsyncIterable<Uint8Array> };
+export type RequestBody = string | Buffer | FileBody | StreamBody;
 
 export interface RegistryRequest {
   readonly method: RegistryMethod;
@@ -103,7 +100,7 @@ export class Connections implements Disposable {
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body: response, takeOver });
       });
       if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) request.end(body);
-      else sendBody(request, body.open());
+      else void sendBody(request, body);
     });
   }
 
@@ -114,18 +111,11 @@ export class Connections implements Disposable {
   }
 }
 
-function sendBody(request: http.ClientRequest, content: AsyncIterable<Uint8Array>): void {
-  const source = Readable.from(content, { objectMode: false });
-  source.on('error', (error) => request.destroy(error));
-  request.on('close', () => source.destroy());
-  source.pipe(request);
-}
-
 function bodyLength(method: RegistryMethod, body: RequestBody | undefined): Record<string, number> {
   if (method === 'GET' || method === 'HEAD') return {};
   if (body === undefined) return { 'Content-Length': 0 };
   if (typeof body === 'string' || Buffer.isBuffer(body)) return { 'Content-Length': Buffer.byteLength(body) };
-  return body.size === undefined ? {} : { 'Content-Length': body.size };
+  return 'path' in body ? { 'Content-Length': body.end - body.start } : {};
 }
 
 function requestError(method: string, url: URL, error: Error, signal: AbortSignal): WherryError {

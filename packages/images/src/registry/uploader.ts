@@ -1,8 +1,8 @@
-import { createReadStream } from 'node:fs';
 import { codeOf, WherryError } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
 import { allowedTarget, type RegistryTransport } from './registry-transport.ts';
 import type { RegistryResponse } from './request.ts';
+import type { FileBody } from './send-body.ts';
 
 /** A larger blob is sent in parts of this size, so that a broken connection costs one. */
 const chunkSize = 64 * 1024 * 1024;
@@ -16,6 +16,7 @@ export interface UploadBlob {
 
 /** A blob that is still being written. */
 export interface GrowingBlob {
+  /** Each piece is valid until the next one is asked for. */
   readonly read: () => AsyncIterable<Uint8Array>;
   /** Resolves when it is whole. */
   readonly whole: Promise<UploadBlob>;
@@ -125,7 +126,7 @@ export class Uploader {
   /** One request without a known length, as dockerd sends every blob. */
   async #stream(upload: Upload, read: () => AsyncIterable<Uint8Array>): Promise<URL> {
     const type = { 'Content-Type': 'application/octet-stream' };
-    const response = await this.#transport.request('PATCH', upload.location, type, { size: undefined, open: read });
+    const response = await this.#transport.request('PATCH', upload.location, type, { pieces: read });
     if (response.status !== 202) throw await this.#transport.failure(response, 'PATCH', upload.location);
     return await this.#location(response, upload.location);
   }
@@ -169,17 +170,11 @@ export class Uploader {
   }
 }
 
-function part({ path }: UploadBlob, start: number, end: number, onBytes: (sent: number) => void) {
-  return {
-    size: end - start,
-    open: async function* (): AsyncGenerator<Uint8Array> {
-      if (end === start) return;
-      let sent = start;
-      for await (const chunk of createReadStream(path, { start, end: end - 1, highWaterMark: 256 * 1024 })) {
-        yield chunk as Buffer;
-        sent += (chunk as Buffer).length;
-        onBytes(sent);
-      }
-    },
+function part({ path }: UploadBlob, start: number, end: number, onBytes: (sent: number) => void): FileBody {
+  let sent = start;
+  const onSent = (bytes: number): void => {
+    sent += bytes;
+    onBytes(sent);
   };
+  return { path, start, end, onSent };
 }

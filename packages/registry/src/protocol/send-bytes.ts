@@ -1,4 +1,5 @@
 import { ServerResponse } from 'node:http';
+import { pieceWriter } from '@wherry/base';
 import type { BlobBytes } from '../storage/opened-blob.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -54,7 +55,7 @@ let kernel: Promise<typeof import('@wherry/linux') | undefined> | undefined;
  */
 async function copyBytes(exchange: Exchange, bytes: BlobBytes, start: number, end: number): Promise<boolean> {
   const chunk = Math.min(++readers > manyReaders ? smallChunk : largeChunk, Math.max(end - start, 1));
-  const write = writer(exchange.response as ServerResponse);
+  const write = pieceWriter(exchange.response as ServerResponse);
   try {
     const buffers: Buffer[] = [];
     let sent: Promise<boolean> = Promise.resolve(true);
@@ -72,20 +73,6 @@ async function copyBytes(exchange: Exchange, bytes: BlobBytes, start: number, en
   } finally {
     readers--;
   }
-}
-
-/** Writes parts one by one; each resolves when it is out of our hands, with `false` when the reader has gone. */
-function writer(response: ServerResponse): (part: Buffer) => Promise<boolean> {
-  let settle: ((sent: boolean) => void) | undefined;
-  // Node calls no callback of a write whose connection ended before the write was made.
-  response.once('close', () => settle?.(false));
-  return (part) => {
-    if (response.destroyed || response.writableEnded) return Promise.resolve(false);
-    return new Promise((resolve) => {
-      settle = resolve;
-      response.write(part, (error) => resolve(!error));
-    });
-  };
 }
 
 /** A range of RFC 9110, 14.1.2, from `start` to before `end`; the whole where there is none, or one that is not understood. */
