@@ -9,6 +9,7 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import { type Logger, WherryError } from '@wherry/base';
 import { Exchange, type HttpRequest, type HttpResponse } from './protocol/exchange.ts';
+import { loadKernel } from './protocol/send-bytes.ts';
 import type { TlsFiles } from './tls-files.ts';
 
 export interface ListenOptions {
@@ -81,6 +82,7 @@ export async function listen(
   const watching = tls?.watch((secrets) => (server as Http2SecureServer).setSecureContext(secrets), log);
   const { address = '127.0.0.1', port = 0 } = options;
   await start(server, address, port);
+  if (!tls) setImmediate(() => void loadKernel());
   const bound = server.address() as AddressInfo;
   const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
   return {

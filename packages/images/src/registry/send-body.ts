@@ -49,15 +49,7 @@ async function sendPart(
       onSent(bytesRead);
       const { socket } = request;
       if (at === end || socket === null || plainDescriptorOf(socket) === undefined) continue;
-      const { timeout = 0 } = socket;
-      await sendFile(socket, file.fd, {
-        ...{ start: at, end },
-        onSent: (bytes) => {
-          // Node does not see that something happens.
-          socket.setTimeout(timeout);
-          onSent(bytes);
-        },
-      });
+      await sendFile(socket, file.fd, { start: at, end, onSent });
       return;
     }
   } finally {

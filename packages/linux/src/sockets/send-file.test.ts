@@ -87,6 +87,27 @@ it('ends when the reader has gone, or our own end is closed', async () => {
   await expect.poll(descriptors).toBeLessThanOrEqual(before);
 });
 
+it('keeps a connection from seeming idle while its reader takes something', async () => {
+  const { reader, socket } = await connection();
+  socket.setTimeout(300, () => socket.destroy());
+  const sending = sendFile(socket, file.fd, { start: 0, end: content.length, onSent: () => undefined });
+  const began = performance.now();
+  let [count, pauses] = [0, 0];
+  for await (const chunk of reader) {
+    count += (chunk as Buffer).length;
+    if (count > pauses * 2_000_000) {
+      pauses++;
+      await delay(60);
+    }
+    if (count === content.length) break;
+  }
+  expect(await sending).toBe(true);
+  expect(performance.now() - began).toBeGreaterThan(600);
+  expect(count).toBe(content.length);
+  // And it is idle afterwards.
+  await once(socket, 'close');
+});
+
 it('ends when our own end is closed while a thread is at work', async () => {
   for (let round = 0; round < 20; round++) {
     const { reader, socket } = await connection();

@@ -50,6 +50,8 @@ export async function sendFile(
       if (sent === 0) throw new WherryError('corrupt', `the file ends ${end - at} bytes early`);
       if (sent > 0) {
         at += sent;
+        // Node does not see that something happens on the connection.
+        if (socket.timeout) socket.setTimeout(socket.timeout);
         onSent(sent);
         continue;
       }

@@ -36,8 +36,7 @@ type Sender = (start: number, end: number) => Promise<boolean>;
 async function senderOf(exchange: Exchange, { descriptor }: BlobBytes): Promise<Sender | undefined> {
   const { response } = exchange;
   if (descriptor === undefined || !(response instanceof ServerResponse)) return undefined;
-  kernel ??= import('@wherry/linux').catch(() => undefined);
-  const linux = await kernel;
+  const linux = await loadKernel();
   const { socket } = response;
   if (socket === null || linux?.plainDescriptorOf(socket) === undefined) return undefined;
   const onSent = (count: number): void => {
@@ -46,8 +45,14 @@ async function senderOf(exchange: Exchange, { descriptor }: BlobBytes): Promise<
   return (start, end) => linux.sendFile(socket, descriptor, { start, end, onSent });
 }
 
-/** Not there where the registry runs in an image of its own, without native libraries. */
-let kernel: Promise<typeof import('@wherry/linux') | undefined> | undefined;
+type Kernel = typeof import('@wherry/linux') | undefined;
+let kernel: Promise<Kernel> | undefined;
+
+/** Ahead of the first blob, since it takes some 50 ms. Not there where the registry runs in an image of its own, without native libraries. */
+export function loadKernel(): Promise<Kernel> {
+  kernel ??= import('@wherry/linux').catch(() => undefined);
+  return kernel;
+}
 
 /**
  * Two buffers a reader, used again as soon as the kernel has taken them: one is filled while the other goes out, and a
