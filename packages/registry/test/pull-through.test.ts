@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { VirtualClock } from '@wherry/base';
+import { mediaTypes } from '@wherry/oci';
 import { hashSync } from 'bcryptjs';
 import { describe, expect, it } from 'vitest';
 import { sha256, TestRegistry } from './test-client.ts';
@@ -90,6 +91,37 @@ describe('a pull-through cache', () => {
     const missing = await client.get(`/v2/team/app/blobs/${moved.layer}`);
     expect([missing.status, missing.code]).toEqual([503, 'UNAVAILABLE']);
     expect((await client.get('/v2/team/app/manifests/v2')).status).toBe(503);
+  });
+
+  it('lists all referrers of upstream, those of a registry without referrers as well', async () => {
+    await using upstream = await TestRegistry.start();
+    const { between, cache, client } = await start(upstream);
+    await using _ = between;
+    await using __ = cache;
+    const subject = sha256('a subject');
+    const index = (...names: string[]) => {
+      const manifests = names.map((name) => ({ mediaType: mediaTypes.ociManifest, digest: sha256(name), size: 1 }));
+      return { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+    };
+    between.intercept = (incoming, response) => {
+      if (!incoming.url!.startsWith(`/v2/a/referrers/${subject}`)) return false;
+      const isFirst = !incoming.url!.includes('?');
+      if (isFirst) response.setHeader('Link', `</v2/a/referrers/${subject}?page=two>; rel="next"`);
+      response.end(JSON.stringify(isFirst ? index('one') : { manifests: [null, ...index('two').manifests] }));
+      return true;
+    };
+    const listed = async () =>
+      (await client.get(`/v2/a/referrers/${subject}`)).json().manifests.map(({ digest }) => digest);
+    expect(await listed()).toEqual([sha256('one'), sha256('two')].sort());
+    between.intercept = (incoming, response) => {
+      const { url } = incoming;
+      if (!url!.startsWith('/v2/a/')) return false;
+      const isTag = url === `/v2/a/manifests/${subject.replace(':', '-')}`;
+      response.writeHead(isTag ? 200 : 404, { 'Content-Type': mediaTypes.ociIndex });
+      response.end(isTag ? JSON.stringify(index('three')) : '{}');
+      return true;
+    };
+    expect(await listed()).toEqual([sha256('three')]);
   });
 
   it('says what upstream says of what is not there, and is not pushed to', async () => {

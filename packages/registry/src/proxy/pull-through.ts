@@ -1,5 +1,5 @@
 import { type Logger, messageOf } from '@wherry/base';
-import { type Descriptor, type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
+import { algorithmOf, type Descriptor, type Digest, digestOf, hashFor, hexOf, isDigest } from '@wherry/oci';
 import { isTag, type ManifestReference, type RepositoryName } from '../names.ts';
 import { largestManifest, manifestTypes, parseManifest } from '../protocol/manifest.ts';
 import { refusal, refusalOf } from '../refusal.ts';
@@ -10,6 +10,7 @@ import type { Upstream } from './upstream.ts';
 import { readAll, type UpstreamClient } from './upstream-client.ts';
 
 const largestList = 16 * 1024 * 1024;
+const mostPages = 100;
 /** How exactly it is known when a manifest was used last, ms. */
 const usePrecision = 60 * 60 * 1000;
 
@@ -58,9 +59,9 @@ export class PullThrough implements Upstream {
   async tags(name: RepositoryName): Promise<readonly string[] | undefined> {
     const found = new Set<string>();
     let path: string | undefined = 'tags/list?n=10000';
-    for (let page = 0; path !== undefined && page < 100; page++) {
+    for (let page = 0; path !== undefined && page < mostPages; page++) {
       const body = await this.#list(name, path);
-      if (body === undefined) return undefined;
+      if (body === undefined || body === 'none') return undefined;
       const { tags } = body.value as { tags?: unknown };
       if (Array.isArray(tags)) for (const tag of tags) if (typeof tag === 'string' && isTag(tag)) found.add(tag);
       path = body.next;
@@ -69,9 +70,23 @@ export class PullThrough implements Upstream {
   }
 
   async referrers(name: RepositoryName, subject: Digest): Promise<readonly Descriptor[] | undefined> {
-    const body = await this.#list(name, `referrers/${subject}`);
-    const manifests = (body?.value as { manifests?: unknown } | undefined)?.manifests;
-    return Array.isArray(manifests) ? (manifests as readonly Descriptor[]) : undefined;
+    const found = new Map<string, Descriptor>();
+    let path: string | undefined = `referrers/${subject}`;
+    for (let page = 0; path !== undefined && page < mostPages; page++) {
+      const body = await this.#list(name, path);
+      if (body === undefined) return undefined;
+      if (body === 'none') return await this.#taggedReferrers(name, subject);
+      for (const one of manifestsOf(body.value)) found.set(one.digest, one);
+      path = body.next;
+    }
+    return [...found.values()];
+  }
+
+  /** What clients keep under a tag at a registry that knows no referrers ("Referrers Tag Schema"). */
+  async #taggedReferrers(name: RepositoryName, subject: Digest): Promise<readonly Descriptor[] | undefined> {
+    const tag = `${algorithmOf(subject)}-${hexOf(subject).slice(0, 64)}`;
+    const index = await this.manifest(name, { kind: 'tag', tag }).catch(() => undefined);
+    return index && manifestsOf(JSON.parse(index.content.toString('utf8')));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -141,12 +156,16 @@ export class PullThrough implements Upstream {
     return await this.#contents.manifest(name, { kind: 'digest', digest });
   }
 
-  async #list(name: RepositoryName, path: string): Promise<{ value: unknown; next: string | undefined } | undefined> {
+  /** A page of a list, `none` where upstream has none, `undefined` where it does not answer. */
+  async #list(
+    name: RepositoryName,
+    path: string,
+  ): Promise<{ value: unknown; next: string | undefined } | 'none' | undefined> {
     try {
       const response = await this.#client.send(name, path, { signal: this.#closing.signal });
       if (response.status !== 200) {
         await response.body?.cancel();
-        return undefined;
+        return 'none';
       }
       const query = /<[^>?]*\?([^>]*)>;\s*rel="?next/.exec(response.headers.get('link') ?? '')?.[1];
       const value: unknown = JSON.parse((await readAll(response, largestList)).toString('utf8'));
@@ -162,6 +181,15 @@ export class PullThrough implements Upstream {
     const usedAt = (await this.#contents.repositories.manifestUsedAt(name, digest)) ?? now;
     if (usedAt < now - usePrecision) await this.#contents.repositories.useManifest(name, digest, now);
   }
+}
+
+/** Descriptors of an index that somebody else wrote. */
+function manifestsOf(index: unknown): readonly Descriptor[] {
+  const { manifests } = (index ?? {}) as { manifests?: unknown };
+  if (!Array.isArray(manifests)) return [];
+  return (manifests as readonly (Descriptor | null)[]).filter(
+    (one): one is Descriptor => typeof one?.digest === 'string' && isDigest(one.digest),
+  );
 }
 
 /** Throws UNAVAILABLE for content that is not what was asked for, or not what upstream says that it is. */
