@@ -1,6 +1,6 @@
 import { WherryError } from '@wherry/base';
 
-/** Error codes of the distribution-spec 1.1 ("Error Codes"), and of the reference registry. */
+/** Error codes of the distribution-spec 1.1 ("Error Codes", which has no others for 4xx but docker's TAG_INVALID), and two for 5xx. */
 export type RefusalCode =
   | 'BLOB_UNKNOWN'
   | 'BLOB_UPLOAD_INVALID'
@@ -11,8 +11,6 @@ export type RefusalCode =
   | 'MANIFEST_UNKNOWN'
   | 'NAME_INVALID'
   | 'NAME_UNKNOWN'
-  | 'PAGINATION_NUMBER_INVALID'
-  | 'RANGE_INVALID'
   | 'SIZE_INVALID'
   | 'TAG_INVALID'
   | 'UNAUTHORIZED'
@@ -32,8 +30,6 @@ const statuses: Readonly<Record<RefusalCode, number>> = {
   MANIFEST_UNKNOWN: 404,
   NAME_INVALID: 400,
   NAME_UNKNOWN: 404,
-  PAGINATION_NUMBER_INVALID: 400,
-  RANGE_INVALID: 416,
   SIZE_INVALID: 400,
   TAG_INVALID: 400,
   UNAUTHORIZED: 401,

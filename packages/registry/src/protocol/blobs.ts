@@ -31,7 +31,8 @@ export async function getBlob(
     const applies = ifRange === undefined || ifRange === `"${digest}"`;
     const range = parseRange(applies ? exchange.header('range') : undefined, blob.size);
     if (range === 'unsatisfiable')
-      throw refusal('RANGE_INVALID', 'the range lies outside of the blob', {
+      throw refusal('SIZE_INVALID', 'the range lies outside of the blob', {
+        status: 416,
         headers: { 'Content-Range': `bytes */${blob.size}` },
       });
     const { response } = exchange;

@@ -1,8 +1,9 @@
-import { mediaTypes } from '@wherry/oci';
+import { type Descriptor, mediaTypes } from '@wherry/oci';
 import type { RegistryContext } from '../context.ts';
 import { type RepositoryName, requireDigest } from '../names.ts';
 import { refusal } from '../refusal.ts';
 import type { Exchange } from './exchange.ts';
+import { largestManifest } from './manifest.ts';
 
 /** Entries of one answer at most. */
 const largestPage = 10_000;
@@ -34,17 +35,37 @@ export async function listReferrers(
 ): Promise<void> {
   const digest = requireDigest(reference);
   const { contents, upstream } = context;
-  const all = (await upstream?.referrers(name, digest)) ?? (await contents.repositories.referrers(name, digest));
+  const theirs = (await upstream?.referrers(name, digest)) ?? (await contents.repositories.referrers(name, digest));
+  const all = [...theirs].sort((one, other) => (one.digest < other.digest ? -1 : 1));
   const wanted = exchange.query.getAll('artifactType').filter((type) => type !== '');
-  const manifests =
+  const found =
     wanted.length === 0
       ? all
       : all.filter(({ artifactType }) => artifactType !== undefined && wanted.includes(artifactType));
+  const last = exchange.query.get('last') ?? '';
+  const rest = last === '' ? found : found.filter((one) => one.digest > last);
+  const manifests = oneIndex(rest);
+  const query = new URLSearchParams(wanted.map((type) => ['artifactType', type] as [string, string]));
+  query.set('last', manifests.at(-1)?.digest ?? '');
   exchange.json(
     200,
     { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
-    { 'Content-Type': mediaTypes.ociIndex, ...(wanted.length > 0 && { 'OCI-Filters-Applied': 'artifactType' }) },
+    {
+      'Content-Type': mediaTypes.ociIndex,
+      ...(wanted.length > 0 && { 'OCI-Filters-Applied': 'artifactType' }),
+      ...(manifests.length < rest.length && { Link: `</v2/${name}/referrers/${digest}?${query}>; rel="next"` }),
+    },
   );
+}
+
+/** As many as an index holds that every client reads: as large as any manifest that is taken, or one. */
+function oneIndex(descriptors: readonly Descriptor[]): readonly Descriptor[] {
+  let room = largestManifest - 1024;
+  const count = descriptors.findIndex((one, index) => {
+    room -= Buffer.byteLength(JSON.stringify(one)) + 1;
+    return room < 0 && index > 0;
+  });
+  return count < 0 ? descriptors : descriptors.slice(0, count);
 }
 
 interface Page {
@@ -60,11 +81,12 @@ function byTag(one: string, other: string): number {
   return one < other ? -1 : Number(one > other);
 }
 
-/** `n` entries after `last`, of a sorted list. Throws PAGINATION_NUMBER_INVALID. */
+/** `n` entries after `last`, of a sorted list. Throws UNSUPPORTED. */
 function pageOf(sorted: readonly string[], query: URLSearchParams, most: number): Page {
   const asked = query.get('n');
-  if (asked !== null && !/^\d{1,15}$/.test(asked))
-    throw refusal('PAGINATION_NUMBER_INVALID', 'invalid number of results requested', {
+  if (asked !== null && !/^\d+$/.test(asked))
+    throw refusal('UNSUPPORTED', 'invalid number of results requested', {
+      status: 400,
       detail: { n: asked.slice(0, 40) },
     });
   const n = Math.min(asked === null ? most : Number(asked), most);
