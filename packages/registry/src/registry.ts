@@ -37,6 +37,10 @@ export interface RegistryOptions {
   /** An upload without a byte for so long is given up, ms (default: a day). */
   readonly uploadLifetime?: number | undefined;
   readonly readOnly?: boolean | undefined;
+  /** Refuse to delete blobs, manifests and tags. */
+  readonly keepAll?: boolean | undefined;
+  /** Take manifests and indexes of which parts are missing. */
+  readonly sparse?: boolean | undefined;
   /** Whole URLs in `Location`, as the reference registry writes them (default: paths). */
   readonly absoluteLocations?: boolean | undefined;
   /** `https://host` under which clients reach the registry, where that is not what they say. */
@@ -96,10 +100,14 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       contents,
       log,
       readOnly: options.readOnly ?? false,
+      keepAll: options.keepAll ?? false,
+      sparse: options.sparse ?? false,
       absoluteLocations: options.absoluteLocations ?? false,
       externalUrl: options.externalUrl?.replace(/\/$/, ''),
       upstream,
       allows: (exchange, name, action) => auth.allows(exchange.identity, name, action),
+      wouldAllow: (exchange, name, action) => auth.wouldAllow(exchange.identity, name, action),
+      denial: (exchange, needs) => auth.denial(exchange, exchange.identity, needs),
       lists: (exchange, name) => auth.lists(exchange.identity, name),
     };
     const metrics = new Metrics(contents);

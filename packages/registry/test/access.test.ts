@@ -201,6 +201,37 @@ describe('tokens', () => {
     ]);
   });
 
+  it('says what to ask for to who would mount what the token does not name, and uploads for who may not', async () => {
+    await using registry = await start({ tokens: true });
+    const { client, url } = registry;
+    const alice = basic('alice', 'secret');
+    const both = 'scope=repository:team/source:pull,push&scope=repository:private/app:pull,push';
+    client.headers = await token(client, both, alice);
+    const digest = await client.pushBlob('team/source', 'what teams share');
+    const secret = await client.pushBlob('private/app', 'not theirs');
+    const push = 'scope=repository:team/app:pull,push';
+    client.headers = await token(client, push, basic('bob', 'hunter2'));
+    const mount = (query: string) => challenged(client, 'POST', `/v2/team/app/blobs/uploads/?${query}`);
+    expect(await mount(`mount=${digest}&from=team/source`)).toEqual([
+      401,
+      `Bearer realm="${url}/token",service="wherry-registry",` +
+        'scope="repository:team/app:pull,push repository:team/source:pull",error="insufficient_scope"',
+    ]);
+    for (const query of [
+      // Clients that ask for a token once for each request could not get further.
+      `mount=${digest}`,
+      `mount=${secret}&from=private/app`,
+      `mount=${secret}`,
+      `mount=${secret}&from=team/source`,
+      `mount=${digest}&from=private/app`,
+    ])
+      expect((await mount(query))[0]).toBe(202);
+    client.headers = await token(client, `${push}&scope=repository:team/source:pull`, basic('bob', 'hunter2'));
+    for (const query of [`mount=${digest}&from=team/source`, `mount=${digest}`])
+      expect((await mount(query))[0]).toBe(201);
+    expect((await mount(`mount=${secret}`))[0]).toBe(202);
+  });
+
   it('grants no more than the rules allow, and nothing at all to the wrong password', async () => {
     await using registry = await start({ tokens: true });
     const { client } = registry;

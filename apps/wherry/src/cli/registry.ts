@@ -26,6 +26,8 @@ const flags: readonly FlagSpec[] = [
   { name: 'token-service', type: 'string', usage: 'serve: what tokens are for', default: 'wherry-registry' },
   { name: 'access', type: 'string', usage: 'serve: YAML file of rules: users, repositories, actions' },
   { name: 'read-only', type: 'boolean', usage: 'serve: refuse pushes and deletions' },
+  { name: 'no-delete', type: 'boolean', usage: 'serve: refuse to delete blobs, manifests and tags' },
+  { name: 'sparse', type: 'boolean', usage: 'serve: take manifests and indexes of which parts are missing' },
   { name: 'proxy', type: 'string', usage: 'serve: be a cache of the registry at this URL' },
   { name: 'proxy-user', type: 'string', usage: 'serve: user at that registry' },
   { name: 'proxy-password-file', type: 'string', usage: "serve: file with the user's password" },
@@ -77,6 +79,8 @@ async function serve(parsed: ParsedFlags, { stdout }: CliContext): Promise<numbe
     auth: await authOptions(parsed),
     proxy: await proxyOptions(parsed),
     readOnly: parsed.boolean('read-only'),
+    keepAll: parsed.boolean('no-delete'),
+    sparse: parsed.boolean('sparse'),
     quotas: {
       total: bytes(parsed, 'quota'),
       repository: bytes(parsed, 'repository-quota'),

@@ -17,6 +17,8 @@ export interface Authentication {
   /** Nothing can be asked without credentials that somebody has. */
   readonly required: boolean;
   allows(identity: Identity, name: string, action: Action): boolean;
+  /** Whether it is not allowed now, but would be to the same user with another token. */
+  wouldAllow(identity: Identity, name: string, action: Action): boolean;
   /** Whether the repository is shown to who may list. */
   lists(identity: Identity, name: string): boolean;
   mayList(identity: Identity): boolean;
@@ -30,6 +32,7 @@ export const openAccess: Authentication = {
   identifyPerson: () => Promise.resolve({ user: undefined }),
   required: false,
   allows: () => true,
+  wouldAllow: () => false,
   lists: () => true,
   mayList: () => true,
   denial: () => refusal('DENIED', 'requested access to the resource is denied'),
@@ -84,6 +87,10 @@ export class BasicAuthentication implements Authentication {
 
   allows({ user }: Identity, name: string, action: Action): boolean {
     return this.#rules.allows(user, name, action);
+  }
+
+  wouldAllow(): boolean {
+    return false;
   }
 
   lists(identity: Identity, name: string): boolean {

@@ -76,6 +76,12 @@ export class TokenAuthentication implements Authentication {
     });
   }
 
+  wouldAllow(identity: Identity, name: string, action: Action): boolean {
+    // What another issuer would grant is not known here.
+    if (identity.grants === undefined || identity.foreign === true) return false;
+    return !this.allows(identity, name, action) && this.#options.rules.allows(userOf(identity), name, action);
+  }
+
   lists(identity: Identity, name: string): boolean {
     return identity.foreign === true || this.#options.rules.allows(userOf(identity), name, 'pull');
   }

@@ -7,7 +7,7 @@ import { deleteBlob, getBlob } from './blobs.ts';
 import { listReferrers, listRepositories, listTags } from './discovery.ts';
 import type { Exchange } from './exchange.ts';
 import { deleteManifest, getManifest, putManifest } from './manifests.ts';
-import { checkMethod, type Route, routeOf } from './routes.ts';
+import { checkMethod, methodsOf, type Route, routeOf } from './routes.ts';
 import { beginUpload, cancelUpload, patchUpload, putUpload, uploadStatus } from './uploads.ts';
 
 /** Answers a request beneath `/v2/`: route, who asks, whether they may, then the work. */
@@ -34,7 +34,7 @@ export async function dispatch(context: RegistryContext, auth: Authentication, e
   if (!needs.slice(0, 1).every((need) => auth.allows(exchange.identity, need.name, need.action)))
     throw auth.denial(exchange, exchange.identity, needs);
   checkMethod(route, exchange.method);
-  checkWritable(context, exchange);
+  checkWritable(context, exchange, route);
   await answer(context, exchange, route, name);
 }
 
@@ -53,13 +53,21 @@ function actionOf(route: Route, method: string): Action {
   // What is being pushed is seen and given up by who pushes.
   if (route.kind === 'upload' || route.kind === 'uploads') return 'push';
   if (method === 'DELETE') return 'delete';
-  return method === 'GET' || method === 'HEAD' ? 'pull' : 'push';
+  return reads(method) ? 'pull' : 'push';
 }
 
-function checkWritable(context: RegistryContext, { method }: Exchange): void {
-  if (method === 'GET' || method === 'HEAD') return;
-  if (context.upstream) throw refusal('UNSUPPORTED', 'this registry is a pull-through cache: push to its upstream');
-  if (context.readOnly) throw refusal('UNSUPPORTED', 'this registry is in read-only mode');
+const reads = (method: string): boolean => method === 'GET' || method === 'HEAD';
+
+function checkWritable(context: RegistryContext, { method }: Exchange, { kind }: Route): void {
+  if (reads(method)) return;
+  if (context.upstream) throw unwritable(kind, reads, 'this registry is a pull-through cache: push to its upstream');
+  if (context.readOnly) throw unwritable(kind, reads, 'this registry is in read-only mode');
+  if (context.keepAll && method === 'DELETE' && kind !== 'upload')
+    throw unwritable(kind, (other) => other !== 'DELETE', 'this registry deletes nothing');
+}
+
+function unwritable(kind: Route['kind'], left: (method: string) => boolean, why: string): Error {
+  return refusal('UNSUPPORTED', why, { headers: { Allow: methodsOf(kind).filter(left).join(', ') } });
 }
 
 async function answer(

@@ -42,11 +42,13 @@ export function parseManifest(content: Buffer, contentType: string | undefined):
   const config = isIndex ? undefined : descriptor(value.config, 'config');
   const blobs = isIndex ? [] : [config!, ...descriptors.filter((layer) => !isElsewhere(layer))];
   const artifactType = text(value.artifactType, 'artifactType');
+  // Go reads null as nothing.
+  const subject = value.subject ?? undefined;
   return {
     mediaType,
     blobs: digests(blobs),
     manifests: isIndex ? digests(descriptors) : [],
-    subject: value.subject === undefined ? undefined : (descriptor(value.subject, 'subject').digest as Digest),
+    subject: subject === undefined ? undefined : (descriptor(subject, 'subject').digest as Digest),
     artifactType: artifactType ?? config?.mediaType,
     annotations: annotations(value.annotations),
   };

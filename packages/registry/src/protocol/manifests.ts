@@ -47,7 +47,7 @@ export async function putManifest(
   const parsed = parseManifest(content, exchange.header('content-type'));
   const more = reference.kind === 'tag' ? [] : tagsAsked(exchange);
   const tags = reference.kind === 'tag' ? [reference.tag] : more;
-  await context.contents.putManifest(name, digest, content, parsed, { tags });
+  await context.contents.putManifest(name, digest, content, parsed, { tags, partial: context.sparse });
   exchange.send(201, {
     Location: location(context, exchange, `/v2/${name}/manifests/${digest}`),
     'Docker-Content-Digest': digest,

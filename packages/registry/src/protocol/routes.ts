@@ -43,6 +43,11 @@ export function routeOf(path: string): Route | undefined {
   return { kind, name, reference: found.reference! };
 }
 
+/** All methods that a kind of route has. */
+export function methodsOf(kind: Route['kind']): readonly string[] {
+  return methods[kind];
+}
+
 /** Throws UNSUPPORTED (405) for a method that the route does not have. */
 export function checkMethod(route: Route, method: string): void {
   if (!methods[route.kind].includes(method)) throw methodNotAllowed(methods[route.kind]);

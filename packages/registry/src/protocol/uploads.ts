@@ -53,8 +53,8 @@ export async function patchUpload(
 ): Promise<void> {
   const upload = await context.contents.uploads.find(name, id);
   await upload.exclusively(async (signal) => {
-    checkPlace(context, exchange, upload);
-    await receive(context, exchange, upload, signal);
+    const end = endOfChunk(context, exchange, upload);
+    await receive(context, exchange, upload, signal, end);
   });
   exchange.send(202, uploadHeaders(context, exchange, upload));
 }
@@ -69,8 +69,8 @@ export async function putUpload(
   const upload = await context.contents.uploads.find(name, id);
   const digest = requireDigest(exchange.query.get('digest') ?? undefined);
   await upload.exclusively(async (signal) => {
-    checkPlace(context, exchange, upload);
-    await receive(context, exchange, upload, signal);
+    const end = endOfChunk(context, exchange, upload);
+    await receive(context, exchange, upload, signal, end);
     await context.contents.commit(upload, digest);
   });
   created(context, exchange, name, digest);
@@ -105,9 +105,17 @@ async function mountBlob(
       : isRepositoryName(from) && context.allows(exchange, from, 'pull')
         ? from
         : undefined;
-  if (source === undefined || !(await contents.mount(source, name, mount))) return false;
-  created(context, exchange, name, mount);
-  return true;
+  if (source !== undefined && (await contents.mount(source, name, mount))) {
+    created(context, exchange, name, mount);
+    return true;
+  }
+  // Who comes with an earlier token, for pushing only, is told what to ask for: that it may pull there too.
+  if (from === null || !isRepositoryName(from) || !context.wouldAllow(exchange, from, 'pull')) return false;
+  if ((await contents.whoHas(mount, [from])) === undefined) return false;
+  throw context.denial(exchange, [
+    { name, action: 'push' },
+    { name: from, action: 'pull' },
+  ]);
 }
 
 /** Looking for a blob in every repository has an end. */
@@ -118,13 +126,19 @@ function* pullable(context: RegistryContext, exchange: Exchange): Generator<Repo
     if (context.allows(exchange, name, 'pull')) yield name;
 }
 
+/** Takes the body, up to where the chunk ends that it says it is. */
 async function receive(
   context: RegistryContext,
   exchange: Exchange,
   upload: Upload,
   signal: AbortSignal,
+  end?: number,
 ): Promise<void> {
-  const check = await context.contents.quotaCheck(upload.repository);
+  const fits = await context.contents.quotaCheck(upload.repository);
+  const check = (size: number): void => {
+    if (end !== undefined && size > end) throw wrongLength(context, exchange, upload);
+    fits(size);
+  };
   const length = Number(exchange.header('content-length') ?? 0);
   if (Number.isSafeInteger(length)) check(upload.offset + length);
   const interrupt = (): void => void exchange.request.destroy();
@@ -135,22 +149,36 @@ async function receive(
     signal.removeEventListener('abort', interrupt);
     await upload.touch(context.contents.now());
   }
+  if (end !== undefined && upload.offset !== end) throw wrongLength(context, exchange, upload);
 }
 
-/** A chunk that says where it belongs must follow what is here ("Pushing a blob in chunks"); else 416. */
-function checkPlace(context: RegistryContext, exchange: Exchange, upload: Upload): void {
+/** Of a body without Content-Length this is known only when it has come; what came of the chunk stays. */
+function wrongLength(context: RegistryContext, exchange: Exchange, upload: Upload): Error {
+  return refusal('SIZE_INVALID', 'provided length did not match content length', {
+    detail: 'the body is not as long as its Content-Range',
+    headers: uploadHeaders(context, exchange, upload),
+  });
+}
+
+/**
+ * A chunk that says where it belongs must follow what is here ("Pushing a blob in chunks"); else 416. Gives how long the
+ * upload is with it.
+ */
+function endOfChunk(context: RegistryContext, exchange: Exchange, upload: Upload): number | undefined {
   const header = exchange.header('content-range');
-  if (header === undefined) return;
+  if (header === undefined) return undefined;
   const match = /^(?:bytes[ =])?\s*(\d{1,16})-(\d{1,16})(?:\/(?:\d+|\*))?$/.exec(header.trim());
   const [start, end] = match ? [Number(match[1]), Number(match[2])] : [];
   const length = exchange.header('content-length');
   const fits =
     start === upload.offset && end! >= start - 1 && (length === undefined || end! - start + 1 === Number(length));
   if (!fits)
-    throw refusal('RANGE_INVALID', 'invalid content range', {
+    throw refusal('BLOB_UPLOAD_INVALID', 'invalid content range', {
+      status: 416,
       detail: `the upload has ${upload.offset} bytes; got Content-Range ${header.slice(0, 80)}`,
       headers: uploadHeaders(context, exchange, upload),
     });
+  return end! + 1;
 }
 
 function uploadHeaders(context: RegistryContext, exchange: Exchange, upload: Upload): Record<string, string> {

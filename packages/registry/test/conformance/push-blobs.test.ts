@@ -40,7 +40,7 @@ onEachStorage((client) => {
     const patch = (body: string, range: string) =>
       client.send('PATCH', location, { body, headers: { 'Content-Range': range } });
     const early = await patch('56789', '5-9');
-    expect([early.status, early.code, early.headers.range]).toEqual([416, 'RANGE_INVALID', '0-0']);
+    expect([early.status, early.code, early.headers.range]).toEqual([416, 'BLOB_UPLOAD_INVALID', '0-0']);
     const first = await patch('01234', '0-4');
     expect([first.status, first.headers.range]).toEqual([202, '0-4']);
     expect(first.headers['docker-upload-uuid']).toBeDefined();
@@ -57,6 +57,30 @@ onEachStorage((client) => {
     });
     expect(done.status).toBe(201);
     expect((await client.get(`/v2/push/chunks/blobs/${digest}`)).body.toString()).toBe('0123456789');
+  });
+
+  it('refuses a chunk whose length, not said beforehand, is not that of its range', async () => {
+    const location = await client.begin('push/misfit');
+    const stream = (body: string, range: string, method = 'PATCH', query = '') =>
+      client.send(method, location + query, {
+        body,
+        headers: { 'Transfer-Encoding': 'chunked', 'Content-Range': range },
+      });
+    expect((await stream('0123', '0-3')).headers.range).toBe('0-3');
+    const long = await stream('4XXX', '4-4');
+    expect([long.status, long.code, long.headers.range, long.headers.location]).toEqual([
+      400,
+      'SIZE_INVALID',
+      '0-3',
+      location,
+    ]);
+    const short = await stream('45', '4-7');
+    expect([short.status, short.code]).toEqual([400, 'SIZE_INVALID']);
+    // What came is there, and the client may go on after it.
+    expect((await client.get(location)).headers.range).toBe('0-5');
+    const query = `?digest=${sha256('0123456789')}`;
+    expect((await stream('6789X', '6-9', 'PUT', query)).code).toBe('SIZE_INVALID');
+    expect((await stream('6789', '6-9', 'PUT', query)).status).toBe(201);
   });
 
   it('cancels an upload', async () => {

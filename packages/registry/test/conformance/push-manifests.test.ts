@@ -1,7 +1,7 @@
 import { mediaTypes } from '@wherry/oci';
 import { expect, it } from 'vitest';
 import { onEachStorage } from '../storages.ts';
-import { imageManifest, sha256, sha512 } from '../test-client.ts';
+import { imageManifest, sha256, sha512, TestRegistry } from '../test-client.ts';
 
 // What distribution-spec 1.1 requires of pushing manifests.
 
@@ -90,6 +90,12 @@ onEachStorage((client) => {
     expect([answer.status, answer.code]).toEqual([400, 'MANIFEST_INVALID']);
   });
 
+  it('reads a subject that is null as none', async () => {
+    const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [], subject: null };
+    const answer = await client.pushManifest('push/null', 'v1', index);
+    expect([answer.status, answer.headers['oci-subject']]).toEqual([201, undefined]);
+  });
+
   it('takes a manifest without Content-Type that says its type itself', async () => {
     const { text } = await client.pushImage('push/untyped', 'v1');
     expect((await client.send('PUT', '/v2/push/untyped/manifests/v2', { body: text })).status).toBe(201);
@@ -118,4 +124,24 @@ onEachStorage((client) => {
       expect((await client.pushManifest('push/tags', tag, text, mediaTypes.ociManifest)).code).toBe('TAG_INVALID');
     expect((await client.pushManifest('push/tags', 'x'.repeat(128), text, mediaTypes.ociManifest)).status).toBe(201);
   });
+});
+
+it('takes manifests of which parts are missing where it is told so, and keeps them', async () => {
+  await using registry = await TestRegistry.start({ sparse: true });
+  const { client } = registry;
+  const { config, text, digest, size } = await client.pushImage('part', 'whole');
+  const image = imageManifest({ digest: config, size: 1 }, { digest: sha256('a layer elsewhere'), size: 5 });
+  expect((await client.pushManifest('part', 'image', image)).status).toBe(201);
+  const named = [digest, sha256('another platform')].map((one) => ({
+    mediaType: mediaTypes.ociManifest,
+    digest: one,
+    size,
+  }));
+  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: named };
+  expect((await client.pushManifest('part', 'index', index)).status).toBe(201);
+  await registry.registry.collectGarbage({ grace: 0, untagged: true });
+  expect((await client.get('/v2/part/manifests/image')).json()).toEqual(image);
+  expect((await client.get('/v2/part/manifests/index')).json()).toEqual(index);
+  expect((await client.get(`/v2/part/manifests/${digest}`)).body.toString()).toBe(text);
+  expect((await client.get(`/v2/part/manifests/${named[1]!.digest}`)).status).toBe(404);
 });

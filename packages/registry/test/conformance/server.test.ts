@@ -69,8 +69,23 @@ onEachStorage((client) => {
       ['POST', 'blobs/uploads/'],
       ['PUT', 'manifests/x'],
       ['DELETE', 'manifests/x'],
-    ] as const)
-      expect((await other.client.send(method, `/v2/a/${path}`)).status).toBe(405);
+    ] as const) {
+      const refused = await other.client.send(method, `/v2/a/${path}`);
+      expect([refused.status, refused.code]).toEqual([405, 'UNSUPPORTED']);
+      expect(refused.headers.allow).toBe(path.startsWith('blobs') ? '' : 'GET, HEAD');
+    }
     expect((await other.client.get('/v2/a/manifests/x')).status).toBe(404);
+  });
+
+  it('deletes nothing where it is told so, but lets uploads be given up', async () => {
+    await using other = await TestRegistry.start({ keepAll: true });
+    const image = await other.client.pushImage('a', 'v1');
+    for (const path of ['manifests/v1', `manifests/${image.digest}`, `blobs/${image.layer}`]) {
+      const refused = await other.client.delete(`/v2/a/${path}`);
+      expect([refused.status, refused.code]).toEqual([405, 'UNSUPPORTED']);
+      expect(refused.headers.allow).toBe(path.startsWith('blobs') ? 'GET, HEAD' : 'GET, HEAD, PUT');
+      expect((await other.client.get(`/v2/a/${path}`)).status).toBe(200);
+    }
+    expect((await other.client.delete(await other.client.begin('a'))).status).toBe(204);
   });
 });
