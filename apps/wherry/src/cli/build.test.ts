@@ -36,6 +36,29 @@ describe('wherry build', () => {
     expect(tags).toEqual(['a', 'b']);
   });
 
+  it('asks for limits in the units that docker takes', () => {
+    const sizes = ['-m', '1.5g', '--memory-swap=-1', '--shm-size', '64MiB', '--cgroup-parent', '/x'];
+    const shares = ['-c', '512', '--cpu-period=1000', '--cpu-quota', '500', '--cpuset-cpus', '0-1', '--cpuset-mems=0'];
+    expect(query([...sizes, ...shares, '--ulimit', 'nofile=10:20', '--ulimit=core=-1', '.'])).toMatchObject({
+      ...{ memory: '1610612736', memswap: '-1', shmsize: '67108864', cgroupparent: '/x' },
+      ...{ cpushares: '512', cpuperiod: '1000', cpuquota: '500', cpusetcpus: '0-1', cpusetmems: '0' },
+      ulimits: '[{"Name":"nofile","Soft":10,"Hard":20},{"Name":"core","Soft":-1,"Hard":-1}]',
+    });
+    expect(query(['--memory', '100', '--memory-swap', '2k', '.'])).toMatchObject({ memory: '100', memswap: '2048' });
+    for (const [flag, words] of [
+      ['--memory=1x', `invalid argument "1x" for "-m, --memory" flag: invalid suffix: 'x'`],
+      ['--memory=1.5ib', "invalid suffix: 'ib'"],
+      ['--shm-size=-1', "invalid size: '-1'"],
+      ['--ulimit=nofile', 'invalid argument "nofile" for "--ulimit" flag: invalid ulimit argument: nofile'],
+      ['--ulimit=files=1', 'invalid ulimit type: files'],
+      ['--ulimit=nofile=1:2:3', 'too many limit value arguments - 1:2:3, can only have up to two'],
+      ['--ulimit=nofile=a', 'strconv.ParseInt: parsing "a": invalid syntax'],
+      ['--ulimit=nofile=3:2', 'ulimit soft limit must be less than or equal to hard limit: 3 > 2'],
+      ['--ulimit=nofile=-1:5', 'soft: -1 (unlimited), hard: 5'],
+    ] as const)
+      expect(() => query([flag, '.']), flag).toThrow(words);
+  });
+
   function shown(quiet: boolean, messages: readonly BuildMessage[]) {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
     const display = new BuildDisplay({ stdout, stderr, quiet });

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { WherryError } from '@wherry/base';
 import { dockerSocketPath } from '../machine/paths.ts';
 import { BuildDisplay } from './build-display.ts';
+import { addLimits, limitFlags } from './build-limits.ts';
 import { postBuild } from './build-request.ts';
 import { buildSecrets } from './build-secrets.ts';
 import { openBuildSource } from './build-source.ts';
@@ -25,6 +26,7 @@ const flags: readonly FlagSpec[] = [
   { name: 'platform', type: 'string', usage: 'platform of the image, such as linux/amd64' },
   { name: 'network', type: 'string', usage: 'network of RUN: default, none, host, a name, container:NAME' },
   { name: 'add-host', type: 'strings', usage: 'NAME:ADDRESS for /etc/hosts of RUN' },
+  ...limitFlags,
   { name: 'iidfile', type: 'string', usage: 'file that gets the image id' },
   { name: 'quiet', short: 'q', type: 'boolean', usage: 'print the image id alone' },
 ];
@@ -75,6 +77,7 @@ export function buildQuery(
     if (parsed.boolean(flag)) query.set(name, '1');
   query.set('buildargs', JSON.stringify(pairs(parsed.strings('build-arg'), (name) => env[name] ?? null)));
   query.set('labels', JSON.stringify(pairs(parsed.strings('label'), () => '')));
+  addLimits(parsed, query);
   query.set('cachefrom', JSON.stringify(parsed.strings('cache-from')));
   return query;
 }
