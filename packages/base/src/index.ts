@@ -1,5 +1,6 @@
 export * from './async.ts';
 export * from './breather.ts';
+export type { ReadRingOptions } from './byte-ring.ts';
 export * from './clock.ts';
 export * from './disposal.ts';
 export * from './errors.ts';

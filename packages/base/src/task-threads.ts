@@ -2,15 +2,15 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { cancelled, type Deferred, deferred, Semaphore } from './async.ts';
+import { ByteRing } from './byte-ring.ts';
 import { WherryError } from './errors.ts';
+import { feedRing } from './feed-ring.ts';
 import type { TaskAnswer, TaskMessage } from './task-messages.ts';
 
 /** A thread without work ends after this time (ms): it holds some 15 MB. */
 const idleTime = 20_000;
 /** A task that is cancelled is waited for no longer than this (ms). */
 const longestEnd = 5000;
-/** Pieces of a task's input that are on their way to it. */
-const mostPieces = 16;
 
 /** What threads do: what each kind of task asks for, gives, and says meanwhile. All of it can be cloned. */
 export type Tasks = Readonly<
@@ -27,7 +27,7 @@ export interface ThreadProgram {
 
 export interface TaskOptions<Progress = unknown> {
   readonly signal?: AbortSignal | undefined;
-  /** What the task reads; it is not read ahead of the task by more than a few pieces. */
+  /** What the task reads; it is not read ahead of the task by more than a few megabytes. */
   readonly input?: AsyncIterable<Uint8Array> | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -45,10 +45,6 @@ interface RunningTask {
   readonly id: number;
   readonly done: Deferred<unknown>;
   readonly cancel: () => void;
-  isOver: boolean;
-  /** Pieces that were given and not taken yet. */
-  given: number;
-  taken: Deferred<void> | undefined;
   readonly onProgress: ((progress: unknown) => void) | undefined;
 }
 
@@ -133,11 +129,14 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
     const thread = await this.#take();
     const cancel = new SharedArrayBuffer(4);
     const id = ++this.#count;
+    const ring = input && new ByteRing();
+    const over = new AbortController();
     const task: RunningTask = {
-      ...{ id, done: deferred(), isOver: false, given: 0, taken: undefined },
+      ...{ id, done: deferred() },
       onProgress: onProgress as RunningTask['onProgress'],
       cancel: () => {
         Atomics.store(new Int32Array(cancel), 0, 1);
+        ring?.fail();
         send(thread, { id, isCancelled: true });
       },
     };
@@ -146,19 +145,19 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
     let fault: { readonly error: unknown } | undefined;
     try {
       thread.worker.ref();
-      send(thread, { id: task.id, kind, request, hasInput: input !== undefined, cancel });
-      if (input) {
-        feed(thread, task, input).catch((error: unknown) => {
+      send(thread, { id: task.id, kind, request, input: ring?.shared, cancel });
+      if (ring) {
+        feedRing(ring, input, over.signal).catch((error: unknown) => {
           fault = { error };
-          if (!task.isOver) send(thread, { id: task.id, input: 'failed' });
+          ring.fail();
         });
       }
       return await task.done.promise;
     } catch (error) {
       throw fault ? fault.error : error;
     } finally {
-      task.isOver = true;
-      task.taken?.resolve();
+      over.abort();
+      ring?.close();
       signal?.removeEventListener('abort', task.cancel);
       this.#rest(thread);
     }
@@ -218,8 +217,8 @@ function closed(): WherryError {
   return new WherryError('cancelled', 'the threads were ended');
 }
 
-function send({ worker }: Thread, message: TaskMessage, moved: readonly ArrayBuffer[] = []): void {
-  worker.postMessage(message, moved);
+function send({ worker }: Thread, message: TaskMessage): void {
+  worker.postMessage(message);
 }
 
 function hear({ task, ready }: Thread, answer: TaskAnswer): void {
@@ -229,25 +228,8 @@ function hear({ task, ready }: Thread, answer: TaskAnswer): void {
   }
   if (task?.id !== answer.id) return;
   if ('progress' in answer) task.onProgress?.(answer.progress);
-  else if ('taken' in answer) {
-    task.given--;
-    task.taken?.resolve();
-  } else if ('error' in answer) task.done.reject(new WherryError(answer.error.code, answer.error.message));
+  else if ('error' in answer) task.done.reject(new WherryError(answer.error.code, answer.error.message));
   else task.done.resolve(answer.result);
-}
-
-async function feed(thread: Thread, task: RunningTask, input: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const piece of input) {
-    if (task.isOver) return;
-    const own = new Uint8Array(piece);
-    task.given++;
-    send(thread, { id: task.id, input: own }, [own.buffer]);
-    while (task.given >= mostPieces && !task.isOver) {
-      task.taken = deferred();
-      await task.taken.promise;
-    }
-  }
-  if (!task.isOver) send(thread, { id: task.id, input: 'end' });
 }
 
 async function startWorker(program: ThreadProgram): Promise<Worker> {

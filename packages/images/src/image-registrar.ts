@@ -2,9 +2,9 @@ import { type Clock, WherryError } from '@wherry/base';
 import { type Digest, digestOf, type ImageConfig, type Manifest, mediaTypes, parseDigest } from '@wherry/oci';
 import type { ContentStore } from './content/content-store.ts';
 import { parseConfig } from './content/image-config.ts';
-import type { Ingest } from './content/ingest.ts';
 import { largestDocument, parseManifest } from './content/json.ts';
 import type { Pins } from './content/pins.ts';
+import type { WrittenBlob } from './content/written-blob.ts';
 import type { DiskSync } from './disk-sync.ts';
 import type { GarbageCollector } from './garbage-collector.ts';
 import { chainIds, type LayerStore, type UnpackOptions } from './layers/layer-store.ts';
@@ -21,8 +21,8 @@ export interface RegisterOptions {
   readonly signal?: AbortSignal | undefined;
   /** Of the manifest, as they are kept: some plain whose compressed form it names. Pinned by the caller. */
   readonly layers?: readonly LayerRecord[] | undefined;
-  /** Blobs that were hashed when they came. */
-  readonly hashed?: { has(digest: Digest): boolean } | undefined;
+  /** Blobs that were hashed when they came, and may have been unpacked meanwhile. */
+  readonly written?: ReadonlyMap<Digest, WrittenBlob> | undefined;
   /** Not waited for the disk: `UnsettledImages` knows of it. */
   readonly isDoubtful?: boolean | undefined;
 }
@@ -60,23 +60,24 @@ export class ImageRegistrar {
   /** Commits written blobs and registers the image; nothing is left of one that fails. */
   async registerWritten(
     manifest: Buffer,
-    blobs: ReadonlyMap<Digest, Ingest>,
+    blobs: ReadonlyMap<Digest, WrittenBlob>,
     names: readonly string[],
     options: RegisterOptions = {},
   ): Promise<ImageRecord> {
     const digest = digestOf(manifest);
-    const { index = manifest } = options;
+    const { index = manifest, isDoubtful = false } = options;
+    const sync = !isDoubtful;
     const target = digestOf(index);
     const written = [digest, target, ...blobs.keys()];
     using _ = await this.pins.pin(written);
     try {
-      for (const [expected, ingest] of blobs) await ingest.commit(expected);
-      await this.content.write(manifest);
-      if (index !== manifest) await this.content.write(index);
+      for (const [expected, blob] of blobs) await blob.commit(expected, { sync });
+      await this.content.write(manifest, { sync });
+      if (index !== manifest) await this.content.write(index, { sync });
       return await this.register(
         digest,
         names.map((name) => [name, target] as const),
-        { ...options, hashed: blobs },
+        { ...options, written: blobs },
       );
     } catch (error) {
       // What is pinned goes with its last pin. Why the image failed is told, whatever becomes of this.
@@ -132,11 +133,11 @@ export class ImageRegistrar {
     }
   }
 
-  async #unpackAll(layers: readonly LayerRecord[], { onLayer, signal, hashed }: RegisterOptions): Promise<void> {
+  async #unpackAll(layers: readonly LayerRecord[], { onLayer, signal, written }: RegisterOptions): Promise<void> {
     const one = async (layer: LayerRecord, below: Promise<void> | undefined): Promise<void> => {
-      const isHashed = layer.digest === layer.diffId && hashed?.has(layer.digest);
-      const isNew = onLayer !== undefined && !(await this.layers.has(layer.chainId));
-      await this.unpack(layers, layer, { below, isHashed, signal });
+      const blob = written?.get(layer.digest);
+      const isHashed = layer.digest === layer.diffId && blob !== undefined;
+      const isNew = await this.unpack(layers, layer, { below, isHashed, early: blob?.early, signal });
       await below;
       onLayer?.(layer, isNew);
     };
@@ -152,9 +153,9 @@ export class ImageRegistrar {
     if (failed) throw failed.reason;
   }
 
-  /** Unpacks one layer of a stack whose lower layers are unpacked, or will be. */
-  async unpack(layers: readonly LayerRecord[], layer: LayerRecord, options: UnpackOptions = {}): Promise<void> {
-    await this.layers.unpack(layer, this.content.path(layer.digest), parentsOf(layers, layer), options);
+  /** Unpacks one layer of a stack whose lower layers are unpacked, or will be. False where it is. */
+  async unpack(layers: readonly LayerRecord[], layer: LayerRecord, options: UnpackOptions = {}): Promise<boolean> {
+    return await this.layers.unpack(layer, this.content.path(layer.digest), parentsOf(layers, layer), options);
   }
 }
 

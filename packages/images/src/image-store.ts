@@ -3,7 +3,7 @@ import type { ImageConfig, Platform } from '@wherry/oci';
 import type { ImageService } from '@wherry/runtime';
 import type { KeptContent } from './content/kept-content.ts';
 import type { ImageLibrary } from './image-library.ts';
-import type { NewImage } from './library/build-image.ts';
+import type { LayerSource, NewImage } from './library/build-image.ts';
 import type { LoadedImage, LoadOptions } from './library/load-archive.ts';
 import type { ImageRecord } from './metadata.ts';
 import type { RegistrySettings } from './registry/endpoint.ts';
@@ -23,7 +23,7 @@ export interface ImageStoreOptions {
   readonly largestLayer?: { readonly bytes: number; readonly entries: number } | undefined;
 }
 
-export interface CreateImageOptions extends Omit<NewImage, 'platform'> {
+export interface CreateImageOptions<Layer = LayerSource> extends Omit<NewImage<Layer>, 'platform'> {
   readonly platform?: Platform | undefined;
   /** Names to give it, in any form of reference. */
   readonly references?: readonly string[] | undefined;
@@ -34,6 +34,7 @@ export interface CreateImageOptions extends Omit<NewImage, 'platform'> {
 export interface ImportOptions extends Partial<Pick<CreateImageOptions, 'config' | 'references' | 'platform'>> {
   /** The comment of the image's only history entry. */
   readonly message?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Images on this machine. All references are taken as `imageStatus` takes them. */

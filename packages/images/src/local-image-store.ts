@@ -129,7 +129,7 @@ export class LocalImageStore implements ImageStore {
   }
 
   async importImage(tar: AsyncIterable<Uint8Array>, options: ImportOptions = {}): Promise<LoadedImage> {
-    return await importImage(this.#parts, tar, options);
+    return await importImage(this.#parts, tar, { ...options, signal: this.#signal(options.signal) });
   }
 
   async tag(reference: string, name: string): Promise<void> {

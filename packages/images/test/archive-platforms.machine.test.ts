@@ -149,9 +149,58 @@ describe('an archive with an index of several platforms', () => {
     const forged = whole.map((one) => (one.name === blob(arm64.layer).name ? { ...one, content: amd64.layer } : one));
     await expect(store.load(stream(await tarOf(forged)))).rejects.toThrow(/^failed to verify content: got sha256:/);
     expect(await platformsOf(store)).toEqual(['amd64']);
-    const circle = indexOf(amd64.entry, descriptor(index, mediaTypes.ociIndex, { platform: linux('arm64') }));
-    const entries = [...whole.slice(0, -1), blob(circle), file('index.json', entryOf(circle))];
-    await expect(store.load(stream(await tarOf(entries)))).rejects.toThrow('an image index within an image index');
+  });
+
+  it('may have them in indexes within it, and is one of all of them here', async () => {
+    const inner = indexOf(arm64.entry, riscv64.entry);
+    const outer = indexOf(amd64.entry, descriptor(inner, mediaTypes.ociIndex), attestation);
+    const entries = [...whole.slice(0, -2), blob(inner), blob(outer), file('index.json', entryOf(outer))];
+    await using store = await open({ platform: linux('arm64') });
+    expect(await store.load(stream(await tarOf(entries)))).toEqual([{ id: arm64.id, names: [name] }]);
+    expect(await platformsOf(store)).toEqual(['amd64', 'arm64', 'riscv64']);
+    await store.prune({ all: false, filter: () => true, ...nobody });
+    expect((await store.details(name, linux('riscv64'))).id).toBe(riscv64.id);
+    await using other = await open({ platform: linux('amd64') });
+    await other.load(stream(await tarOf([...entries, list(amd64)])), { platforms: [linux('riscv64')] });
+    expect((await other.find(name))?.id).toBe(riscv64.id);
+    // An index that is not there is one that lacks.
+    const without = entries.filter((one) => one.name !== blob(inner).name);
+    await using third = await open({ platform: linux('arm64') });
+    await third.load(stream(await tarOf(without)));
+    expect(await platformsOf(third)).toEqual(['amd64']);
+  });
+
+  it('need not have layers that are here, and tells only of those that are not', async () => {
+    await using store = await open({ platform: linux('amd64') });
+    await store.load(stream(await tarOf(whole)), { platforms: [linux('amd64')] });
+    const told: string[] = [];
+    const without = whole.filter((one) => one.name !== blob(amd64.layer).name);
+    const options = { onLayer: ({ diffId }: { diffId: string }) => told.push(diffId) };
+    await store.load(stream(await tarOf(without)), options);
+    expect(told).toEqual([digestOf(arm64.layer), digestOf(riscv64.layer)]);
+    await store.load(stream(await tarOf(whole)), options);
+    expect(told).toHaveLength(2);
+    expect(await platformsOf(store)).toEqual(['amd64', 'arm64', 'riscv64']);
+  });
+
+  it("keeps what docker's own list says an image was made from", async () => {
+    const child = JSON.stringify({ ...JSON.parse(amd64.config), history: [{ created_by: 'two' }] });
+    const manifest = JSON.stringify({ ...JSON.parse(amd64.manifest), config: descriptor(child, mediaTypes.ociConfig) });
+    const entry = descriptor(manifest, mediaTypes.ociManifest, { platform: linux('amd64') });
+    const of = indexOf(entry, arm64.entry);
+    const both = indexOf(
+      descriptor(amd64.manifest, mediaTypes.ociManifest, {
+        annotations: { 'io.containerd.image.name': 'a.io/parent:1' },
+      }),
+      descriptor(of, mediaTypes.ociIndex, named),
+    );
+    const entries = [...amd64.blobs, ...arm64.blobs, blob(child), blob(manifest), blob(of), file('index.json', both)];
+    const listed = JSON.stringify([
+      { Config: blob(child).name, RepoTags: [name], Layers: [blob(amd64.layer).name], Parent: amd64.id },
+    ]);
+    await using store = await open({ platform: linux('amd64') });
+    await store.load(stream(await tarOf([...entries, file('manifest.json', listed)])));
+    expect((await store.details(name)).parent).toBe(amd64.id);
   });
 });
 

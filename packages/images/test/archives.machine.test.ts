@@ -374,6 +374,9 @@ describe('an OCI layout', () => {
   );
   const named = { annotations: { 'org.opencontainers.image.ref.name': 'example.com/a:b' } };
 
+  const nested = [inner];
+  for (let n = 0; n < 4; n++) nested.push(indexOf(descriptor(nested[n]!, indexType)));
+
   it('of several platforms gives the one that is asked for', async () => {
     const archive = await tarOf([
       ...amd64.blobs,
@@ -446,13 +449,9 @@ describe('an OCI layout', () => {
       /does not match its digest$/,
     ],
     [
-      'leads in circles',
-      [
-        blob(indexOf(descriptor(inner, indexType, platform('amd64')))),
-        blob(inner),
-        file('index.json', indexOf(descriptor(indexOf(descriptor(inner, indexType, platform('amd64'))), indexType))),
-      ],
-      /an image index within an image index$/,
+      'has more indexes within each other than anybody needs',
+      [...amd64.blobs, ...nested.map(blob), file('index.json', indexOf(descriptor(nested.at(-1)!, indexType)))],
+      /^more than 4 image indexes within each other$/,
     ],
     [
       'names a digest that is none',

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { deferred } from '@wherry/base';
 import { digestOf, hexOf, mediaTypes } from '@wherry/oci';
 import { describe, expect, it } from 'vitest';
 import type { TarInput } from '../src/index.ts';
-import { bytesOf, contentOf, file, fresh, open, stream, tarOf } from './scratch.ts';
+import { bytesOf, contentOf, file, fresh, nobody, open, stream, tarOf } from './scratch.ts';
 
 /** Layers that are hashed by threads. */
 const large = (name: string): Promise<Buffer> => tarOf([file(name, randomBytes(3_000_000))]);
@@ -110,6 +111,91 @@ describe('a large layer', () => {
       expect(layers).toMatchObject([{ digest: digestOf(plain[0]!), diffId: digestOf(plain[0]!) }]);
     }
     expect(ids[1]).toBe(ids[0]);
+  });
+
+  it('may stand behind what says what it is, and twice in an image', async () => {
+    const [one, two] = [plain[0]!, plain[1]!];
+    const list = [{ Config: 'c.json', RepoTags: ['a:1'], Layers: ['0.tar', '1.tar', '0.tar'] }];
+    const diffIds = [one, two, one].map(digestOf);
+    const archive = await tarOf([
+      ...[file('manifest.json', JSON.stringify(list)), file('c.json', configOf(diffIds))],
+      ...[file('1.tar', two), file('0.tar', one)],
+    ]);
+    await using store = await open();
+    const [loaded] = await store.load(stream(archive));
+    const { lowerDirectories } = await store.rootfs(loaded!.id, 'o');
+    expect(lowerDirectories.map((directory) => readdirSync(directory))).toEqual([['a'], ['b'], ['a']]);
+  });
+
+  it('that is here is neither written nor unpacked again, whatever an archive calls it', async () => {
+    const directory = fresh();
+    await using store = await open({ directory });
+    const archive = await archiveOf(plain, plain.map(digestOf));
+    await store.load(stream(archive));
+    const facts = (): object[] =>
+      plain.map((layer) => {
+        const { ino, mtimeMs } = statSync(join(directory, 'blobs/sha256', hexOf(digestOf(layer))));
+        return { ino, mtimeMs };
+      });
+    const before = [facts(), contentOf(directory)];
+    const told: unknown[] = [];
+    await store.load(stream(archive), { onLayer: (layer) => told.push(layer) });
+    expect(told).toEqual([]);
+    expect([facts(), contentOf(directory)]).toEqual(before);
+    await store.remove('a:1', nobody);
+    expect(contentOf(directory)).toEqual([]);
+  });
+
+  it('that begins as one that is here of its size is stored as what it is', async () => {
+    const directory = fresh();
+    await using store = await open({ directory });
+    await store.load(stream(await archiveOf(plain, plain.map(digestOf))));
+    const altered = plain.map((layer, n) => {
+      const other = Buffer.from(layer);
+      other[[600, 300_000, 1_500_000, 2_999_999][n]!]! ^= 1;
+      return other;
+    });
+    await store.load(stream(await archiveOf(altered, altered.map(digestOf))));
+    expect((await store.find('a:1'))!.layers.map(({ digest }) => digest)).toEqual(altered.map(digestOf));
+    for (const layer of [...plain, ...altered]) {
+      const stored = readFileSync(join(directory, 'blobs/sha256', hexOf(digestOf(layer))));
+      expect(digestOf(stored)).toBe(digestOf(layer));
+    }
+    // What is broken on the disk is replaced by the same as it should be.
+    const broken = join(directory, 'blobs/sha256', hexOf(digestOf(altered[0]!)));
+    writeFileSync(broken, altered[0]!.subarray(0, 2_000_000));
+    await store.load(stream(await archiveOf(altered, altered.map(digestOf))));
+    expect(digestOf(readFileSync(broken))).toBe(digestOf(altered[0]!));
+  });
+
+  it('comes from more clients than there are threads that wait for them', async () => {
+    await using store = await open();
+    const archive = await archiveOf([plain[0]!], [digestOf(plain[0]!)]);
+    const stalled = deferred();
+    const slow = async function* (): AsyncGenerator<Buffer> {
+      yield archive.subarray(0, 1_000_000);
+      await stalled.promise;
+      yield archive.subarray(1_000_000);
+    };
+    const loads = Array.from({ length: 6 }, () => store.load(slow()));
+    expect(await store.load(stream(archive))).toHaveLength(1);
+    expect((await store.importImage(stream(plain[1]!))).id).toMatch(/^sha256:/);
+    stalled.resolve();
+    for (const loaded of await Promise.all(loads)) expect(loaded).toHaveLength(1);
+  });
+
+  it('is unpacked no more, and nothing of it left, when the load is given up', async () => {
+    const directory = fresh();
+    await using store = await open({ directory });
+    const archive = await archiveOf(plain, plain.map(digestOf));
+    const stop = new AbortController();
+    const endless = async function* (): AsyncGenerator<Buffer> {
+      yield* stream(archive.subarray(0, 7_000_000));
+      stop.abort();
+      await new Promise(() => undefined);
+    };
+    await expect(store.load(endless(), { signal: stop.signal })).rejects.toMatchObject({ code: 'cancelled' });
+    expect(contentOf(directory)).toEqual([]);
   });
 
   it('is left by a client that goes before its end', async () => {

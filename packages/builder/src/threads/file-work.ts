@@ -29,7 +29,7 @@ export const boundedWork: BoundedWork = {
 export const fileWork: TaskWork<FileTasks> = {
   ...boundedWork,
   unpackContext: async ({ folder }, { input, signal }) => {
-    await unpackContext(decompressed(input), folder, { signal });
+    await unpackContext(decompressed(input()), folder, { signal });
     return undefined;
   },
 };

@@ -32,6 +32,7 @@ export async function importImage(options: EngineApiOptions, exchange: Exchange)
       references: reference === undefined ? [] : [reference],
       config: { config },
       message: query.text('message') || `Imported from ${source}`,
+      signal: exchange.signal,
       ...(platform === undefined ? {} : { platform }),
     });
     lines.write({ status: id });

@@ -2,26 +2,22 @@ import { createReadStream } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { DisposalStack, systemRandom, WherryError } from '@wherry/base';
-import { decompressed } from '../content/compression.ts';
+import { decompressed, detectCompression } from '../content/compression.ts';
 import type { ContentStore } from '../content/content-store.ts';
 import type { Ingest } from '../content/ingest.ts';
-import { readTar } from '../tar/tar-reader.ts';
+import type { WrittenBlob } from '../content/written-blob.ts';
+import type { Arrival } from './arrival.ts';
 
-/** Files, folders and links. */
-const mostMembers = 20_000;
-const longestName = 4096;
-/** Of headers, and of what stands behind an archive's end (bytes). */
-const mostAround = 256 * 1024 * 1024;
 const mostLinks = 8;
 
 /**
- * The files of an image archive, spooled into the content store (archives name their members in any
+ * The files of an image archive, written beside the content store's (archives name their members in any
  * order) but not committed: what the archive turns out not to need goes with it. Names and links are taken
  * as dockerd, which unpacks archives into a folder of their own, takes them: nothing leads out of it.
  */
 export class ArchiveFiles implements AsyncDisposable {
   readonly #content: ContentStore;
-  readonly #files = new Map<string, Ingest>();
+  readonly #files = new Map<string, WrittenBlob>();
   readonly #links = new Map<string, string>();
   readonly #folders = new Set<string>();
   readonly #disposal = new DisposalStack();
@@ -34,39 +30,21 @@ export class ArchiveFiles implements AsyncDisposable {
     this.#directory = join(content.directory, 'tmp', `docker-import-${number}`);
   }
 
-  /** From a tar stream, compressed or not, with files of at most `largest` bytes together. Throws `tooLarge`. */
-  static async fromTar(
-    content: ContentStore,
-    source: AsyncIterable<Uint8Array>,
-    largest: number,
-  ): Promise<ArchiveFiles> {
+  /** From what a thread received; it is disposed with the files. */
+  static fromArrival(content: ContentStore, arrival: Arrival): ArchiveFiles {
     const files = new ArchiveFiles(content);
-    let total = 0;
-    let members = 0;
-    try {
-      for await (const { header, body } of readTar(bounded(decompressed(source), largest))) {
-        total += header.size;
-        if (total > largest) throw new WherryError('tooLarge', `an archive of more than ${largest} bytes`);
-        if (++members > mostMembers) {
-          throw new WherryError('tooLarge', `an archive of more than ${mostMembers} files`);
-        }
-        if (header.name.length > longestName || header.linkName.length > longestName) {
-          throw new WherryError('tooLarge', `a name of more than ${longestName} bytes in an archive`);
-        }
-        const name = inside(header.name);
-        // A later member of a name takes the place of the one before.
-        files.#links.delete(name);
-        if (header.type === 'file') await files.#add(name, body);
-        // `docker save` before 25 wrote equal layers as links to the first.
-        else if (header.type === 'symlink') files.#links.set(name, inside(header.linkName, posix.dirname(name)));
-        else if (header.type === 'link') files.#links.set(name, inside(header.linkName));
-        else if (header.type === 'directory') files.#folders.add(name);
-      }
-      return files;
-    } catch (error) {
-      await files[Symbol.asyncDispose]();
-      throw error;
+    files.#disposal.use(arrival, 'an archive');
+    for (const member of arrival.members) {
+      const name = inside(member.name);
+      // A later member of a name takes the place of the one before.
+      files.#links.delete(name);
+      if (member.type === 'file') files.#files.set(name, arrival.file(member));
+      // `docker save` before 25 wrote equal layers as links to the first.
+      else if (member.type === 'symlink') files.#links.set(name, inside(member.linkName, posix.dirname(name)));
+      else if (member.type === 'link') files.#links.set(name, inside(member.linkName));
+      else files.#folders.add(name);
     }
+    return files;
   }
 
   /** From an OCI layout folder; only its plain files, links are not followed. */
@@ -75,7 +53,10 @@ export class ArchiveFiles implements AsyncDisposable {
     try {
       for (const entry of await readdir(folder, { recursive: true })) {
         const path = join(folder, entry);
-        if ((await lstat(path)).isFile()) await files.#add(entry, createReadStream(path));
+        if (!(await lstat(path)).isFile()) continue;
+        const ingest = await files.#begin();
+        await ingest.fill(createReadStream(path));
+        files.#files.set(entry, ingest);
       }
       return files;
     } catch (error) {
@@ -92,7 +73,7 @@ export class ArchiveFiles implements AsyncDisposable {
   }
 
   /** A file by its path in the archive, through links. */
-  find(path: string): Ingest | undefined {
+  find(path: string): WrittenBlob | undefined {
     let name = inside(path);
     for (let links = 0; links < mostLinks; links++) {
       const found = this.#files.get(name);
@@ -105,7 +86,7 @@ export class ArchiveFiles implements AsyncDisposable {
   }
 
   /** As `find`; what is not there is told of in dockerd's words. Throws `corrupt`. */
-  require(path: string): Ingest {
+  require(path: string): WrittenBlob {
     const whole = this.checkPath(path);
     const found = this.find(path);
     if (found) return found;
@@ -121,25 +102,23 @@ export class ArchiveFiles implements AsyncDisposable {
     throw new WherryError('corrupt', `evalSymlinksInScope: ${whole} is not in ${this.#directory}`);
   }
 
-  /** The plain form of a file that is compressed, of at most `largest` bytes. Throws `tooLarge`, `corrupt`. */
-  async plain(file: Ingest, largest: number): Promise<Ingest> {
+  /** The plain form of a file that may be compressed, of at most `largest` bytes. Throws `tooLarge`, `corrupt`. */
+  async plain(file: WrittenBlob, largest: number): Promise<WrittenBlob> {
+    if (detectCompression(await file.start()) === 'none') {
+      if (file.size > largest) throw new WherryError('tooLarge', `a layer of more than ${largest} bytes`);
+      return file;
+    }
     const ingest = await this.#begin();
     await ingest.fill(decompressed(file.stream()), largest);
     return ingest;
   }
 
   /** Something that belongs to the archive's images and is not in it. */
-  async hold(bytes: Uint8Array): Promise<Ingest> {
+  async hold(bytes: Uint8Array): Promise<WrittenBlob> {
     const ingest = await this.#begin();
     await ingest.write(bytes);
     await ingest.rest();
     return ingest;
-  }
-
-  async #add(name: string, body: AsyncIterable<Uint8Array>): Promise<void> {
-    const ingest = await this.#begin();
-    await ingest.fill(body);
-    this.#files.set(name, ingest);
   }
 
   async #begin(): Promise<Ingest> {
@@ -150,16 +129,6 @@ export class ArchiveFiles implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#disposal[Symbol.asyncDispose]();
-  }
-}
-
-/** A small stream may unpack to any size, and go on behind the archive's end. */
-async function* bounded(source: AsyncIterable<Uint8Array>, largest: number): AsyncGenerator<Uint8Array> {
-  let length = 0;
-  for await (const chunk of source) {
-    length += chunk.length;
-    if (length > largest + mostAround) throw new WherryError('tooLarge', `an archive of more than ${largest} bytes`);
-    yield chunk;
   }
 }
 

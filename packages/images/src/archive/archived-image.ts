@@ -1,10 +1,10 @@
 import type { Descriptor, Digest, Platform } from '@wherry/oci';
-import type { Ingest } from '../content/ingest.ts';
+import type { WrittenBlob } from '../content/written-blob.ts';
 
 /** An image for one platform: its manifest, and where each blob that is not stored yet is. */
 export interface ArchivedPlatform {
   readonly manifest: Buffer;
-  readonly blobs: ReadonlyMap<Digest, Ingest>;
+  readonly blobs: ReadonlyMap<Digest, WrittenBlob>;
 }
 
 /** An image found in an archive. */
@@ -28,4 +28,6 @@ export interface ArchiveContext {
   readonly largestLayer: number;
   /** A stored layer by its chain ID, which from now on stays until the archive is read. */
   readonly stored: (chainId: Digest) => Promise<Descriptor | undefined>;
+  /** Whether a blob is here, which from now on stays until the archive is read. */
+  readonly isStored: (digest: Digest, size: number) => Promise<boolean>;
 }

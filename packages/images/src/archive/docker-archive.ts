@@ -1,4 +1,4 @@
-import { decodeGo, type GoType, goString, goStrings, parseGoJson, WherryError } from '@wherry/base';
+import { codeOf, decodeGo, type GoType, goString, goStrings, parseGoJson, WherryError } from '@wherry/base';
 import {
   type Descriptor,
   type Digest,
@@ -13,8 +13,8 @@ import {
 } from '@wherry/oci';
 import { detectCompression } from '../content/compression.ts';
 import { parseConfig, parseRawConfig } from '../content/image-config.ts';
-import type { Ingest } from '../content/ingest.ts';
 import { largestDocument } from '../content/json.ts';
+import type { WrittenBlob } from '../content/written-blob.ts';
 import { chainIds } from '../layers/layer-store.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ArchiveContext, ArchivedImage } from './archived-image.ts';
@@ -33,17 +33,35 @@ const entryType: GoType = {
 };
 const listType: GoType = { kind: 'list', type: '[]tarexport.manifestItem', of: entryType };
 
-/** The images of what `docker save` writes, each read when it is asked for. Throws `corrupt` in dockerd's words. */
-export async function* readDockerArchive(
-  files: ArchiveFiles,
-  list: Ingest,
-  context: ArchiveContext,
-): AsyncGenerator<ArchivedImage, void, undefined> {
+/** Which images a list says others were made from, by the ID of these. A list that is none says nothing. */
+export async function parentsIn(files: ArchiveFiles, list: WrittenBlob): Promise<ReadonlyMap<string, Digest>> {
+  const parents = new Map<string, Digest>();
+  try {
+    for (const { Config = '', Parent = '' } of await entriesOf(list)) {
+      const config = isDigest(Parent) ? files.find(Config) : undefined;
+      if (config) parents.set(await config.digest(), Parent as Digest);
+    }
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+  }
+  return parents;
+}
+
+async function entriesOf(list: WrittenBlob): Promise<readonly Entry[]> {
   const entries = decodeGo(parseGoJson((await list.read(largestDocument)).toString(), 'stream'), listType);
   if (entries === undefined) {
     throw new WherryError('corrupt', 'invalid manifest, manifest cannot be null (but can be [])');
   }
-  for (const entry of entries as Entry[]) {
+  return entries as Entry[];
+}
+
+/** The images of what `docker save` writes, each read when it is asked for. Throws `corrupt` in dockerd's words. */
+export async function* readDockerArchive(
+  files: ArchiveFiles,
+  list: WrittenBlob,
+  context: ArchiveContext,
+): AsyncGenerator<ArchivedImage, void, undefined> {
+  for (const entry of await entriesOf(list)) {
     const image = await readEntry(files, entry, context);
     if (image !== undefined) yield image;
   }
@@ -59,7 +77,7 @@ async function readEntry(
   const { platforms } = context;
   if (platforms && !platforms.some((platform) => suitsPlatform(platformOf(config), platform))) return undefined;
   const id = await file.digest();
-  const blobs = new Map<Digest, Ingest>([[id, file]]);
+  const blobs = new Map<Digest, WrittenBlob>([[id, file]]);
   const diffIds = config.rootfs.diff_ids as readonly Digest[];
   const layers: Descriptor[] = [];
   for (const [index, chainId] of chainIds(diffIds).entries()) {
@@ -104,7 +122,7 @@ export function checkSystem(os: unknown): void {
 async function layerOf(
   files: ArchiveFiles,
   path: string,
-  blobs: Map<Digest, Ingest>,
+  blobs: Map<Digest, WrittenBlob>,
   context: ArchiveContext,
 ): Promise<Descriptor> {
   const file = await storable(files, files.require(path), context);
@@ -114,7 +132,7 @@ async function layerOf(
 }
 
 /** A layer in a form that registries know. */
-export async function storable(files: ArchiveFiles, file: Ingest, context: ArchiveContext): Promise<Ingest> {
+export async function storable(files: ArchiveFiles, file: WrittenBlob, context: ArchiveContext): Promise<WrittenBlob> {
   const compression = detectCompression(await file.start());
   return compression === 'bzip2' || compression === 'xz' ? await files.plain(file, context.largestLayer) : file;
 }

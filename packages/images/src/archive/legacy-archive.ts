@@ -10,8 +10,8 @@ import {
   parseReference,
 } from '@wherry/oci';
 import { mostLayers, parseRawConfig } from '../content/image-config.ts';
-import type { Ingest } from '../content/ingest.ts';
 import { largestDocument } from '../content/json.ts';
+import type { WrittenBlob } from '../content/written-blob.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ArchiveContext, ArchivedImage } from './archived-image.ts';
 import { checkSystem, layerType } from './docker-archive.ts';
@@ -28,7 +28,7 @@ interface Converted {
   readonly id: Digest;
   readonly config: ImageConfig;
   readonly layers: readonly Descriptor[];
-  readonly blobs: ReadonlyMap<Digest, Ingest>;
+  readonly blobs: ReadonlyMap<Digest, WrittenBlob>;
 }
 
 const repositoriesType = { kind: 'map', type: 'map[string]map[string]string', of: goStringMap } as const;

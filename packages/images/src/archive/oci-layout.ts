@@ -15,10 +15,13 @@ import {
   tryParseReference,
 } from '@wherry/oci';
 import { parseConfig } from '../content/image-config.ts';
-import type { Ingest } from '../content/ingest.ts';
 import { largestDocument, parseIndex, parseManifest } from '../content/json.ts';
+import type { WrittenBlob } from '../content/written-blob.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ArchiveContext, ArchivedImage, ArchivedPlatform } from './archived-image.ts';
+
+/** Indexes may be within indexes (image-spec, image-index.md): as deep as anybody needs. */
+const mostIndexes = 4;
 
 /**
  * The images of an OCI layout (image-layout.md), each read when it is asked for. Of an entry that is an index, all images
@@ -27,40 +30,77 @@ import type { ArchiveContext, ArchivedImage, ArchivedPlatform } from './archived
  */
 export async function* readLayout(
   files: ArchiveFiles,
-  list: Ingest,
-  { platforms, machine }: ArchiveContext,
+  list: WrittenBlob,
+  context: ArchiveContext,
+  parents: ReadonlyMap<string, Digest>,
 ): AsyncGenerator<ArchivedImage, void, undefined> {
+  const { platforms, machine } = context;
+  const image = async (manifest: Buffer): Promise<ArchivedPlatform & Pick<ArchivedImage, 'parent'>> => {
+    const read = await readImage(files, manifest, context);
+    return { ...read, parent: parents.get(parseManifest(manifest).config.digest) };
+  };
   for (const entry of parseIndex(await list.read(largestDocument)).manifests) {
     const content = await verified(files, entry);
     const name = nameOf(entry);
     const names = name === undefined ? [] : [name];
     if (isIndex(entry)) {
-      const [first, ...others] = chosen(files, parseIndex(content).manifests, platforms, machine);
+      const { manifests, index } = await flatIndex(files, content);
+      const [first, ...others] = chosen(files, manifests, platforms, machine);
       if (first === undefined) continue;
-      const image = await readImage(files, await manifestIn(files, first));
+      const own = await image(await verified(files, first));
       const behind: ArchivedPlatform[] = [];
       // Without a name nothing would hold them together.
       if (name !== undefined || platforms !== undefined) {
-        for (const other of others) behind.push(await readImage(files, await manifestIn(files, other)));
+        for (const other of others) behind.push(await readImage(files, await verified(files, other), context));
       }
-      yield { ...image, names, index: content, behind };
+      yield { ...own, names, index, behind };
     } else if (platforms === undefined || (await isFor(files, content, platforms))) {
-      yield { ...(await readImage(files, content)), names };
+      yield { ...(await image(content)), names };
     }
   }
 }
 
+/**
+ * What an index has, with all that the indexes within it have that are in the archive. Where there are some, the index that
+ * stands behind the name is one of all of them: whoever looks for a platform sees them at once. Throws `unsupported`.
+ */
+async function flatIndex(
+  files: ArchiveFiles,
+  content: Buffer,
+): Promise<{ readonly manifests: readonly Descriptor[]; readonly index: Buffer }> {
+  const seen = new Set<string>();
+  const expand = async (document: Buffer, level: number): Promise<Descriptor[]> => {
+    if (level > mostIndexes) {
+      throw new WherryError('unsupported', `more than ${mostIndexes} image indexes within each other`);
+    }
+    const manifests: Descriptor[] = [];
+    for (const entry of parseIndex(document).manifests) {
+      if (!isIndex(entry) || !isHere(files, entry.digest)) manifests.push(entry);
+      else if (!seen.has(entry.digest)) {
+        seen.add(entry.digest);
+        const inner = await expand(await verified(files, entry), level + 1);
+        manifests.push(...inner.map((one) => ({ ...(entry.platform && { platform: entry.platform }), ...one })));
+      }
+    }
+    return manifests;
+  };
+  const manifests = await expand(content, 1);
+  if (seen.size === 0) return { manifests, index: content };
+  const index = { ...parseIndex(content), manifests };
+  return { manifests, index: Buffer.from(JSON.stringify(index)) };
+}
+
 /** Whether an archive has images for several platforms behind one name, of which docker's own list has but one. */
-export async function hasSeveralPlatforms(files: ArchiveFiles, list: Ingest): Promise<boolean> {
+export async function hasSeveralPlatforms(files: ArchiveFiles, list: WrittenBlob): Promise<boolean> {
   try {
     for (const entry of parseIndex(await list.read(largestDocument)).manifests) {
       if (!isIndex(entry)) continue;
-      const { manifests } = parseIndex(await verified(files, entry));
+      const { manifests } = await flatIndex(files, await verified(files, entry));
       if (imagesIn(manifests).filter(({ digest }) => isHere(files, digest)).length > 1) return true;
     }
   } catch (error) {
     // Docker's list counts then, beside which this one is not looked at.
-    if (codeOf(error) !== 'corrupt' && codeOf(error) !== 'tooLarge') throw error;
+    if (!['corrupt', 'tooLarge', 'unsupported'].includes(codeOf(error)!)) throw error;
   }
   return false;
 }
@@ -97,16 +137,13 @@ function imagesIn(manifests: readonly Descriptor[]): Descriptor[] {
   return [...new Map(images.map((image) => [image.digest, image])).values()];
 }
 
-async function manifestIn(files: ArchiveFiles, entry: Descriptor): Promise<Buffer> {
-  // One level: an index of indexes would be a way to make the reader run in circles.
-  if (isIndex(entry)) throw new WherryError('unsupported', 'an image index within an image index');
-  return await verified(files, entry);
-}
-
-async function readImage(files: ArchiveFiles, manifest: Buffer): Promise<ArchivedPlatform> {
+/** What is here already is not taken from the archive, where it may even be missing. */
+async function readImage(files: ArchiveFiles, manifest: Buffer, context: ArchiveContext): Promise<ArchivedPlatform> {
   const { config, layers } = parseManifest(manifest);
-  const blobs = new Map<Digest, Ingest>();
-  for (const { digest } of [config, ...layers]) blobs.set(parseDigest(digest), blob(files, digest));
+  const blobs = new Map<Digest, WrittenBlob>();
+  for (const { digest, size } of [config, ...layers]) {
+    if (!(await context.isStored(parseDigest(digest), size))) blobs.set(parseDigest(digest), blob(files, digest));
+  }
   return { manifest, blobs };
 }
 
@@ -132,13 +169,13 @@ async function verified(files: ArchiveFiles, { digest }: Descriptor): Promise<Bu
   return await file.read(largestDocument);
 }
 
-function blob(files: ArchiveFiles, digest: string): Ingest {
+function blob(files: ArchiveFiles, digest: string): WrittenBlob {
   const file = find(files, digest);
   if (!file) throw new WherryError('corrupt', `the archive lacks the blob ${digest}`);
   return file;
 }
 
-function find(files: ArchiveFiles, digest: string): Ingest | undefined {
+function find(files: ArchiveFiles, digest: string): WrittenBlob | undefined {
   return isDigest(digest) ? files.find(`blobs/${digest.split(':')[0]}/${hexOf(digest)}`) : undefined;
 }
 

@@ -85,13 +85,13 @@ export class ContentStore {
     return createReadStream(this.path(digest), { highWaterMark: 256 * 1024 });
   }
 
-  /** Writes a small blob. */
-  async write(content: Uint8Array): Promise<Digest> {
+  /** Writes a small blob; `options` as of `Ingest.commit`. */
+  async write(content: Uint8Array, options: { readonly sync?: boolean } = {}): Promise<Digest> {
     const digest = digestOf(content);
     if ((await this.size(digest)) === content.length) return digest;
     await using ingest = await this.ingest();
     await ingest.write(content);
-    await ingest.commit(digest);
+    await ingest.commit(digest, options);
     return digest;
   }
 

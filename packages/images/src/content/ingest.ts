@@ -11,6 +11,7 @@ import { namingFullDisk } from './full-disk.ts';
 import { gathered } from './gathered.ts';
 import { GrowingFile } from './growing-file.ts';
 import type { Received, ReceiveProgress } from './receive-blob.ts';
+import type { WrittenBlob } from './written-blob.ts';
 
 /** A whole stream of more bytes is hashed by a thread. */
 const mostHashedHere = 1024 * 1024;
@@ -32,7 +33,7 @@ export interface ReceiveOptions {
 }
 
 /** A blob that is being written. One writer. */
-export class Ingest implements AsyncDisposable {
+export class Ingest implements WrittenBlob, AsyncDisposable {
   readonly #file: FileHandle;
   readonly #path: string;
   readonly #place: IngestPlace;
@@ -58,6 +59,11 @@ export class Ingest implements AsyncDisposable {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Where it is as long as it is not committed. */
+  get path(): string {
+    return this.#path;
   }
 
   async write(chunk: Uint8Array): Promise<void> {

@@ -81,20 +81,29 @@ export class LayerStore {
   /**
    * Unpacks a layer unless it is there. `blob` is the path of its tar, compressed or not; `parents` the chain IDs of the
    * layers below, topmost first, already unpacked, or those that `below` waits for: few layers need them, so that
-   * others are unpacked beside them. Throws `corrupt` when the plain content is not `diffId`; then nothing is left.
+   * others are unpacked beside them. False where it is there. Throws `corrupt` when the plain content is not `diffId`; then
+   * nothing is left.
    */
-  async unpack(layer: LayerIds, blob: string, parents: readonly Digest[], options: UnpackOptions = {}): Promise<void> {
-    await this.#locks.run(layer.chainId, async () => {
-      if (await this.has(layer.chainId)) return;
+  async unpack(
+    layer: LayerIds,
+    blob: string,
+    parents: readonly Digest[],
+    options: UnpackOptions = {},
+  ): Promise<boolean> {
+    return await this.#locks.run(layer.chainId, async () => {
+      if (await this.has(layer.chainId)) return false;
       const lower = parents.map((parent) => this.folder(parent));
       const { early } = options;
-      if (early) {
-        this.#threads.takePlace(early.result);
-        if (await this.#finish(early, lower, layer, options)) return;
-      } else if (parents.length > 0 && options.below && (await this.#unpackBeside(lower, layer, blob, options))) return;
+      if (early?.take()) {
+        if (early.isBeside) this.#threads.takePlace(early.result);
+        if (await this.#finish(early, lower, layer, options)) return true;
+      } else if (parents.length > 0 && options.below && (await this.#unpackBeside(lower, layer, blob, options))) {
+        return true;
+      }
       await using temporary = await this.temporary();
       const { implied: _, ...unpacked } = (await this.#unpackInto(temporary.path, lower, layer, blob, options))!;
       await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
+      return true;
     });
   }
 
@@ -109,12 +118,42 @@ export class LayerStore {
     { signal }: { readonly signal: AbortSignal },
   ): Promise<EarlyUnpack | undefined> {
     if (await this.has(layer.chainId)) return undefined;
-    const temporary = await this.temporary();
     const lower = parents.length > 0 ? undefined : [];
-    const request = await this.#unpackRequest(temporary.path, lower, layer, blob);
+    return await this.#unpackGrowing(
+      { blob, diffId: layer.diffId, isHashed: false, lower },
+      { isWhole: false, signal },
+    );
+  }
+
+  /**
+   * As `unpackEarly`, of a blob of which it is not known what it is: whoever takes it over has to. `isHashed`: as plain content
+   * it has the diff ID that somebody else finds. `isBottom`: nothing will be below it.
+   */
+  async unpackUnknown(
+    { growing, isHashed }: { readonly growing: GrowingFileHandle; readonly isHashed: boolean },
+    {
+      isBottom,
+      isWhole,
+      signal,
+    }: { readonly isBottom: boolean; readonly isWhole: boolean; readonly signal: AbortSignal },
+  ): Promise<EarlyUnpack | undefined> {
+    const lower = isBottom ? [] : undefined;
+    return await this.#unpackGrowing({ blob: growing, diffId: undefined, isHashed, lower }, { isWhole, signal });
+  }
+
+  /** `isWhole`: it waits for nothing but a thread. */
+  async #unpackGrowing(
+    request: Omit<LayerTasks['unpack']['request'], 'folder' | 'limits'>,
+    { isWhole, signal }: { readonly isWhole: boolean; readonly signal: AbortSignal },
+  ): Promise<EarlyUnpack | undefined> {
+    const temporary = await this.temporary();
+    const whole = await this.#unpackRequest(temporary.path, request);
     const stop = new AbortController();
-    const work = this.#threads.runWaiting('unpack', request, { signal: AbortSignal.any([signal, stop.signal]) });
-    if (work) return new EarlyUnpack(temporary, work, stop);
+    const options = { signal: AbortSignal.any([signal, stop.signal]) };
+    const work = isWhole
+      ? this.#threads.run('unpack', whole, options)
+      : this.#threads.runWaiting('unpack', whole, options);
+    if (work) return new EarlyUnpack(temporary, work, { stop, isBeside: !isWhole });
     await temporary[Symbol.asyncDispose]();
     return undefined;
   }
@@ -140,7 +179,7 @@ export class LayerStore {
   ): Promise<boolean> {
     const found = await result;
     await options.below;
-    if (found === undefined) return false;
+    if (found === undefined || (found.diffId ?? (options.isHashed && diffId)) !== diffId) return false;
     const { implied, ...unpacked } = found;
     const folder = join(path, 'fs');
     if (implied.length > 0 && !(await this.#threads.run('settle', { folder, lower, implied }, options))) {
@@ -155,23 +194,20 @@ export class LayerStore {
     lower: readonly string[] | undefined,
     layer: LayerIds,
     blob: string,
-    { isHashed, signal }: UnpackOptions,
+    { isHashed = false, signal }: UnpackOptions,
   ): Promise<LayerTasks['unpack']['result']> {
-    const request = await this.#unpackRequest(temporary, lower, layer, blob, isHashed);
+    const request = await this.#unpackRequest(temporary, { blob, diffId: layer.diffId, isHashed, lower });
     return await this.#threads.run('unpack', request, { signal });
   }
 
   /** Makes the folder for the files, and gives what a thread needs to fill it. */
   async #unpackRequest(
     temporary: string,
-    lower: readonly string[] | undefined,
-    { diffId }: LayerIds,
-    blob: string | GrowingFileHandle,
-    isHashed = false,
+    request: Omit<LayerTasks['unpack']['request'], 'folder' | 'limits'>,
   ): Promise<LayerTasks['unpack']['request']> {
     const folder = join(temporary, 'fs');
     await mkdir(folder, { mode: 0o755 });
-    return { blob, diffId, isHashed, folder, lower, limits: this.#limits };
+    return { ...request, folder, limits: this.#limits };
   }
 
   /**

@@ -8,7 +8,7 @@ import { WherryError } from '@wherry/base';
 import { type Descriptor, type Digest, type ImageConfig, type Manifest, mediaTypes } from '@wherry/oci';
 import { decompressed } from '../content/compression.ts';
 import type { ContentStore } from '../content/content-store.ts';
-import type { Ingest } from '../content/ingest.ts';
+import type { WrittenBlob } from '../content/written-blob.ts';
 import { type TarInput, writeTar } from '../tar/tar-writer.ts';
 
 /** Where a layer's files come from. */
@@ -19,10 +19,15 @@ export type LayerSource =
   /** A tar stream as it is, compressed or not. */
   | { readonly tar: AsyncIterable<Uint8Array> };
 
-export interface NewImage {
+/** A layer that is written already, plain. */
+export interface WrittenLayer {
+  readonly written: WrittenBlob;
+}
+
+export interface NewImage<Layer = LayerSource> {
   /** As in an OCI image; `rootfs` is filled in. */
   readonly config: Partial<Omit<ImageConfig, 'rootfs'>>;
-  readonly layers: readonly LayerSource[];
+  readonly layers: readonly Layer[];
   /** How layers are stored (default: plain, since nothing is sent anywhere). */
   readonly compression?: 'none' | 'gzip' | undefined;
   readonly platform: { readonly os: string; readonly architecture: string; readonly variant?: string };
@@ -31,12 +36,16 @@ export interface NewImage {
 /** A built image whose blobs are written but not committed. */
 export interface BuiltImage {
   readonly manifest: Buffer;
-  readonly blobs: ReadonlyMap<Digest, Ingest>;
+  readonly blobs: ReadonlyMap<Digest, WrittenBlob>;
 }
 
 /** Writes an image's layers, config and manifest. The caller commits or disposes the blobs. */
-export async function buildImage(content: ContentStore, image: NewImage, largestLayer: number): Promise<BuiltImage> {
-  const blobs = new Map<Digest, Ingest>();
+export async function buildImage(
+  content: ContentStore,
+  image: NewImage<LayerSource | WrittenLayer>,
+  largestLayer: number,
+): Promise<BuiltImage> {
+  const blobs = new Map<Digest, WrittenBlob>();
   try {
     const time = Date.parse(image.config.created ?? '') || 0;
     const diffIds: Digest[] = [];
@@ -56,6 +65,7 @@ export async function buildImage(content: ContentStore, image: NewImage, largest
     const config: ImageConfig = { ...image.config, ...image.platform, rootfs: { type: 'layers', diff_ids: diffIds } };
     const configIngest = await content.ingest();
     await configIngest.write(Buffer.from(JSON.stringify(config)));
+    await configIngest.rest();
     const configDescriptor = await keep(blobs, configIngest, mediaTypes.ociConfig);
     const manifest: Manifest = {
       schemaVersion: 2,
@@ -70,8 +80,7 @@ export async function buildImage(content: ContentStore, image: NewImage, largest
   }
 }
 
-async function keep(blobs: Map<Digest, Ingest>, ingest: Ingest, mediaType: string): Promise<Descriptor> {
-  await ingest.seal();
+async function keep(blobs: Map<Digest, WrittenBlob>, ingest: WrittenBlob, mediaType: string): Promise<Descriptor> {
   const digest = await ingest.digest();
   // Equal layers are one blob.
   if (blobs.has(digest)) await ingest[Symbol.asyncDispose]();
@@ -81,11 +90,12 @@ async function keep(blobs: Map<Digest, Ingest>, ingest: Ingest, mediaType: strin
 
 async function writeLayer(
   content: ContentStore,
-  source: LayerSource,
+  source: LayerSource | WrittenLayer,
   compression: 'none' | 'gzip',
   time: number,
   largest: number,
-): Promise<{ ingest: Ingest; diffId: Digest }> {
+): Promise<{ ingest: WrittenBlob; diffId: Digest }> {
+  if ('written' in source) return { ingest: source.written, diffId: await source.written.digest() };
   const ingest = await content.ingest();
   try {
     if (compression === 'none') {

@@ -1,15 +1,14 @@
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { messageOf, WherryError } from '@wherry/base';
 import { type Digest, digestOf, formatPlatform, type ImageConfig, type Platform } from '@wherry/oci';
 import { ArchiveFiles } from '../archive/archive-files.ts';
 import type { ArchivedImage, ArchivedPlatform } from '../archive/archived-image.ts';
-import { layerType, readDockerArchive } from '../archive/docker-archive.ts';
+import { Arrival } from '../archive/arrival.ts';
+import { layerType, parentsIn, readDockerArchive } from '../archive/docker-archive.ts';
 import { readLegacyArchive } from '../archive/legacy-archive.ts';
 import { hasSeveralPlatforms, readLayout } from '../archive/oci-layout.ts';
-import type { ContentStore } from '../content/content-store.ts';
 import { familiarName } from '../image-names.ts';
-import type { ImageRegistrar } from '../image-registrar.ts';
+import type { RegisterOptions } from '../image-registrar.ts';
 import { largestTarOf } from '../layers/unpack.ts';
 import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
@@ -41,7 +40,7 @@ export async function loadArchive(
   source: string | AsyncIterable<Uint8Array>,
   options: LoadOptions,
 ): Promise<LoadedImage[]> {
-  await using files = await openArchive(parts.content, source, parts.limits.bytes);
+  await using files = await openArchive(parts, source, options);
   using stored = new StoredLayers(parts);
   const loaded: LoadedImage[] = [];
   const parents = new Map<Digest, Digest>();
@@ -81,47 +80,56 @@ async function imagesOf(
       if (layer === undefined) return undefined;
       return { mediaType: layerType(await content.start(layer.digest)), digest: layer.digest, size: layer.size };
     },
+    isStored: async (digest: Digest, size: number) => {
+      await stored.keep([digest]);
+      return (await content.size(digest)) === size;
+    },
   };
   const list = files.find('manifest.json');
   const index = files.find('index.json');
   if (index && (list === undefined || (await hasSeveralPlatforms(files, index)))) {
-    return { images: readLayout(files, index, context), isLegacy: false };
+    const parents = list ? await parentsIn(files, list) : new Map();
+    return { images: readLayout(files, index, context, parents), isLegacy: false };
   }
   if (list) return { images: readDockerArchive(files, list, context), isLegacy: false };
   return { images: readLegacyArchive(files, context), isLegacy: true };
 }
 
 async function loadOne(
-  { registrar, metadata, events }: StoreParts,
+  parts: StoreParts,
   image: ArchivedImage,
   options: LoadOptions,
 ): Promise<LoadedImage & { readonly id: Digest }> {
+  const { metadata, events } = parts;
   const state = await metadata.state();
   const had = image.names.map((name) => [name, idOf(state, name)] as const);
-  const { id, labels } = await enter(registrar, image, image.names, options, image.index);
+  const { id, labels } = await enter(parts, image, image.names, options, image.index);
   // They have the name's index to stand behind.
-  for (const other of image.behind ?? []) await enter(registrar, other, [], options);
+  for (const other of image.behind ?? []) await enter(parts, other, [], options);
   const replaced = had.flatMap(([name, old]) => (old && old !== id ? [{ name: familiarName(name), id: old }] : []));
   events.emit({ action: 'load', id, name: id, attributes: labels });
   return { id, names: image.names, ...(replaced.length > 0 && { replaced }) };
 }
 
 async function enter(
-  registrar: ImageRegistrar,
+  { registrar, unsettled }: StoreParts,
   { manifest, blobs }: ArchivedPlatform,
   names: readonly string[],
   options: LoadOptions,
   index?: Buffer,
 ): Promise<ImageRecord> {
-  let unpacked = 0;
-  const onLayer = (layer: LayerRecord, isNew: boolean): void => {
-    unpacked++;
+  let done = 0;
+  const onLayer: RegisterOptions['onLayer'] = (layer, isNew) => {
+    done++;
     if (isNew) options.onLayer?.(layer);
   };
   const { signal } = options;
-  return await registrar.registerWritten(manifest, blobs, names, { index, signal, onLayer }).catch((error: unknown) => {
-    throw inWordsOfLoading(error, unpacked);
-  });
+  using _arrival = await unsettled.begin(digestOf(manifest));
+  try {
+    return await registrar.registerWritten(manifest, blobs, names, { index, signal, onLayer, isDoubtful: true });
+  } catch (error) {
+    throw inWordsOfLoading(error, done);
+  }
 }
 
 /** Enters which image another was made from. Throws `corrupt` when their histories say otherwise. */
@@ -168,13 +176,16 @@ function idOf(state: Awaited<ReturnType<StoreParts['metadata']['state']>>, name:
 }
 
 async function openArchive(
-  content: ContentStore,
+  parts: StoreParts,
   source: string | AsyncIterable<Uint8Array>,
-  largest: number,
+  { platforms, signal }: LoadOptions,
 ): Promise<ArchiveFiles> {
-  if (typeof source !== 'string') return await ArchiveFiles.fromTar(content, source, largest);
-  const isFolder = (await stat(source)).isDirectory();
-  return isFolder
-    ? await ArchiveFiles.fromFolder(content, source)
-    : await ArchiveFiles.fromTar(content, createReadStream(source, { highWaterMark: 256 * 1024 }), largest);
+  const { content, limits } = parts;
+  if (typeof source === 'string' && (await stat(source)).isDirectory()) {
+    return await ArchiveFiles.fromFolder(content, source);
+  }
+  // Of several platforms one is asked for: who knows what else there is.
+  const unpacks = platforms === undefined;
+  const arrival = await Arrival.receive(parts, source, { kind: 'archive', largest: limits.bytes, unpacks, signal });
+  return ArchiveFiles.fromArrival(content, arrival);
 }

@@ -4,6 +4,14 @@ import type { Received, ReceiveProgress, ReceiveRequest } from '../content/recei
 import type { ImpliedFolder } from '../layers/implied-folders.ts';
 import type { Packed, PackRequest } from '../layers/pack-changes.ts';
 import type { Unpacked, UnpackLimits } from '../layers/unpack.ts';
+import type { ArrivalProgress, ArrivalRequest, ArrivedMember } from './arrival-task.ts';
+
+export interface UnpackedLayer extends Unpacked {
+  /** Of the plain content, where it was not known; still not known of what is hashed elsewhere. */
+  readonly diffId: Digest | undefined;
+  readonly tarBytes: number;
+  readonly implied: readonly ImpliedFolder[];
+}
 
 /** Work on whole layers, which is done beside the event loop. */
 export type LayerTasks = {
@@ -12,8 +20,12 @@ export type LayerTasks = {
     readonly request: {
       /** The tar, compressed or not: a whole file, or one that is still being written. */
       readonly blob: string | GrowingFileHandle;
-      readonly diffId: Digest;
-      /** The blob was hashed when it came: where it is no compressed one, nothing is to be learnt from hashing it again. */
+      /** `undefined` where it is not known yet. */
+      readonly diffId: Digest | undefined;
+      /**
+       * The blob was hashed when it came, or is while it does: where it is no compressed one, nothing is to be learnt from
+       * hashing it again.
+       */
       readonly isHashed: boolean;
       /** Empty. */
       readonly folder: string;
@@ -22,7 +34,7 @@ export type LayerTasks = {
       readonly limits: UnpackLimits;
     };
     /** `undefined`: the layers below must be there before. */
-    readonly result: (Unpacked & { readonly tarBytes: number; readonly implied: readonly ImpliedFolder[] }) | undefined;
+    readonly result: UnpackedLayer | undefined;
   };
   readonly settle: {
     readonly request: {
@@ -40,6 +52,11 @@ export type LayerTasks = {
     readonly result: { readonly digest: Digest; readonly size: number };
     /** Bytes of the blob and of the target. */
     readonly progress: { readonly read: number; readonly written: number };
+  };
+  readonly arrive: {
+    readonly request: ArrivalRequest;
+    readonly result: readonly ArrivedMember[];
+    readonly progress: ArrivalProgress;
   };
   readonly hash: {
     readonly request: { readonly blob: string; readonly algorithm: 'sha256' | 'sha512' };

@@ -12,6 +12,7 @@ import { settleImplied } from '../layers/implied-folders.ts';
 import { packChanges } from '../layers/pack-changes.ts';
 import { writeAll } from '../layers/tar-file.ts';
 import { largestTarOf, unpackLayer } from '../layers/unpack.ts';
+import { arrive } from './arrival-work.ts';
 import type { LayerTasks } from './layer-task.ts';
 
 /** What a thread does with layers. */
@@ -20,6 +21,7 @@ export const layerWork: TaskWork<LayerTasks> = {
   unpack: (request, { throwIfCancelled }) => unpack(request, throwIfCancelled),
   settle: ({ folder, lower, implied }) => settleImplied(folder, lower, implied),
   compress,
+  arrive,
   hash,
   receive: receiveBlob,
 };
@@ -33,9 +35,9 @@ const patience = 10_000;
 async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Promise<Result<'unpack'>> {
   const { blob, diffId, limits } = task;
   const isWhole = typeof blob === 'string';
-  const isKnown = isWhole && task.isHashed && detectCompression(await startOf(blob)) === 'none';
+  const isKnown = task.isHashed && (!isWhole || detectCompression(await startOf(blob)) === 'none');
   const largestTar = largestTarOf(limits);
-  const hash = createHash(diffId.startsWith('sha512:') ? 'sha512' : 'sha256');
+  const hash = createHash(diffId?.startsWith('sha512:') ? 'sha512' : 'sha256');
   let tarBytes = 0;
   const hashed = async function* (): AsyncGenerator<Uint8Array> {
     const buffer = Buffer.allocUnsafeSlow(256 * 1024);
@@ -57,12 +59,13 @@ async function unpack(task: Request<'unpack'>, throwIfCancelled: () => void): Pr
     if (task.lower === undefined && codeOf(error) === 'corrupt') return undefined;
     throw error;
   }
-  if (isKnown) return { ...unpacked, tarBytes };
+  if (isKnown) return { ...unpacked, diffId, tarBytes };
   const found = hash.digest('hex');
+  if (diffId === undefined) return { ...unpacked, diffId: `sha256:${found}`, tarBytes };
   if (found !== hexOf(diffId)) {
     throw new WherryError('corrupt', `wrong diff id calculated on extraction: sha256:${found}, expected ${diffId}`);
   }
-  return { ...unpacked, tarBytes };
+  return { ...unpacked, diffId, tarBytes };
 }
 
 /** A file's content, by way of the buffer. */

@@ -1,0 +1,114 @@
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { type TaskContext, WherryError } from '@wherry/base';
+import { decompressed } from '../content/compression.ts';
+import type { TarHeader } from '../tar/tar-entry.ts';
+import { readTar, type TarBody } from '../tar/tar-reader.ts';
+import type { ArrivalProgress, ArrivalRequest, ArrivedMember } from './arrival-task.ts';
+import { type LargeFileTarget, LargeFileWriter } from './large-file-writer.ts';
+
+/** Files, folders and links. */
+const mostMembers = 20_000;
+const longestName = 4096;
+/** Of headers, and of what stands behind an archive's end (bytes). */
+const mostAround = 256 * 1024 * 1024;
+/** Files up to this size need no file of ours until it is known what they are, as long as they are not too many. */
+const smallFile = 64 * 1024;
+const mostInMemory = 16 * 1024 * 1024;
+
+/** Reads an archive or a layer to its end. Throws `tooLarge`, `corrupt`, `exhausted`. */
+export async function arrive(
+  request: ArrivalRequest,
+  { input, throwIfCancelled, report }: TaskContext<ArrivalProgress>,
+): Promise<readonly ArrivedMember[]> {
+  const { path, kind } = request;
+  const source = path === undefined ? input({ isReused: true }) : createReadStream(path, { highWaterMark: 512 * 1024 });
+  const writer = new ArrivalWriter(request, { throwIfCancelled, report });
+  const plain = decompressed(source, { isAlone: true });
+  return kind === 'archive' ? await writer.archive(plain) : [await writer.layer(plain)];
+}
+
+class ArrivalWriter {
+  readonly #request: ArrivalRequest;
+  readonly #context: Pick<TaskContext<ArrivalProgress>, 'throwIfCancelled' | 'report'>;
+  #files = 0;
+  #inMemory = 0;
+
+  constructor(request: ArrivalRequest, context: Pick<TaskContext<ArrivalProgress>, 'throwIfCancelled' | 'report'>) {
+    this.#request = request;
+    this.#context = context;
+  }
+
+  async archive(plain: AsyncIterable<Uint8Array>): Promise<ArrivedMember[]> {
+    const { largest } = this.#request;
+    const members: ArrivedMember[] = [];
+    let total = 0;
+    for await (const { header, body } of readTar(this.#bounded(plain, largest + mostAround))) {
+      const { name, type, linkName, size } = header;
+      total += size;
+      if (total > largest) throw tooLarge(largest);
+      if (members.length === mostMembers) {
+        throw new WherryError('tooLarge', `an archive of more than ${mostMembers} files`);
+      }
+      if (name.length > longestName || linkName.length > longestName) {
+        throw new WherryError('tooLarge', `a name of more than ${longestName} bytes in an archive`);
+      }
+      if (type === 'file') members.push({ name, type, linkName, size, ...(await this.#content(header, body)) });
+      else if (type === 'link' || type === 'symlink' || type === 'directory')
+        members.push({ name, type, linkName, size });
+    }
+    return members;
+  }
+
+  async layer(plain: AsyncIterable<Uint8Array>): Promise<ArrivedMember> {
+    const { largest } = this.#request;
+    using writer = new LargeFileWriter(this.#target(undefined), this.#context.report);
+    for await (const piece of this.#bounded(plain, largest, 'a layer'))
+      writer.write(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength));
+    return { name: '', type: 'file', linkName: '', size: writer.size, file: writer.end() };
+  }
+
+  async #content({ name, size }: TarHeader, body: TarBody): Promise<Pick<ArrivedMember, 'content' | 'file'>> {
+    if (size <= smallFile && this.#inMemory + size <= mostInMemory) {
+      this.#inMemory += size;
+      const pieces: Buffer[] = [];
+      for await (const piece of body) pieces.push(Buffer.from(piece));
+      return { content: Buffer.concat(pieces) };
+    }
+    using writer = new LargeFileWriter(this.#target({ name, size }), this.#context.report);
+    for await (const piece of body) writer.write(piece);
+    return { file: writer.end() };
+  }
+
+  #target(member: { readonly name: string; readonly size: number } | undefined): LargeFileTarget {
+    const { folder, known } = this.#request;
+    const number = this.#files++;
+    const hexes = member?.name.match(/[0-9a-f]{64,128}/g) ?? [];
+    return {
+      number,
+      path: join(folder, String(number)),
+      size: member?.size,
+      twins: (member && known.stored.get(member.size)) ?? [],
+      isLikelyHere: hexes.some((hex) => known.names.has(hex)),
+    };
+  }
+
+  /** A small stream may unpack to any size, and go on behind the archive's end. */
+  async *#bounded(
+    source: AsyncIterable<Uint8Array>,
+    most: number,
+    what?: string,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    let length = 0;
+    for await (const chunk of source) {
+      this.#context.throwIfCancelled();
+      length += chunk.length;
+      if (length > most) throw tooLarge(this.#request.largest, what);
+      yield chunk;
+    }
+  }
+}
+
+function tooLarge(largest: number, what = 'an archive'): WherryError {
+  return new WherryError('tooLarge', `${what} of more than ${largest} bytes`);
+}
