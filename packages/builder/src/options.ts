@@ -7,7 +7,7 @@ import type { StepRunner } from './step-runner.ts';
 /** What the builder needs of the image store. */
 export type BuilderImages = Pick<
   ImageLibrary,
-  'find' | 'details' | 'summaries' | 'tag' | 'pull' | 'commitLayer' | 'assemble' | 'holdLayers'
+  'find' | 'details' | 'manifests' | 'summaries' | 'tag' | 'pull' | 'commitLayer' | 'assemble' | 'holdLayers'
 > &
   Pick<RootfsSource, 'release'>;
 

@@ -178,6 +178,22 @@ describe('pull', () => {
     });
   });
 
+  it('takes the word of an index on the platform of an image that says another', async () => {
+    const amd = publish([await layer('amd')], 'amd');
+    expect(await pull('amd')).toBe(amd.id);
+    const platform = { os: 'linux', architecture: 'arm64' };
+    // Another manifest of the same image, as another client writes it.
+    const value = JSON.parse(registry.manifests.get(amd.manifest)!.content.toString()) as object;
+    const other = registry.addManifest({ ...value, annotations: { a: 'b' } }, mediaTypes.ociManifest);
+    const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [{ ...other, platform }] };
+    registry.addManifest(index, mediaTypes.ociIndex, 'said');
+    expect(await store.pullImage(named('said'), { platform })).toBe(amd.id);
+    expect((await store.details(named('said'), platform)).id).toBe(amd.id);
+    await expect(store.details(named('amd'), platform)).rejects.toThrow('does not provide the specified platform');
+    await store.collectGarbage();
+    expect((await store.manifests(named('said'))).manifests).toMatchObject([{ image: { id: amd.id } }]);
+  });
+
   it('follows indexes within indexes, not for ever', async () => {
     const { id, manifest } = publish([await layer('a')], 'v1');
     const within = (digest: string, mediaType: string) => ({

@@ -30,8 +30,9 @@ export async function resolveImage(
   });
   emit({ type: 'pulled', reference, digest, isNew });
   const details = await images.details(id);
-  checkPlatform(reference, details.config, platform);
-  return details;
+  const fits = await ofPlatform(images, reference, details, platform);
+  if (fits === undefined) checkPlatform(reference, details.config, platform);
+  return fits ?? details;
 }
 
 /** The image of a name, or another one that the index behind it has here for the platform. */
@@ -44,11 +45,24 @@ async function ofPlatform(
   if (platform === undefined || suits(own, platform)) return own;
   try {
     const other = await images.details(reference, platform);
-    return suits(other, platform) ? other : undefined;
+    return suits(other, platform) || (await isNamedFor(images, reference, other, platform)) ? other : undefined;
   } catch (error) {
     if (codeOf(error) === 'notFound') return undefined;
     throw error;
   }
+}
+
+/** Whether an index says that an image is of a platform, whatever that says of itself. */
+async function isNamedFor(
+  images: Services['images'],
+  reference: string,
+  { id }: ImageDetails,
+  { os, architecture }: Platform,
+): Promise<boolean> {
+  const { manifests } = await images.manifests(reference);
+  return manifests.some(
+    ({ image, platform }) => image?.id === id && platform?.os === os && platform.architecture === architecture,
+  );
 }
 
 function namesIt(reference: string, { names, digests }: ImageDetails): boolean {

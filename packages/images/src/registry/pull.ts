@@ -87,8 +87,15 @@ async function fetchAll(
   const known = (await metadata.state()).byId(id);
   using _known = await pins.pin(known ? known.layers.flatMap(({ digest, chainId }) => [digest, chainId]) : []);
   if (known && (await isPresent(context, known))) {
-    await metadata.add(known, names);
-    return known;
+    if (targetDigest === manifestDigest) {
+      await metadata.add(known, names);
+      return known;
+    }
+    // By its own manifest it is found behind the index, whose word on its platform counts.
+    using _document = await unsettled.begin(manifestDigest);
+    const image = { ...known, manifest: manifestDigest, mediaType: manifest.mediaType ?? known.mediaType };
+    await metadata.add(image, names);
+    return image;
   }
   const isDocker = context.dialect === 'docker';
   checkConfigType(manifest);
