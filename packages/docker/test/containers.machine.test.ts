@@ -406,6 +406,15 @@ test('commits what a container has written, with changes of its config', async (
     pause: true,
     changes: ['CMD ["cat","/written"]', 'ENV K="a b"', 'EXPOSE 99'],
   });
+  const bad = machine.containers.commit({
+    container: id,
+    repo: 'committed',
+    tag: 'b d',
+    pause: true,
+    changes: [],
+    config: {},
+  });
+  await expect(bad).rejects.toThrow(/^invalid tag format$/);
   const image = await machine.images.details('committed:v1');
   expect(image.id).toBe(made.Id);
   expect(image.config.config).toMatchObject({ Cmd: ['cat', '/written'], ExposedPorts: { '99/tcp': {} } });

@@ -50,11 +50,12 @@ const parsers: Record<Name, Parser> = {
   ADD: parseCopy,
   ENV: (from, written) => ({ ...written, name: 'ENV', pairs: keyValues(noFlags(from), 'ENV') }),
   LABEL: (from, written) => ({ ...written, name: 'LABEL', pairs: keyValues(noFlags(from), 'LABEL') }),
-  MAINTAINER: (from, written) => ({ ...written, name: 'MAINTAINER', text: onlyWord(noFlags(from), 'MAINTAINER') }),
-  USER: (from, written) => ({ ...written, name: 'USER', text: onlyWord(noFlags(from), 'USER') }),
-  WORKDIR: (from, written) => ({ ...written, name: 'WORKDIR', text: onlyWord(noFlags(from), 'WORKDIR') }),
-  STOPSIGNAL: (from, written) => ({ ...written, name: 'STOPSIGNAL', text: onlyWord(noFlags(from), 'STOPSIGNAL') }),
-  ARG: (from, written) => ({ ...written, name: 'ARG', pairs: noFlags(atLeastOne(from, 'ARG')).words.map(argument) }),
+  MAINTAINER: (from, written) => ({ ...written, name: 'MAINTAINER', text: onlyWord(from, 'MAINTAINER') }),
+  USER: (from, written) => ({ ...written, name: 'USER', text: onlyWord(from, 'USER') }),
+  WORKDIR: (from, written) => ({ ...written, name: 'WORKDIR', text: onlyWord(from, 'WORKDIR') }),
+  // What looks like flags of these two is nothing to docker.
+  STOPSIGNAL: (from, written) => ({ ...written, name: 'STOPSIGNAL', text: onlyWord(from, 'STOPSIGNAL', 'ignored') }),
+  ARG: (from, written) => ({ ...written, name: 'ARG', pairs: atLeastOne(from, 'ARG').words.map(argument) }),
   CMD: (from, written) => ({ ...written, name: 'CMD', command: commandLine(noFlags(from)) }),
   ENTRYPOINT: (from, written) => ({ ...written, name: 'ENTRYPOINT', command: commandLine(noFlags(from)) }),
   // Go's sort.Strings orders by bytes.
@@ -65,7 +66,7 @@ const parsers: Record<Name, Parser> = {
   }),
   VOLUME: (from, written) => ({ ...written, name: 'VOLUME', paths: volumes(noFlags(atLeastOne(from, 'VOLUME'))) }),
   SHELL: (from, written) => {
-    const { words, json } = noFlags(atLeastOne(from, 'SHELL'));
+    const { words, json } = atLeastOne(noFlags(from), 'SHELL');
     if (!json) throw new WherryError('invalid', 'SHELL requires the arguments to be in JSON form');
     return { ...written, name: 'SHELL', words };
   },
@@ -87,8 +88,10 @@ function atLeastOne(from: Arguments, name: string): Arguments {
   return from;
 }
 
-function onlyWord({ words }: Arguments, name: string): string {
+function onlyWord(from: Arguments, name: string, flags: 'refused' | 'ignored' = 'refused'): string {
+  const { words } = from;
   if (words.length !== 1) throw new WherryError('invalid', `${name} requires exactly one argument`);
+  if (flags === 'refused') noFlags(from);
   return words[0]!;
 }
 

@@ -16,6 +16,11 @@ describe('a Dockerfile', () => {
     expect(parse('FROM a\nRUN b \\\n').warnings).toEqual([]);
   });
 
+  it('takes no notice of what looks like flags of ARG and STOPSIGNAL', () => {
+    expect(only('ARG --x a=b')).toMatchObject({ pairs: [{ key: 'a', value: 'b' }] });
+    expect(only('STOPSIGNAL --x 9')).toMatchObject({ text: '9' });
+  });
+
   it('reads the first JSON array of a command and no further', () => {
     const { stages } = parse('FROM a\nCMD ["x]", "\\"]"] && y\nRUN ["a"\nRUN [a] b\nVOLUME ["/v"] /w\n');
     expect(stages[0]!.instructions).toMatchObject([
@@ -164,6 +169,11 @@ describe('a Dockerfile', () => {
     ['FROM x\nCOPY --from=a --from=b c d', 'dockerfile parse error on line 2: duplicate flag specified: from'],
     ['FROM x\nCOPY --link=1 c d', 'dockerfile parse error on line 2: expecting boolean value for flag link, not: 1'],
     ['FROM x\nUSER', 'dockerfile parse error on line 2: USER requires exactly one argument'],
+    ['FROM x\nUSER --x', 'dockerfile parse error on line 2: USER requires exactly one argument'],
+    ['FROM x\nUSER --x y', 'dockerfile parse error on line 2: unknown flag: x'],
+    ['FROM x\nWORKDIR --x', 'dockerfile parse error on line 2: WORKDIR requires exactly one argument'],
+    ['FROM x\nSTOPSIGNAL --x', 'dockerfile parse error on line 2: STOPSIGNAL requires exactly one argument'],
+    ['FROM x\nSHELL --x', 'dockerfile parse error on line 2: unknown flag: x'],
     ['FROM x\n\\\n', 'dockerfile parse error on line 2: unknown instruction: '],
     ['FROM x\nEXPOSE', 'dockerfile parse error on line 2: EXPOSE requires at least one argument'],
     ['FROM x\nSHELL sh', 'dockerfile parse error on line 2: SHELL requires the arguments to be in JSON form'],

@@ -35,6 +35,8 @@ export async function commitContainer(
 
 function referenceOf({ repo, tag }: CommitRequest): string | undefined {
   if (repo === undefined || repo === '') return undefined;
+  if (tag !== undefined && tag !== '' && !/^\w[\w.-]{0,127}$/.test(tag))
+    throw new WherryError('invalid', 'invalid tag format');
   const parsed = parseReference(tag === undefined || tag === '' ? repo : `${repo}:${tag}`);
   if (parsed.digest !== undefined) throw new WherryError('invalid', 'refusing to create a tag with a digest reference');
   return formatReference(parsed);

@@ -27,3 +27,21 @@ it('tells of the image that a step fetches as a pull does, each time anew', () =
     { stream: 'Successfully built aaaaaaaaaaaa\n' },
   ]);
 });
+
+it('tells that the container of the step that failed is gone where all are to go', () => {
+  for (const [removesAll, last] of [
+    [true, ' ---> Removed intermediate container bbbbbbbbbbbb\n'],
+    [false, ' ---> Running in bbbbbbbbbbbb\n'],
+  ] as const) {
+    const written: { stream?: string }[] = [];
+    const lines = { write: (line: object) => written.push(line) } as unknown as JsonLines;
+    const told = new BuildLines(lines, new VirtualClock());
+    told.add({ type: 'running', number: 2, containerId: 'a'.repeat(64) });
+    told.add({ type: 'removed', number: 2, containerId: 'a'.repeat(64) });
+    told.fail({ removesAll });
+    expect(written).toHaveLength(2);
+    told.add({ type: 'running', number: 3, containerId: 'b'.repeat(64) });
+    told.fail({ removesAll });
+    expect(written.at(-1)).toEqual({ stream: last });
+  }
+});

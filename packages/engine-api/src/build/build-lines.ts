@@ -13,6 +13,7 @@ export class BuildLines {
   readonly #clock: Clock;
   readonly #why: boolean;
   readonly #removes: boolean;
+  #running: string | undefined;
   readonly #pulls = new Map<string, PullReport>();
 
   /** `why`: say why steps are not cached, which dockerd cannot. `removes`: say that their containers are gone. */
@@ -37,9 +38,11 @@ export class BuildLines {
         break;
       case 'running':
         this.#say(` ---> Running in ${shortId(event.containerId)}\n`);
+        this.#running = event.containerId;
         break;
       case 'removed':
-        if (this.#removes) this.#say(` ---> Removed intermediate container ${shortId(event.containerId)}\n`);
+        this.#running = undefined;
+        if (this.#removes) this.#tellRemoved(event.containerId);
         break;
       case 'output':
         this.#output(event.stream, event.content.toString());
@@ -73,8 +76,17 @@ export class BuildLines {
     }
   }
 
+  /** Before what went wrong: with `--force-rm` the container of the step that failed goes, too. */
+  fail({ removesAll }: { readonly removesAll: boolean }): void {
+    if (removesAll && this.#running !== undefined) this.#tellRemoved(this.#running);
+  }
+
   finish(tags: readonly string[]): void {
     for (const tag of tags) this.#say(`Successfully tagged ${tag}\n`);
+  }
+
+  #tellRemoved(containerId: string): void {
+    this.#say(` ---> Removed intermediate container ${shortId(containerId)}\n`);
   }
 
   #say(stream: string): void {

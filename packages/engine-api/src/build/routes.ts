@@ -82,6 +82,7 @@ async function build(options: EngineApiOptions, contexts: BuildContexts, exchang
   } catch (error) {
     // A quiet build says what it did once it has failed.
     for (const event of events) told.add(event);
+    told.fail({ removesAll: query.flag('forcerm') });
     failBuild(lines, error);
   }
 }
