@@ -1,10 +1,11 @@
 import { type Digest, digestOf, hashFor, hexOf } from '@wherry/oci';
 import type { RegistryContext } from '../context.ts';
-import { isTag, parseManifestReference, type RepositoryName } from '../names.ts';
+import { isTag, type ManifestReference, parseManifestReference, type RepositoryName } from '../names.ts';
 import { refusal } from '../refusal.ts';
 import { assertTag } from '../storage/contents.ts';
 import type { Exchange } from './exchange.ts';
 import { largestManifest, parseManifest } from './manifest.ts';
+import { preconditionOf } from './precondition.ts';
 import { matches } from './send-bytes.ts';
 import { location } from './uploads.ts';
 
@@ -47,7 +48,11 @@ export async function putManifest(
   const parsed = parseManifest(content, exchange.header('content-type'));
   const more = reference.kind === 'tag' ? [] : tagsAsked(exchange);
   const tags = reference.kind === 'tag' ? [reference.tag] : more;
-  await context.contents.putManifest(name, digest, content, parsed, { tags, partial: context.sparse });
+  await context.contents.putManifest(name, digest, content, parsed, {
+    tags,
+    partial: context.sparse,
+    before: expecting(context, exchange, name, reference),
+  });
   exchange.send(201, {
     Location: location(context, exchange, `/v2/${name}/manifests/${digest}`),
     'Docker-Content-Digest': digest,
@@ -73,14 +78,32 @@ export async function deleteManifest(
   text: string,
 ): Promise<void> {
   const reference = parseManifestReference(text);
-  const removed =
-    reference === undefined
-      ? false
-      : reference.kind === 'tag'
-        ? await context.contents.deleteTag(name, reference.tag)
-        : await context.contents.deleteManifest(name, reference.digest);
+  if (reference === undefined) throw manifestUnknown(name, text);
+  const { contents } = context;
+  const removed = await contents.mutate(name, async () => {
+    await expecting(context, exchange, name, reference)?.();
+    return reference.kind === 'tag'
+      ? await contents.repositories.removeTag(name, reference.tag)
+      : await contents.removeManifest(name, reference.digest);
+  });
   if (!removed) throw manifestUnknown(name, text);
   exchange.send(202);
+}
+
+/** Checks the request's preconditions, where it has any, against what the reference is now. */
+function expecting(
+  { contents }: RegistryContext,
+  exchange: Exchange,
+  name: RepositoryName,
+  reference: ManifestReference,
+): (() => Promise<void>) | undefined {
+  if (exchange.header('if-match') === undefined && exchange.header('if-none-match') === undefined) return undefined;
+  const check = preconditionOf(exchange);
+  return async () => {
+    const digest = await contents.resolve(name, reference);
+    const isHere = digest !== undefined && (await contents.repositories.manifest(name, digest)) !== undefined;
+    check(isHere ? digest : undefined);
+  };
 }
 
 function verified(digest: Digest, content: Buffer): Digest {

@@ -145,7 +145,8 @@ export class PullThrough implements Upstream {
       await response.body?.cancel();
       if (![401, 403, 404].includes(response.status))
         throw refusal('UNAVAILABLE', `the upstream registry answers with status ${response.status}`);
-      if (response.status === 404 && reference.kind === 'tag') await this.#contents.deleteTag(name, reference.tag);
+      if (response.status === 404 && reference.kind === 'tag')
+        await this.#contents.mutate(name, () => this.#contents.repositories.removeTag(name, reference.tag));
       return undefined;
     }
     const content = await readAll(response, largestManifest);

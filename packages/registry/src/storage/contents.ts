@@ -35,6 +35,15 @@ export interface ContentsOptions {
   readonly uploadLifetime: number;
 }
 
+/** How a manifest is taken. */
+interface PutOptions {
+  readonly tags?: readonly string[];
+  /** Parts of it may be missing. */
+  readonly partial?: boolean;
+  /** Run under the repository's lock before anything changes: what it throws ends the change. */
+  readonly before?: (() => Promise<void>) | undefined;
+}
+
 /** A manifest as it was pushed. */
 export interface StoredManifest {
   readonly digest: Digest;
@@ -212,10 +221,11 @@ export class Contents {
     digest: Digest,
     content: Buffer,
     parsed: ParsedManifest,
-    { tags = [], partial = false }: { readonly tags?: readonly string[]; readonly partial?: boolean } = {},
+    { tags = [], partial = false, before }: PutOptions = {},
   ): Promise<void> {
     const check = await this.quotaCheck(name);
     await this.mutate(name, async () => {
+      await before?.();
       for (const blob of [digest, ...parsed.blobs, ...parsed.manifests]) this.touched?.add(key(name, blob));
       if (!partial) await this.#requireParts(name, parsed);
       const isNew = (await this.repositories.manifest(name, digest)) === undefined;
@@ -242,17 +252,7 @@ export class Contents {
     });
   }
 
-  /** Removes a tag. */
-  async deleteTag(name: RepositoryName, tag: string): Promise<boolean> {
-    return await this.mutate(name, () => this.repositories.removeTag(name, tag));
-  }
-
-  /** Removes a manifest and the tags that point at it: those first, for a tag never to point at nothing. */
-  async deleteManifest(name: RepositoryName, digest: Digest): Promise<boolean> {
-    return await this.mutate(name, () => this.removeManifest(name, digest));
-  }
-
-  /** As `deleteManifest`, by who holds the repository's lock. */
+  /** Removes a manifest and the tags that point at it: those first, for a tag never to point at nothing. Within `mutate`. */
   async removeManifest(name: RepositoryName, digest: Digest): Promise<boolean> {
     const record = await this.repositories.manifest(name, digest);
     if (record === undefined) return false;

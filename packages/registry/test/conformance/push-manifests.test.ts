@@ -118,6 +118,35 @@ onEachStorage((client) => {
     expect([byTag.status, byTag.headers['oci-tag']]).toEqual([201, undefined]);
   });
 
+  it('changes a tag only from what the client expects', async () => {
+    const path = '/v2/push/expected/manifests/v1';
+    const [one, two] = [
+      await client.pushImage('push/expected', 'one', '1'),
+      await client.pushImage('push/expected', 'two', '2'),
+    ];
+    const put = async (text: string, headers: Record<string, string>) => {
+      const sent = { 'Content-Type': mediaTypes.ociManifest, ...headers };
+      return (await client.send('PUT', path, { body: text, headers: sent })).status;
+    };
+    const now = async () => (await client.head(path)).headers.etag;
+    expect(await put(one.text, { 'If-Match': `"${one.digest}"` })).toBe(412);
+    expect(await put(one.text, { 'If-Match': '*' })).toBe(412);
+    expect(await put(one.text, { 'If-None-Match': '*' })).toBe(201);
+    expect(await put(two.text, { 'If-None-Match': '*' })).toBe(412);
+    expect(await put(two.text, { 'If-Match': `"${two.digest}", W/"${one.digest}"` })).toBe(412);
+    expect(await now()).toBe(`"${one.digest}"`);
+    // Of many at once one wins, the others are told.
+    const statuses = await Promise.all(
+      Array.from({ length: 5 }, () => put(two.text, { 'If-Match': `"${one.digest}"` })),
+    );
+    expect(statuses.sort()).toEqual([201, 412, 412, 412, 412]);
+    const refused = await client.send('DELETE', path, { headers: { 'If-Match': `"${one.digest}"` } });
+    expect([refused.status, refused.code, refused.headers.etag]).toEqual([412, 'DENIED', `"${two.digest}"`]);
+    expect(await now()).toBe(`"${two.digest}"`);
+    const removed = await client.send('DELETE', path, { headers: { 'If-Match': `"${two.digest}"` } });
+    expect(removed.status).toBe(202);
+  });
+
   it('refuses tags that are none', async () => {
     const { text } = await client.pushImage('push/tags', 'v1');
     for (const tag of ['-x', '.x', 'x'.repeat(129), 'a b'.replace(' ', '%20')])
