@@ -6,6 +6,7 @@ import { type Clock, type Random, WherryError } from '@wherry/base';
 import { algorithmOf, type Digest, hexOf } from '@wherry/oci';
 import type { RepositoryName } from '../names.ts';
 import { refusal } from '../refusal.ts';
+import { EarlySync } from './early-sync.ts';
 import { type AtomicFiles, isMissing, namesIn, readText } from './files.ts';
 
 const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -157,6 +158,7 @@ export class Upload {
   #offset: number;
   #hash: Hash | undefined;
   readonly #algorithm: 'sha256' | 'sha512';
+  readonly #sync = new EarlySync();
   #running: Promise<unknown> | undefined;
   #interrupt: AbortController | undefined;
 
@@ -233,6 +235,7 @@ export class Upload {
       }
       this.#offset += bytes;
       grown?.();
+      this.#sync.written(file, bytes);
     };
     try {
       for await (const chunk of chunks) {
@@ -243,7 +246,12 @@ export class Upload {
         if (size >= batch) await flush();
       }
     } finally {
-      await flush().finally(() => file.close());
+      try {
+        await flush();
+        await this.#sync.rest();
+      } finally {
+        await file.close();
+      }
     }
   }
 
@@ -251,7 +259,8 @@ export class Upload {
   async verify(digest: Digest): Promise<number> {
     const file = await open(this.path, 'r+');
     try {
-      const synced = file.datasync();
+      const synced = Promise.all([this.#sync.rest(), file.datasync()]);
+      synced.catch(() => undefined);
       const hex =
         this.#hash !== undefined && this.#algorithm === algorithmOf(digest)
           ? this.#hash.copy().digest('hex')
