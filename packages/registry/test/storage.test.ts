@@ -48,7 +48,7 @@ describe('uploads', () => {
     const { client } = registry;
     const [old, young] = [await client.begin('a'), await client.begin('a')];
     const third = await client.send('POST', '/v2/a/blobs/uploads/');
-    expect([third.status, third.code]).toEqual([429, 'TOOMANYREQUESTS']);
+    expect([third.status, third.code, third.headers['retry-after']]).toEqual([429, 'TOOMANYREQUESTS', '60']);
     await clock.advance(hour / 2);
     await client.send('PATCH', young, { body: 'x' });
     await clock.advance(hour / 2 + 1000);

@@ -152,7 +152,7 @@ async function receive(
   if (end !== undefined && upload.offset !== end) throw wrongLength(context, exchange, upload);
 }
 
-/** Of a body without Content-Length this is known only when it has come; what came of the chunk stays. */
+/** Of a body without Content-Length this is known only when it has come: what came of the chunk stays. */
 function wrongLength(context: RegistryContext, exchange: Exchange, upload: Upload): Error {
   return refusal('SIZE_INVALID', 'provided length did not match content length', {
     detail: 'the body is not as long as its Content-Range',
@@ -169,15 +169,14 @@ function endOfChunk(context: RegistryContext, exchange: Exchange, upload: Upload
   if (header === undefined) return undefined;
   const match = /^(?:bytes[ =])?\s*(\d{1,16})-(\d{1,16})(?:\/(?:\d+|\*))?$/.exec(header.trim());
   const [start, end] = match ? [Number(match[1]), Number(match[2])] : [];
-  const length = exchange.header('content-length');
-  const fits =
-    start === upload.offset && end! >= start - 1 && (length === undefined || end! - start + 1 === Number(length));
-  if (!fits)
+  if (start !== upload.offset || end! < start - 1)
     throw refusal('BLOB_UPLOAD_INVALID', 'invalid content range', {
       status: 416,
       detail: `the upload has ${upload.offset} bytes; got Content-Range ${header.slice(0, 80)}`,
       headers: uploadHeaders(context, exchange, upload),
     });
+  const length = exchange.header('content-length');
+  if (length !== undefined && Number(length) !== end! - start + 1) throw wrongLength(context, exchange, upload);
   return end! + 1;
 }
 

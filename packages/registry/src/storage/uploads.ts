@@ -64,7 +64,9 @@ export class Uploads {
   async begin(repository: RepositoryName, algorithm: 'sha256' | 'sha512' = 'sha256'): Promise<Upload> {
     const { most, random, files, clock } = this.#options;
     if (this.#ids.size >= most)
-      throw refusal('TOOMANYREQUESTS', `more than ${most} uploads are open; finish or cancel some`);
+      throw refusal('TOOMANYREQUESTS', `more than ${most} uploads are open; finish or cancel some`, {
+        headers: { 'Retry-After': '60' },
+      });
     const id = random.uuid();
     this.#ids.add(id);
     this.#beginning.add(id);
