@@ -141,7 +141,7 @@ interface SentImage {
 
 /** Sees to it that the registry has the parts of an image. */
 async function sendImage(context: PushContext, image: ImageRecord): Promise<SentImage> {
-  const { parts, uploader, onProgress = () => undefined } = context;
+  const { parts, onProgress = () => undefined } = context;
   const { content } = parts;
   const stored = parseManifest(await content.read(image.manifest, largestDocument));
   // Topmost first, as dockerd lists them.
@@ -155,15 +155,18 @@ async function sendImage(context: PushContext, image: ImageRecord): Promise<Sent
     work.catch(() => undefined);
     sent.set(layer.digest, work);
   }
-  const results = await Promise.allSettled(sent.values());
+  const results = await Promise.allSettled([...sent.values(), pushConfig(context, image.id, stored.config.size)]);
   const failed = results.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
-  const config = { digest: image.id, size: stored.config.size, path: content.path(image.id) };
-  if (!(await uploader.has(image.id))) await uploader.upload(config, undefined, () => undefined);
   const pushed: CompressedLayer[] = [];
   for (const { digest } of image.layers) pushed.push(await sent.get(digest)!);
   const blobs = [image.id, ...pushed.map((layer) => layer.digest)];
   return { ...(await manifestFor(parts, image, stored, pushed)), blobs };
+}
+
+async function pushConfig({ parts, uploader }: PushContext, id: Digest, size: number): Promise<void> {
+  if (await uploader.has(id)) return;
+  await uploader.upload({ digest: id, size, path: parts.content.path(id) }, undefined, () => undefined);
 }
 
 /** Sees to it that the registry has a layer, compressed where it is stored plain; gives as what. */
