@@ -122,6 +122,8 @@ describe('a pull-through cache', () => {
       return true;
     };
     expect(await listed()).toEqual([sha256('three')]);
+    await between[Symbol.asyncDispose]();
+    expect(await listed()).toEqual([sha256('three')]);
   });
 
   it('says what upstream says of what is not there, and is not pushed to', async () => {

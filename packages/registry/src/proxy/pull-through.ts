@@ -70,23 +70,20 @@ export class PullThrough implements Upstream {
   }
 
   async referrers(name: RepositoryName, subject: Digest): Promise<readonly Descriptor[] | undefined> {
+    // Where clients keep them at a registry that knows no referrers ("Referrers Tag Schema").
+    const tag = { kind: 'tag', tag: `${algorithmOf(subject)}-${hexOf(subject).slice(0, 64)}` } as const;
+    const tagged = (index: StoredManifest | undefined): readonly Descriptor[] | undefined =>
+      index && manifestsOf(JSON.parse(index.content.toString('utf8')));
     const found = new Map<string, Descriptor>();
     let path: string | undefined = `referrers/${subject}`;
     for (let page = 0; path !== undefined && page < mostPages; page++) {
       const body = await this.#list(name, path);
-      if (body === undefined) return undefined;
-      if (body === 'none') return await this.#taggedReferrers(name, subject);
+      if (body === 'none') return tagged(await this.manifest(name, tag).catch(() => undefined));
+      if (body === undefined) return tagged(await this.#contents.manifest(name, tag));
       for (const one of manifestsOf(body.value)) found.set(one.digest, one);
       path = body.next;
     }
     return [...found.values()];
-  }
-
-  /** What clients keep under a tag at a registry that knows no referrers ("Referrers Tag Schema"). */
-  async #taggedReferrers(name: RepositoryName, subject: Digest): Promise<readonly Descriptor[] | undefined> {
-    const tag = `${algorithmOf(subject)}-${hexOf(subject).slice(0, 64)}`;
-    const index = await this.manifest(name, { kind: 'tag', tag }).catch(() => undefined);
-    return index && manifestsOf(JSON.parse(index.content.toString('utf8')));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
