@@ -18,6 +18,15 @@ const smallBlob = 2 * 1024 * 1024;
 /** Milliseconds of a download before which it and an unpacking beside it would only take the processors from others. */
 const quickDownload = 500;
 
+/** Has threads start for layers that will come, which takes longer than to ask for a config. */
+export async function prepareForLayers(layers: readonly Descriptor[], { parts }: PullContext): Promise<void> {
+  const sizes = await Promise.all(layers.map(({ digest }) => parts.content.size(parseDigest(digest))));
+  const missing = layers.filter((_, index) => sizes[index] === undefined);
+  if (missing.length === 0) return;
+  const large = missing.filter(({ size }) => size >= smallBlob).length;
+  parts.threads.prepare(Math.max(1, Math.min(large, parallelLayers)));
+}
+
 /**
  * Downloads the layers of an image side by side and unpacks each, large ones that take their time already while they come.
  * A descriptor without a record is of a layer that is here in another form.
@@ -79,7 +88,6 @@ class LayersPull {
       if (!isHere) missing.push(digest);
     }
     const large = missing.filter((digest) => this.#descriptors.get(digest)!.size >= smallBlob);
-    void this.#context.parts.threads.prepare(Math.min(large.length, parallelLayers));
     // A processor for each download and one for each unpacking.
     if (2 * Math.min(large.length, parallelLayers) <= availableParallelism()) this.#delay = 0;
     for (const digest of missing) {

@@ -20,7 +20,7 @@ import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import { checkAskedSystem, checkedLayers, checkImageSystem, checkLayerTypes } from './docker-refusals.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import type { PullContext } from './pull-context.ts';
-import { pullLayers } from './pull-layers.ts';
+import { prepareForLayers, pullLayers } from './pull-layers.ts';
 import type { RegistryClient } from './registry-client.ts';
 import type { Dialect } from './registry-failure.ts';
 import { withRegistry } from './with-registry.ts';
@@ -106,6 +106,7 @@ async function fetchAll(
   if (manifest.config.size > largestDocument) {
     throw new WherryError('tooLarge', `the image config has ${manifest.config.size} bytes`);
   }
+  await prepareForLayers(manifest.layers, context);
   using _arrival = await unsettled.begin(manifestDigest);
   await fetchConfig(client, manifest.config, context);
   // A broken config is seen before anything large is fetched.
