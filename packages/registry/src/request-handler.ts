@@ -56,7 +56,7 @@ export class RequestHandler {
     this.#context.log.error('request failed', { method, path: path.slice(0, 500), error: messageOf(error) });
   }
 
-  #log({ method, path, route, response, bytesSent, bytesReceived, identity, request }: Exchange, ms: number): void {
+  #log({ method, path, route, response, bytesSent, bytesReceived, identity, client }: Exchange, ms: number): void {
     if (route === 'metrics' || path === '/healthz') return;
     this.#context.log.info('request', {
       method,
@@ -65,7 +65,7 @@ export class RequestHandler {
       ms: Math.round(ms),
       sent: bytesSent,
       received: bytesReceived,
-      client: request.socket?.remoteAddress,
+      client,
       ...(identity.user && { user: identity.user }),
     });
   }

@@ -13,9 +13,12 @@ import { sha256, TestRegistry } from './test-client.ts';
 let folder: string;
 let registry: TestRegistry;
 let client: Http2Client;
+const logged: object[] = [];
+const write = (message: string, fields: object = {}) => logged.push({ message, ...fields });
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'wherry-registry-http2-'));
-  registry = await TestRegistry.start();
+  const log = { debug: () => {}, info: write, warn: write, error: write, with: () => log };
+  registry = await TestRegistry.start({ log });
   client = await Http2Client.connect(registry, folder);
 });
 afterAll(async () => {
@@ -84,4 +87,12 @@ it('keeps what came of an upload whose stream was reset', async () => {
   const rest = Buffer.alloc(60_000 - has, 4);
   const digest = sha256(Buffer.alloc(60_000, 4));
   expect((await client.send('PUT', `${location}?digest=${digest}`, { body: rest })).status).toBe(201);
+});
+
+it('says in its log who asked', async () => {
+  await client.get('/v2/who/manifests/asked');
+  const path = '/v2/who/manifests/asked';
+  while (!logged.some((line) => (line as { path?: string }).path === path))
+    await new Promise((done) => setImmediate(done));
+  expect(logged).toContainEqual(expect.objectContaining({ path, status: 404, client: '127.0.0.1' }));
 });

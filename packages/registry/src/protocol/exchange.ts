@@ -15,6 +15,8 @@ export class Exchange {
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;
+  /** Address of who asks. */
+  readonly client: string | undefined;
   /** Who asks, once that is known. */
   identity: Identity = { user: undefined };
   /** What was asked for, for logs and metrics: one of a few words. */
@@ -31,6 +33,8 @@ export class Exchange {
     const mark = url.indexOf('?');
     this.path = mark < 0 ? url : url.slice(0, mark);
     this.query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
+    // A stream of HTTP/2 has no socket any more when it has ended.
+    this.client = request.socket?.remoteAddress;
     this.#closed = new Promise((resolve) => response.once('close', resolve));
   }
 
