@@ -92,7 +92,8 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       uploadLifetime: options.uploadLifetime ?? day,
     });
     resources.defer(() => contents.settled(), 'changes');
-    const place = { directory, log, random, now: () => clock.now() };
+    const externalUrl = options.externalUrl?.replace(/\/$/, '');
+    const place = { directory, log, random, now: () => clock.now(), externalUrl };
     const { auth, tokenService } = await openAuthentication(options.auth ?? {}, place, resources);
     const upstream = options.proxy && new PullThrough(contents, new UpstreamClient(options.proxy), log);
     if (upstream) resources.use(upstream, 'upstream');
@@ -103,7 +104,7 @@ export async function createRegistry(options: RegistryOptions): Promise<Registry
       keepAll: options.keepAll ?? false,
       sparse: options.sparse ?? false,
       absoluteLocations: options.absoluteLocations ?? false,
-      externalUrl: options.externalUrl?.replace(/\/$/, ''),
+      externalUrl,
       upstream,
       allows: (exchange, name, action) => auth.allows(exchange.identity, name, action),
       wouldAllow: (exchange, name, action) => auth.wouldAllow(exchange.identity, name, action),

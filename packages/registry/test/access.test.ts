@@ -232,6 +232,15 @@ describe('tokens', () => {
     expect((await mount(`mount=${secret}`))[0]).toBe(202);
   });
 
+  it('sends for tokens to where clients reach the registry, behind a proxy with TLS', async () => {
+    const options = { auth: { htpasswd, rules, tokens: true }, externalUrl: 'https://images.example/' };
+    await using registry = await TestRegistry.start(options);
+    expect(await challenged(registry.client, 'GET', '/v2/')).toEqual([
+      401,
+      'Bearer realm="https://images.example/token",service="wherry-registry"',
+    ]);
+  });
+
   it('grants no more than the rules allow, and nothing at all to the wrong password', async () => {
     await using registry = await start({ tokens: true });
     const { client } = registry;

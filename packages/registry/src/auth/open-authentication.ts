@@ -26,10 +26,20 @@ export interface OpenedAuthentication {
   readonly tokenService: TokenService | undefined;
 }
 
+/** Where the registry is, and what it has of the outside. */
+export interface Place {
+  readonly directory: string;
+  readonly log: Logger;
+  readonly random: Random;
+  readonly now: () => number;
+  /** `https://host` under which clients reach it, where that is not what they say. */
+  readonly externalUrl?: string | undefined;
+}
+
 /** Opens what the options ask for; `resources` takes over what must be closed. Throws `invalid`. */
 export async function openAuthentication(
   options: AuthOptions,
-  { directory, log, random, now }: { directory: string; log: Logger; random: Random; now: () => number },
+  { directory, log, random, now, externalUrl = '' }: Place,
   resources: DisposalStack,
 ): Promise<OpenedAuthentication> {
   const { htpasswd, tokens = false, issuer, service = 'wherry-registry' } = options;
@@ -52,7 +62,7 @@ export async function openAuthentication(
       : undefined;
   const issuers: TokenIssuer[] = tokenService ? [tokenService.issuer] : [];
   if (issuer) issuers.push({ issuer: issuer.name, keys: await readKeys(issuer.keys), foreign: true });
-  const realm = issuer && !tokenService ? issuer.realm : tokenPath;
+  const realm = issuer && !tokenService ? issuer.realm : externalUrl + tokenPath;
   return { auth: new TokenAuthentication({ realm, service, issuers, rules, passwords, now }), tokenService };
 }
 
