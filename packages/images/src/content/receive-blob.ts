@@ -3,8 +3,8 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import type { TaskContext } from '@wherry/base';
 import { receive, waitForMany } from '@wherry/linux';
 import type { Digest } from '@wherry/oci';
-import { writeAll } from '../layers/tar-file.ts';
 import { namingFullDisk } from './full-disk.ts';
+import { writeAll } from './write-all.ts';
 
 const batch = 512 * 1024;
 /** Bytes that are worth waking a thread. */

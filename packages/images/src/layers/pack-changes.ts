@@ -21,10 +21,11 @@ import { makeNode, nextData, setExtendedAttribute } from '@wherry/linux';
 import type { Digest } from '@wherry/oci';
 import type { UserMappings } from '@wherry/runtime';
 import { namingFullDisk } from '../content/full-disk.ts';
+import { writeAll } from '../content/write-all.ts';
 import { blockSize } from '../tar/tar-entry.ts';
 import { tarHeader } from '../tar/tar-writer.ts';
 import { type Change, walkChanges } from './change-walk.ts';
-import { TarFile, writeAll } from './tar-file.ts';
+import { TarFile } from './tar-file.ts';
 import type { UnpackLimits } from './unpack.ts';
 
 export interface PackRequest {

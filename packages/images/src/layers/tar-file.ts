@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, ftruncateSync, openSync } from 'node:fs';
 import type { Digest } from '@wherry/oci';
+import { writeAll } from '../content/write-all.ts';
 
 const bufferSize = 1024 * 1024;
 const zeros = Buffer.alloc(256 * 1024);
@@ -60,12 +61,4 @@ export class TarFile implements Disposable {
     this.#position += writeAll(this.#file, content, this.#position);
     this.#filled = 0;
   }
-}
-
-/** Writes all of it and gives its length. */
-export function writeAll(file: number, content: Uint8Array, position: number): number {
-  for (let done = 0; done < content.length; ) {
-    done += writeSync(file, content, done, content.length - done, position + done);
-  }
-  return content.length;
 }

@@ -15,12 +15,12 @@ import {
 import { bytesOfName, codeOf, errnoOf, fsPath, WherryError } from '@wherry/base';
 import { makeNode, setExtendedAttribute, setTimes } from '@wherry/linux';
 import { namingFullDisk } from '../content/full-disk.ts';
+import { writeAll } from '../content/write-all.ts';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarBody, type TarEntry } from '../tar/tar-reader.ts';
 import { type ImpliedFolder, settleImplied } from './implied-folders.ts';
 import { LayerTree, setgid } from './layer-tree.ts';
 import { isFolderIn, lstatOf } from './lower-entry.ts';
-import { writeAll } from './tar-file.ts';
 
 export interface UnpackLimits {
   /** Bytes of content. */

@@ -5,7 +5,7 @@ import type { Digest } from '@wherry/oci';
 import { detectCompression } from '../content/compression.ts';
 import { namingFullDisk } from '../content/full-disk.ts';
 import { GrowingFile } from '../content/growing-file.ts';
-import { writeAll } from '../layers/tar-file.ts';
+import { writeAll } from '../content/write-all.ts';
 import type { ArrivalProgress, LargeFile, StoredBlob } from './arrival-task.ts';
 
 /** Whoever reads while it is written is told of so many bytes at a time. */
