@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
 import { type Logger, messageOf, systemRandom } from '@wherry/base';
@@ -12,7 +13,9 @@ import { OrderedResponse } from './http/ordered-response.ts';
 import { Query } from './http/query.ts';
 import { cleanPath, pathOf } from './http/request-path.ts';
 import type { Router } from './http/router.ts';
+import { SocketBody } from './http/socket-body.ts';
 import { statusOf } from './http/statuses.ts';
+import { hasLongBody } from './streams/hijacked-paths.ts';
 
 /** Requests at a time: a follower of a log, an attach and a build are one each. */
 const mostRequests = 4096;
@@ -100,9 +103,12 @@ export class ApiServer {
     response.assignSocket(socket as never);
     response.once('finish', () => hangUp(socket));
     const { upgrade } = request.headers;
-    const body = Readable.from(lazily(() => takeBody(request, socket)));
+    const isLong = hasLongBody(request.method ?? '', request.url ?? '');
+    const body = isLong
+      ? new SocketBody(request, socket as Socket)
+      : Readable.from(lazily(() => takeBody(request, socket)));
     body.on('error', () => undefined);
-    await this.#serve(request, response, body, { socket, upgrade });
+    await this.#serve(request, response, body, isLong ? undefined : { socket, upgrade });
   }
 
   async #serve(

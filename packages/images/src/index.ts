@@ -1,5 +1,6 @@
 export { checkPlatform } from './check-platform.ts';
 export { decompressed } from './content/compression.ts';
+export { type BodyFraming, type ConnectionBody, type TakenBody, unframed } from './content/connection-body.ts';
 export * from './image-library.ts';
 export type { CreateImageOptions, ImageStore, ImageStoreOptions, ImportOptions } from './image-store.ts';
 export type { LayerSource } from './library/build-image.ts';

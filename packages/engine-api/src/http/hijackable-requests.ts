@@ -2,7 +2,7 @@ import { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Readable } from 'node:stream';
 import { WherryError } from '@wherry/base';
-import { hijackedRequest } from '../streams/hijacked-paths.ts';
+import { hasLongBody, hijackedRequest } from '../streams/hijacked-paths.ts';
 
 /** A connection that leaves HTTP once its request is read. */
 export interface HijackableSocket {
@@ -14,11 +14,13 @@ export interface HijackableSocket {
 /**
  * A request of Node's server that says of itself whether its connection leaves HTTP. dockerd takes over the connection
  * of an attach whether or not there is an `Upgrade` header (dockerode sends none and writes stdin past its body), and
- * ignores that header everywhere else; Node's parser asks for `upgrade` once the headers are read.
+ * ignores that header everywhere else; Node's parser asks for `upgrade` once the headers are read. It also lets go of long
+ * bodies, which threads read.
  */
 export class HijackableRequest extends IncomingMessage {
   get upgrade(): boolean {
-    return hijackedRequest(this.method ?? '', this.url ?? '');
+    const { method = '', url = '' } = this;
+    return hijackedRequest(method, url) || hasLongBody(method, url);
   }
 
   set upgrade(_: boolean) {}
@@ -83,6 +85,11 @@ async function takeLine(socket: Duplex): Promise<string> {
     return line.replace(/\r$/, '');
   }
   throw new WherryError('invalid', 'malformed chunked encoding');
+}
+
+/** What comes, to the end of the client's side. */
+export async function* piecesOf(socket: Duplex): AsyncGenerator<Buffer, void, undefined> {
+  for (let piece = await next(socket); piece !== undefined; piece = await next(socket)) yield piece;
 }
 
 /** What has come, or comes next; `undefined` at the end. */

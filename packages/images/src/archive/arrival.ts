@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
-import { DisposalStack, removeTree, WherryError } from '@wherry/base';
+import { DisposalStack, removeTree, type TaskOptions, WherryError } from '@wherry/base';
 import { hexOf } from '@wherry/oci';
+import { isConnectionBody } from '../content/connection-body.ts';
 import type { WrittenBlob } from '../content/written-blob.ts';
 import type { EarlyUnpack } from '../layers/early-unpack.ts';
 import type { StoreParts } from '../store-parts.ts';
@@ -83,7 +84,7 @@ export class Arrival implements AsyncDisposable {
     await mkdir(folder, { mode: 0o700 });
     this.#disposal.defer(() => removeTree(folder), 'the files of an archive');
     const known = knownBlobs(content, await metadata.state());
-    const request: ArrivalRequest = { kind, path: undefined, folder, largest, known };
+    const request: ArrivalRequest = { kind, from: undefined, folder, largest, known };
     this.#members = await this.#run(request, source);
     for (const member of this.#members) {
       if (member.content) this.#files.set(member, new SmallFile(member.content, content));
@@ -102,12 +103,27 @@ export class Arrival implements AsyncDisposable {
       signal: this.#stop.signal,
       onProgress: (progress: ArrivalProgress) => this.#hear(progress),
     };
-    if (typeof source === 'string') return await threads.run('arrive', { ...request, path: source }, options);
-    const received = threads.runWaiting('arrive', request, { ...options, input: source });
+    if (typeof source === 'string') return await threads.run('arrive', { ...request, from: source }, options);
+    const received = this.#runBeside(request, source, options);
     if (received) return await received;
     await using whole = await content.ingest();
     await whole.fill(source, request.largest + mostAround);
-    return await threads.run('arrive', { ...request, path: whole.path }, options);
+    return await threads.run('arrive', { ...request, from: whole.path }, options);
+  }
+
+  /** A thread reads a connection itself. `undefined` where none is free. */
+  #runBeside(
+    request: ArrivalRequest,
+    source: AsyncIterable<Uint8Array>,
+    options: TaskOptions<ArrivalProgress>,
+  ): Promise<readonly ArrivedMember[]> | undefined {
+    const { threads } = this.#parts;
+    const taken = isConnectionBody(source) ? source.takeOver() : undefined;
+    if (taken === undefined) return threads.runWaiting('arrive', request, { ...options, input: source });
+    const { descriptor, read, framing } = taken;
+    const received = threads.runWaiting('arrive', { ...request, from: { descriptor, read, framing } }, options);
+    if (received === undefined) taken.giveBack();
+    return received?.finally(() => taken[Symbol.dispose]());
   }
 
   #hear(progress: ArrivalProgress): void {

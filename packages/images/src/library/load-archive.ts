@@ -112,7 +112,7 @@ async function loadOne(
 }
 
 async function enter(
-  { registrar, unsettled }: StoreParts,
+  parts: StoreParts,
   { manifest, blobs }: ArchivedPlatform,
   names: readonly string[],
   options: LoadOptions,
@@ -123,13 +123,42 @@ async function enter(
     done++;
     if (isNew) options.onLayer?.(layer);
   };
+  const { registrar, unsettled } = parts;
   const { signal } = options;
-  using _arrival = await unsettled.begin(digestOf(manifest));
+  const digest = digestOf(manifest);
+  const known = index === undefined ? await named(parts, digest, names) : undefined;
+  if (known) return known;
+  using _arrival = await unsettled.begin(digest);
   try {
     return await registrar.registerWritten(manifest, blobs, names, { index, signal, onLayer, isDoubtful: true });
   } catch (error) {
     throw inWordsOfLoading(error, done);
   }
+}
+
+/** Gives an image its names that is here whole: there is nothing to wait for the disk for. */
+async function named(
+  { metadata, content, layers, pins }: StoreParts,
+  manifest: Digest,
+  names: readonly string[],
+): Promise<ImageRecord | undefined> {
+  const found = await metadata.image(manifest);
+  if (found === undefined) return undefined;
+  using _ = await pins.pin([manifest, found.id, ...found.layers.flatMap(({ digest, chainId }) => [digest, chainId])]);
+  // It may have gone while the pin waited for a collection.
+  const state = await metadata.state();
+  if (!state.images.has(manifest) || (await content.size(found.id)) === undefined) return undefined;
+  for (const { digest, chainId, size } of found.layers) {
+    if ((await content.size(digest)) !== size || !(await layers.has(chainId))) return undefined;
+  }
+  const given = names.filter((name) => state.names.get(name)?.target !== manifest);
+  if (given.length > 0) {
+    await metadata.add(
+      found,
+      given.map((name) => [name, manifest]),
+    );
+  }
+  return found;
 }
 
 /** Enters which image another was made from. Throws `corrupt` when their histories say otherwise. */

@@ -1,17 +1,25 @@
 import type { Digest } from '@wherry/oci';
+import type { BodyFraming } from '../content/connection-body.ts';
 import type { GrowingFileHandle } from '../content/growing-file.ts';
 
 /** What the thread that receives an archive, or one layer, needs. */
 export interface ArrivalRequest {
   /** `layer`: all of the stream, decompressed, is one file, whose name is empty. */
   readonly kind: 'archive' | 'layer';
-  /** Where it is to be read; `undefined`: it comes as the task's input. */
-  readonly path: string | undefined;
+  /** A file, or the body of a request; `undefined`: it comes as the task's input. */
+  readonly from: string | BodyConnection | undefined;
   /** Where files go: empty. */
   readonly folder: string;
   /** Of files together (bytes). */
   readonly largest: number;
   readonly known: KnownBlobs;
+}
+
+/** As `TakenBody`. */
+export interface BodyConnection {
+  readonly descriptor: number;
+  readonly read: Uint8Array;
+  readonly framing: BodyFraming;
 }
 
 /** What is here already. */

@@ -1,10 +1,12 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { type TaskContext, WherryError } from '@wherry/base';
+import { receive } from '@wherry/linux';
 import { decompressed } from '../content/compression.ts';
+import { unframed } from '../content/connection-body.ts';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarBody } from '../tar/tar-reader.ts';
-import type { ArrivalProgress, ArrivalRequest, ArrivedMember } from './arrival-task.ts';
+import type { ArrivalProgress, ArrivalRequest, ArrivedMember, BodyConnection } from './arrival-task.ts';
 import { type LargeFileTarget, LargeFileWriter } from './large-file-writer.ts';
 
 /** Files, folders and links. */
@@ -21,11 +23,35 @@ export async function arrive(
   request: ArrivalRequest,
   { input, throwIfCancelled, report }: TaskContext<ArrivalProgress>,
 ): Promise<readonly ArrivedMember[]> {
-  const { path, kind } = request;
-  const source = path === undefined ? input({ isReused: true }) : createReadStream(path, { highWaterMark: 512 * 1024 });
+  const { from, kind } = request;
+  const source =
+    from === undefined
+      ? input({ isReused: true })
+      : typeof from === 'string'
+        ? createReadStream(from, { highWaterMark: 512 * 1024 })
+        : unframed(received(from, throwIfCancelled), from.framing);
   const writer = new ArrivalWriter(request, { throwIfCancelled, report });
   const plain = decompressed(source, { isAlone: true });
   return kind === 'archive' ? await writer.archive(plain) : [await writer.layer(plain)];
+}
+
+const pieceSize = 512 * 1024;
+/** Whether it is cancelled is looked at so often (ms), where nothing comes. */
+const wait = 200;
+
+/** What comes over a connection, in the same memory all the time. */
+async function* received(
+  { descriptor, read }: BodyConnection,
+  throwIfCancelled: () => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  if (read.length > 0) yield Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+  const buffer = Buffer.allocUnsafeSlow(pieceSize);
+  for (;;) {
+    throwIfCancelled();
+    const count = receive(descriptor, buffer, wait);
+    if (count === 0) return;
+    if (count !== undefined) yield buffer.subarray(0, count);
+  }
 }
 
 class ArrivalWriter {
