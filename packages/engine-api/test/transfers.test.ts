@@ -1,11 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
-import { WherryError } from '@wherry/base';
+import { deferred, WherryError } from '@wherry/base';
 import { type Builder, BuildFiles, type BuildRequest } from '@wherry/builder';
-import { type TarInput, writeTar } from '@wherry/images';
+import { type ConnectionBody, type TakenBody, type TarInput, unframed, writeTar } from '@wherry/images';
+import { receive } from '@wherry/linux';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fakeImage, fakeImages, fakeOptions } from './fake-parts.ts';
 import { serve } from './serving.ts';
@@ -207,6 +209,89 @@ describe('a platform that is asked for', () => {
     expect(asked).toEqual([`load ${platform}`, `load ${decodeURIComponent(other)}`]);
     const pushed = await api.call('POST', `/images/127.0.0.1:5000/a/push?tag=1&platform=${other}`);
     expect(linesOf(pushed.text).at(-1)).toEqual({ errorDetail: { message: 'not for s390x' }, error: 'not for s390x' });
+  });
+});
+
+describe('the body of an archive', () => {
+  const archive = randomBytes(9_000_000);
+  const isTakeable = (body: AsyncIterable<Uint8Array>): ConnectionBody => body as ConnectionBody;
+
+  /** As a thread reads it. */
+  async function restOf({ descriptor, read, framing }: TakenBody): Promise<Buffer> {
+    const pieces = async function* (): AsyncGenerator<Buffer> {
+      yield read;
+      const room = Buffer.alloc(100_000);
+      for (;;) {
+        const count = receive(descriptor, room, 0);
+        if (count === 0) return;
+        if (count !== undefined) yield Buffer.from(room.subarray(0, count));
+        // The client is in this process.
+        else await new Promise(setImmediate);
+      }
+    };
+    const found: Buffer[] = [];
+    for await (const piece of unframed(pieces(), framing)) found.push(Buffer.from(piece));
+    return Buffer.concat(found);
+  }
+
+  it.each([
+    ['of a known length', { 'Content-Length': String(archive.length) }],
+    ['in chunks', { 'Transfer-Encoding': 'chunked' }],
+    ['that waits to be asked for', { 'Content-Length': String(archive.length), Expect: '100-continue' }],
+  ])('%s is read from the connection, or here, by whoever loads it', async (_, headers) => {
+    const got: Buffer[] = [];
+    const images = fakeImages([], {
+      load: async (body) => {
+        const source = body as AsyncIterable<Uint8Array>;
+        const isRead = got.length === 1;
+        const taken = got.length === 0 ? undefined : isTakeable(source).takeOver();
+        if (!isRead) taken?.giveBack();
+        got.push(isRead ? await restOf(taken!) : await buffer(source));
+        if (isRead) taken![Symbol.dispose]();
+        return [];
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    for (let n = 0; n < 3; n++) {
+      const { status, text } = await api.call('POST', '/images/load', { body: archive, headers });
+      expect([status, linesOf(text)]).toEqual([200, [{ stream: '' }]]);
+      expect(got[n]!.equals(archive)).toBe(true);
+    }
+  });
+
+  it('that nobody wants to its end does not keep the client from the answer', async () => {
+    const images = fakeImages([], {
+      load: async (body) => {
+        using _ = isTakeable(body as AsyncIterable<Uint8Array>).takeOver();
+        throw new WherryError('corrupt', 'no archive');
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const { text } = await api.call('POST', '/images/load', { body: archive });
+    expect(linesOf(text)).toEqual([{ errorDetail: { message: 'no archive' }, error: 'no archive' }]);
+  });
+
+  it('ends with a client that goes in the middle, which is told of afterwards, too', async () => {
+    const [ended, gone] = [deferred<unknown>(), deferred()];
+    const images = fakeImages([], {
+      load: async (body, options) => {
+        {
+          using taken = isTakeable(body as AsyncIterable<Uint8Array>).takeOver()!;
+          ended.resolve(await restOf(taken).catch((error: Error) => error.message));
+        }
+        options?.signal?.addEventListener('abort', () => gone.resolve());
+        if (options?.signal?.aborted) gone.resolve();
+        await gone.promise;
+        return [];
+      },
+    });
+    await using api = await serve(fakeOptions({ images }));
+    const socket = await api.connect();
+    socket.on('error', () => undefined);
+    const head = 'POST /images/load HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+    socket.write(`${head}5\r\nhel`, () => socket.destroy());
+    expect(await ended.promise).toBe('unexpected EOF');
+    await gone.promise;
   });
 });
 

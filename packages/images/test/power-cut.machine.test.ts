@@ -4,7 +4,7 @@ import { gzipSync } from 'node:zlib';
 import { type Digest, digestOf, hexOf, mediaTypes } from '@wherry/oci';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ImageStore } from '../src/index.ts';
-import { file, fresh, open, tarOf } from './scratch.ts';
+import { file, fresh, open, stream, tarOf } from './scratch.ts';
 import { TestRegistry } from './test-registry.ts';
 
 let registry: TestRegistry;
@@ -145,6 +145,31 @@ describe('after a kill', () => {
     await using store = await openAt('second');
     expect(await names(store)).toEqual([named('a')]);
     expect(readFileSync(join(folder!, 'x'), 'utf8')).toBe('the same file');
+  });
+});
+
+describe('a load and an import', () => {
+  it('name their images as doubtful before anything of them is entered, until who relies on them has waited', async () => {
+    const layer = await tarOf([file('x', 'x'.repeat(3_000_000))]);
+    const config = JSON.stringify({ os: 'linux', architecture: 'amd64', rootfs: { diff_ids: [digestOf(layer)] } });
+    const list = JSON.stringify([{ Config: 'c.json', RepoTags: ['a:1'], Layers: ['l.tar'] }]);
+    const archive = await tarOf([file('l.tar', layer), file('c.json', config), file('manifest.json', list)]);
+    {
+      await using store = await openAt('first');
+      const doubtful: Digest[] = [];
+      await store.load(stream(archive), { onLayer: () => doubtful.push(...mark().manifests) });
+      expect(doubtful).toEqual([(await store.find('a:1'))!.manifest]);
+      await store.tag('a:1', 'b:1');
+      expect(mark().manifests).toEqual([]);
+      const { id } = await store.importImage(stream(layer), { references: ['i:1'] });
+      await store[Symbol.asyncDispose]();
+      const { manifest } = (await store.find(id))!;
+      writeFileSync(markPath(), JSON.stringify({ boot: 'first', manifests: [manifest] }));
+    }
+    // The import's layer, which the other image had before.
+    truncateSync(blob(digestOf(layer)), 10);
+    await using store = await openAt('second');
+    expect(await names(store)).not.toContain('docker.io/library/i:1');
   });
 });
 
