@@ -178,6 +178,8 @@ describe('the protocol', () => {
     expect(await shared('/images/json')).toEqual([-1]);
     const df = JSON.parse((await api.call('GET', '/system/df?type=image')).text) as object;
     expect(df).toMatchObject({ LayersSize: 37, Images: [{ SharedSize: 30 }] });
+    const before = await api.call('GET', '/v1.43/system/df?type=image');
+    expect(JSON.parse(before.text)).toMatchObject({ Images: [{ VirtualSize: 1000 }] });
     // Names as Go writes a map's.
     expect((await api.call('GET', '/images/json')).text).toContain('"Labels":{"a":"2","b":"1"}');
   });

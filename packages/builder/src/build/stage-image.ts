@@ -75,7 +75,7 @@ export async function assembleStep(
     // Docker's builder says what the step was done on.
     config: { ...change.config, Image: before.id },
     // Docker compares it when it looks for a step in its cache; so do we.
-    container_config: { ...change.config, Cmd: words },
+    container_config: { ...change.config, Image: before.id, Cmd: words },
     history: [...(await historyOf(images, before.id)), step],
   };
   const { id } = await images.assemble({

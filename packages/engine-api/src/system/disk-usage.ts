@@ -10,12 +10,16 @@ type Members = Readonly<Record<string, unknown>>;
 export const diskUsageTypes = ['container', 'image', 'volume', 'build-cache'] as const;
 export type DiskUsageType = (typeof diskUsageTypes)[number];
 
-/** `GET /system/df`. */
-export async function diskUsageOf(options: EngineApiOptions, types: ReadonlySet<DiskUsageType>): Promise<Members> {
+/** `GET /system/df`. `speaks`: whether the client's version is 1.N or newer. */
+export async function diskUsageOf(
+  options: EngineApiOptions,
+  types: ReadonlySet<DiskUsageType>,
+  speaks: (minor: number) => boolean,
+): Promise<Members> {
   const all = { all: true, size: types.has('container'), filters: new Map() };
   const containers = types.has('container') || types.has('image') ? await options.containers.list(all) : [];
   const [images, Volumes, BuildCache] = await Promise.all([
-    types.has('image') ? imageUsage(options, containers) : undefined,
+    types.has('image') ? imageUsage(options, containers, speaks) : undefined,
     types.has('volume') ? volumeUsage(options) : undefined,
     types.has('build-cache') ? cacheUsage(options) : undefined,
   ]);
@@ -31,6 +35,7 @@ export async function diskUsageOf(options: EngineApiOptions, types: ReadonlySet<
 async function imageUsage(
   { images, clock = systemClock }: EngineApiOptions,
   containers: readonly JsonObject[],
+  speaks: (minor: number) => boolean,
 ): Promise<{ images: readonly Members[]; layersSize: number }> {
   const [listed, sizes, sharedBy] = await Promise.all([
     listImages(images, { all: false, filters: new Map(), now: clock.now() }),
@@ -51,6 +56,7 @@ async function imageUsage(
       RepoTags: tags.length === 0 ? null : tags,
       SharedSize: sharedBy(image),
       Size: image.sizeBytes,
+      ...(speaks(44) ? {} : { VirtualSize: image.sizeBytes }),
     })),
   };
 }

@@ -29,7 +29,7 @@ export function systemRoutes(options: EngineApiOptions): readonly Route[] {
       method: 'GET',
       path: '/system/df',
       async handle(exchange) {
-        exchange.send(200, await diskUsageOf(options, typesOf(exchange)));
+        exchange.send(200, await diskUsageOf(options, typesOf(exchange), (minor) => exchange.speaks(minor)));
       },
     },
   ];
