@@ -71,13 +71,13 @@ describe('changes of docker commit', () => {
 describe('what Go prints', () => {
   it('of lists', () => {
     expect(quoteGoList(['a b', 'q"\\', '\n\x01', 'é'])).toBe('["a b" "q\\"\\\\" "\\n\\x01" "é"]');
-    expect(quoteGoList(['é'], true)).toBe('["\\u00e9"]');
   });
 
   it('of health checks', () => {
     expect(formatHealthCheck({ Test: ['CMD', 'x'], Interval: 90e9, Timeout: 500e6, Retries: 65 })).toBe(
       `&{["CMD" "x"] "1m30s" "500ms" "0s" "0s" 'A'}`,
     );
+    expect(formatHealthCheck({ Test: ['CMD', 'é'], Retries: 233 })).toBe(`&{["CMD" "é"] "0s" "0s" "0s" "0s" 'é'}`);
     expect(formatHealthCheck({ Test: ['NONE'] })).toBe(`&{["NONE"] "0s" "0s" "0s" "0s" '\\x00'}`);
   });
 

@@ -69,6 +69,7 @@ describe('words of a Dockerfile', () => {
   it.each([
     ['$' + '{A', 'unsupported modifier (\ufffd) in substitution'],
     ['$' + '{', "syntax error: missing '}'"],
+    ['$' + "{x:-'y}", "syntax error: missing '}'"],
     ['$' + '{}', 'syntax error: bad substitution'],
     ['$' + '{:x}', 'syntax error: bad substitution'],
     ['$' + '{A:x}', 'unsupported modifier (:x) in substitution'],

@@ -101,7 +101,11 @@ class Expansion {
 
   #singleQuoted(): string {
     const end = this.#characters.indexOf("'", this.#at + 1);
-    if (end < 0) throw noMatch('single-quote');
+    if (end < 0) {
+      // As docker's scanner, which looks for it to the end.
+      this.#at = this.#characters.length;
+      throw noMatch('single-quote');
+    }
     const text = this.#characters.slice(this.#at + 1, end).join('');
     this.#at = end + 1;
     return text;

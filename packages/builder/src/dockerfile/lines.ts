@@ -11,6 +11,8 @@ export interface InstructionLine {
   readonly rest: string;
   /** All of it, on one line. */
   readonly code: string;
+  /** White space behind it, which `ONBUILD` keeps. */
+  readonly trailing: string;
   /** Of the first line, from 1. */
   readonly line: number;
   readonly heredocs: readonly Heredoc[];
@@ -73,6 +75,7 @@ class Source {
 
 function readInstruction(whole: string, line: number, escapeToken: string, source: Source): InstructionLine {
   const code = whole.trim();
+  const trailing = whole.slice(whole.trimEnd().length);
   const [, keyword = '', after = ''] = /^(\S+)\s*([\s\S]*)$/.exec(code) ?? [];
   const { flags, rest } = takeFlags(after, escapeToken);
   const heredocs = takesHeredocs(keyword, rest) ? heredocsIn(rest, escapeToken) : [];
@@ -86,7 +89,7 @@ function readInstruction(whole: string, line: number, escapeToken: string, sourc
     }
     return { ...heredoc, content: content.join('') };
   });
-  return { keyword, flags, rest, code, line, heredocs: read };
+  return { keyword, flags, rest, code, trailing, line, heredocs: read };
 }
 
 function takesHeredocs(keyword: string, rest: string): boolean {

@@ -272,5 +272,5 @@ function trigger({ words, line }: Arguments): string {
     throw new WherryError('invalid', `${name} isn't allowed as an ONBUILD trigger`);
   }
   const files = line.heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`);
-  return text + files.join('');
+  return text + line.trailing + files.join('');
 }

@@ -16,6 +16,10 @@ describe('a Dockerfile', () => {
     expect(parse('FROM a\nRUN b \\\n').warnings).toEqual([]);
   });
 
+  it('keeps the white space behind what ONBUILD triggers', () => {
+    expect(only('ONBUILD   RUN  x  \t ')).toMatchObject({ trigger: 'RUN  x  \t ', code: 'ONBUILD   RUN  x' });
+  });
+
   it('takes no notice of what looks like flags of ARG and STOPSIGNAL', () => {
     expect(only('ARG --x a=b')).toMatchObject({ pairs: [{ key: 'a', value: 'b' }] });
     expect(only('STOPSIGNAL --x 9')).toMatchObject({ text: '9' });
