@@ -61,6 +61,7 @@ describe('changes of docker commit', () => {
     ['ENV x', 'ENV must have two arguments'],
     ['EXPOSE 70000', 'Invalid containerPort: 70000'],
     ['EXPOSE 80/xyz', 'Invalid proto: xyz'],
+    ['EXPOSE bad/xyz', 'Invalid containerPort: bad'],
     ['EXPOSE 9-8-9', 'Invalid containerPort: 9-8-9'],
     ['EXPOSE 9-8', 'Invalid containerPort: 9-8'],
   ])('%s is refused', (change, message) => {

@@ -13,10 +13,6 @@ export function exposedPorts(written: readonly string[]): readonly string[] {
     if (address !== '' && isIP(address) === 0) throw new WherryError('invalid', `Invalid ip address: ${address}`);
     const protocol = written || 'tcp';
     if (ports === '') throw new WherryError('invalid', `No port specified: ${spec}<empty>`);
-    const lower = protocol.toLowerCase();
-    if (lower !== 'tcp' && lower !== 'udp' && lower !== 'sctp') {
-      throw new WherryError('invalid', `Invalid proto: ${protocol}`);
-    }
     // Docker looks no further than the second part of a range.
     const [, first = '', last = first] = /^(\d+)(?:-(\d+)(?:-.*)?)?$/.exec(ports) ?? [];
     const [from, to] = [Number(first), Number(last)];
@@ -25,6 +21,11 @@ export function exposedPorts(written: readonly string[]): readonly string[] {
     }
     const hostPort = parts.at(-2) ?? '';
     if (!/^(?:\d+(?:-\d+)?)?$/.test(hostPort)) throw new WherryError('invalid', `Invalid hostPort: ${hostPort}`);
+    // Docker looks at the protocol last.
+    const lower = protocol.toLowerCase();
+    if (lower !== 'tcp' && lower !== 'udp' && lower !== 'sctp') {
+      throw new WherryError('invalid', `Invalid proto: ${protocol}`);
+    }
     return Array.from({ length: to - from + 1 }, (_, index) => `${from + index}/${lower}`);
   });
 }
