@@ -63,6 +63,8 @@ export class MetadataState {
   readonly namesOf = new Map<Digest, Set<string>>();
   /** IDs of images that were made from an ID. */
   readonly children = new Map<Digest, Set<Digest>>();
+  /** By ID: not every record of an image, as of an archive that it came from again, says what it was made from. */
+  readonly #parents = new Map<Digest, Digest>();
   readonly taggedAt = new Map<Digest, number>();
   readonly compressed = new Map<Digest, CompressedLayer>();
   /** Repositories by blob, the latest last. */
@@ -120,7 +122,12 @@ export class MetadataState {
     if (this.images.has(image.manifest)) this.#forget(this.images.get(image.manifest)!);
     this.images.set(image.manifest, image);
     addTo(this.manifests, image.id, image.manifest);
-    if (image.parent) addTo(this.children, image.parent, image.id);
+    if (image.parent) {
+      const before = this.#parents.get(image.id);
+      if (before && before !== image.parent) removeFrom(this.children, before, image.id);
+      this.#parents.set(image.id, image.parent);
+      addTo(this.children, image.parent, image.id);
+    }
     this.#useImage(image, 1);
   }
 
@@ -135,7 +142,11 @@ export class MetadataState {
   #forget(image: ImageRecord): void {
     this.images.delete(image.manifest);
     removeFrom(this.manifests, image.id, image.manifest);
-    if (image.parent && !this.manifests.has(image.id)) removeFrom(this.children, image.parent, image.id);
+    const parent = this.#parents.get(image.id);
+    if (parent && !this.manifests.has(image.id)) {
+      this.#parents.delete(image.id);
+      removeFrom(this.children, parent, image.id);
+    }
     this.#useImage(image, -1);
   }
 

@@ -106,6 +106,23 @@ describe('removing', () => {
     expect((await store.summaries()).map(({ names }) => names)).toEqual([['docker.io/library/base:1']]);
   });
 
+  it('forgets what an image was made from with its last manifest, which may not say it', async () => {
+    await using store = await open();
+    const base = await make(store, 'x', 'base:1');
+    const config = { architecture: 'amd64', os: 'linux' };
+    const { layers } = (await store.inspect(base)).image;
+    const child = await store.assemble({ config, layers, parent: digest(base), references: ['child:1'] });
+    // An archive has a manifest of its own.
+    await store.load(stream(await bytesOf(store.save(['child:1']))));
+    expect((await store.inspect(child.id)).image.manifest).toBe(child.manifest);
+    await store.remove('child:1', nobody);
+    expect(words(await store.remove('base:1', nobody))).toEqual([
+      'Untagged: base:1',
+      'Deleted: sha256:',
+      'Deleted: sha256:',
+    ]);
+  });
+
   it('with all prunes every image that nobody uses and the filter takes', async () => {
     await using store = await open();
     const used = await make(store, 'used', 'used:1');
@@ -131,6 +148,7 @@ describe('names', () => {
     }
     expect(await store.find('b')).toBeUndefined();
     await expect(store.tag('nosuch', 'x')).rejects.toThrow('No such image: nosuch:latest');
+    await expect(store.tag('nosuch', 'sha256:a')).rejects.toThrow('refusing to create an ambiguous tag');
     await expect(store.tag('a', `b@${digestOf('')}`)).rejects.toThrow(
       'refusing to create a tag with a digest reference',
     );

@@ -204,20 +204,28 @@ describe.skipIf(realRegistry === undefined)('beside docker', () => {
     await using registry = await RealRegistry.start({ directory: fresh() });
     await using store = await open();
     const name = `${registry.host}/all`;
-    await make(store, [`${name}:1`, `${name}:2`]);
+    const layers = [{ entries: [file('a')] }];
+    await store.createImage({
+      config: { config: { Labels: { l: 'm' } } },
+      layers,
+      references: [`${name}:1`, `${name}:2`],
+    });
     const events: string[] = [];
-    using _ = store.onEvent(({ action, id }) => void events.push(`${action} ${id.startsWith('sha256:') ? 'ID' : id}`));
+    using _ = store.onEvent(({ action, id, attributes }) => {
+      events.push(`${action} ${id.startsWith('sha256:') ? 'ID' : id}${attributes?.l ? ` l=${attributes.l}` : ''}`);
+    });
     const tags: string[] = [];
     await store.push(name, { allTags: true, onPushed: ({ tag }) => void tags.push(tag) });
     await store.push(`${name}:1`, {});
     expect(tags).toEqual(['1', '2']);
     await store.pull(`${name}:1`, { eventOf: 'nothing' });
     await store.pull(`${name}:2`, { eventOf: 'repository' });
-    expect(events).toEqual([`push ${name}`, `push ${name}:1`, `pull ${name}`]);
+    // A repository's labels are those of its `latest`, which is not there.
+    expect(events).toEqual([`push ${name}`, `push ${name}:1 l=m`, `pull ${name}`]);
     events.length = 0;
     await store.remove(`${name}:1`, nobody);
     await store.remove(`${name}:2`, nobody);
-    expect(events).toEqual(['untag ID', 'untag ID', 'delete ID']);
+    expect(events).toEqual(['untag ID l=m', 'untag ID l=m', 'delete ID']);
   });
 
   it('asks the registry before it looks for the tag, not for the repository', async () => {

@@ -5,8 +5,8 @@ import type { StoreParts } from '../store-parts.ts';
 
 /** Gives an image another name, which stands for the same index where the first does. Throws `notFound`, `invalid`. */
 export async function tagImage(parts: StoreParts, reference: string, name: string): Promise<void> {
-  const { image, name: first = '' } = await parts.finder.require(reference);
   const full = nameOf(name);
+  const { image, name: first = '' } = await parts.finder.require(reference);
   // A name that is given here lasts, and so does what it names.
   await parts.unsettled.settled([image.manifest]);
   await parts.metadata.update((state) => {

@@ -18,6 +18,7 @@ import type { PulledImage } from '../image-library.ts';
 import { layerRecords } from '../image-registrar.ts';
 import type { ImageRecord, LayerRecord } from '../metadata.ts';
 import { checkAskedSystem, checkedLayers, checkImageSystem, checkLayerTypes } from './docker-refusals.ts';
+import { labelsOf } from './event-labels.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import type { PullContext } from './pull-context.ts';
 import { prepareForLayers, pullLayers } from './pull-layers.ts';
@@ -52,18 +53,19 @@ async function pullFrom(reference: Reference, client: RegistryClient, context: P
   }
   try {
     const image = await fetchAll(reference, client, target, context);
-    emitPull(reference, context);
+    await emitPull(reference, context);
     return { id: image.id, digest: parseDigest(target.digest), isNew: had !== image.id };
   } catch (error) {
     throw wrapped(`failed to pull and unpack image "${name}"`, error, false, dialect);
   }
 }
 
-function emitPull(reference: Reference, { parts, eventOf = 'tag' }: PullContext): void {
+async function emitPull(reference: Reference, { parts, eventOf = 'tag' }: PullContext): Promise<void> {
   if (eventOf === 'nothing') return;
   const repository = familiarRepository(reference);
   const id = eventOf === 'tag' ? familiarReference(reference) : repository;
-  parts.events.emit({ action: 'pull', id, name: repository });
+  const attributes = await labelsOf(parts, id);
+  parts.events.emit({ action: 'pull', id, name: repository, attributes });
 }
 
 async function fetchAll(

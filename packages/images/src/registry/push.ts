@@ -22,6 +22,7 @@ import { hasDigest, repositoryOfName } from '../image-names.ts';
 import type { CompressedLayer, ImageRecord, LayerRecord } from '../metadata.ts';
 import type { StoreParts } from '../store-parts.ts';
 import { endpointOf } from './endpoint.ts';
+import { labelsOf } from './event-labels.ts';
 import { RegistryTransport } from './registry-transport.ts';
 import { type Upload, Uploader } from './uploader.ts';
 import { wholeIndex } from './whole-index.ts';
@@ -70,7 +71,8 @@ export async function push(
       pushed.push(tag);
     }
     const name = familiarRepository(named);
-    parts.events.emit({ action: 'push', id: options.allTags ? name : familiarReference(named), name });
+    const id = options.allTags ? name : familiarReference(named);
+    parts.events.emit({ action: 'push', id, name, attributes: await labelsOf(parts, id) });
     return pushed;
   } catch (error) {
     throw asDockerd(error);
