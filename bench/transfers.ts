@@ -26,6 +26,7 @@ interface Engine {
 
 /** What each round took: of the client, and of the processors by its daemon (ms). */
 interface Rounds {
+  readonly load: Took[];
   readonly push: Took[];
   readonly pull: Took[];
 }
@@ -35,7 +36,7 @@ interface Took {
   readonly work: number;
 }
 
-/** `docker push` and `docker pull` by Wherry and by dockerd, each to a new registry of ours. */
+/** `docker load`, `docker push` and `docker pull` by Wherry and by dockerd, each to a new registry of ours. */
 export async function measureTransfers(): Promise<Measure[]> {
   const cluster = await createTestCluster({ upArgs: ['--engine-only'] });
   const { machine } = cluster;
@@ -54,7 +55,7 @@ export async function measureTransfers(): Promise<Measure[]> {
     ];
     await forgetPeak(ours.pid);
     await load(machine, madeUpImage(1, 400), [ours]);
-    await measure(machine, ours, { push: [], pull: [] });
+    await measure(machine, ours, { load: [], push: [], pull: [] });
     const peak = (await memory(ours.pid, 'VmHWM')) - idle;
     return [...measures, { name: 'memory above idle, load, push, pull 400 MB', value: peak, unit: 'MB', target: 150 }];
   } finally {
@@ -72,29 +73,43 @@ async function compare(
   theirs: Engine | undefined,
 ): Promise<Measure[]> {
   const engines = theirs ? [ours, theirs] : [ours];
-  const taken = new Map(engines.map((engine) => [engine, { push: [], pull: [] } as Rounds]));
-  await load(machine, image, engines);
+  const taken = new Map(engines.map((engine) => [engine, { load: [], push: [], pull: [] } as Rounds]));
+  await measureLoads(machine, image, taken);
   for (let round = 0; round < rounds; round++)
     for (const [engine, rounds] of taken) await measure(machine, engine, rounds);
   for (const engine of engines) await must(engine, 'rmi', imageName);
-  const line = (name: string, pick: (rounds: Rounds) => readonly Took[]): Measure => {
+  const line = (name: string, pick: (rounds: Rounds) => readonly Took[], times = 2): Measure => {
     const value = (of: Engine, field: keyof Took): number => median(pick(taken.get(of)!).map((took) => took[field]));
     const work = (of: Engine): string => `${(value(of, 'work') / 1000).toFixed(2)} s`;
     return {
       name: `docker ${name}`,
       value: value(ours, 'time'),
       unit: 'ms',
-      target: theirs && value(theirs, 'time') / 2,
+      target: theirs && value(theirs, 'time') / times,
       against: theirs && { name: 'dockerd 26.1', value: value(theirs, 'time') },
       note: `${work(ours)} of processors${theirs ? `, dockerd ${work(theirs)}` : ''}`,
     };
   };
   return [
+    line(`load ${what}`, ({ load }) => load.slice(0, -1), 1),
+    line(`load ${what} that is here`, ({ load }) => load.slice(-1), 1),
     // What was loaded has plain layers here, what was pulled those of the registry; dockerd compresses each time.
     line(`push ${what} that was loaded`, ({ push }) => push.slice(0, 1)),
     line(`push ${what} that was pulled`, ({ push }) => push.slice(1)),
     line(`pull ${what}`, ({ pull }) => pull),
   ];
+}
+
+/** The last time it is here already. */
+async function measureLoads(machine: TestMachine, image: TestImage, taken: ReadonlyMap<Engine, Rounds>): Promise<void> {
+  const archive = join(machine.directory, 'large.tar');
+  await writeDockerArchive(archive, image, [imageName]);
+  for (let round = 0; round <= rounds; round++) {
+    for (const [engine, { load }] of taken) {
+      load.push(await timed(engine, 'load', '-q', '-i', archive));
+      if (round < rounds - 1) await must(engine, 'rmi', imageName);
+    }
+  }
 }
 
 async function load(machine: TestMachine, image: TestImage, engines: readonly Engine[]): Promise<void> {

@@ -86,7 +86,7 @@ export class UnsettledImages {
       throw error;
     });
     this.#settling.catch((error: unknown) => {
-      this.#log.warn('pulled images are not on the disk for good', { error: messageOf(error) });
+      this.#log.warn('images that came are not on the disk for good', { error: messageOf(error) });
     });
   }
 
