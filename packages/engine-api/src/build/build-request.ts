@@ -119,8 +119,10 @@ function limitsOf(query: Query): BuildSettings['limits'] {
 
 /** dockerd takes what is no number for none here. */
 function whole(query: Query, name: string): number {
+  const text = query.text(name);
+  if (text === '') return 0;
   try {
-    return parseInteger(query.text(name));
+    return parseInteger(text);
   } catch (error) {
     if (codeOf(error) === 'invalid') return 0;
     throw error;
