@@ -157,6 +157,13 @@ const parsing: readonly BuildCase[] = [
   steps('COPY --chown a b'),
   steps('COPY --link=maybe a b'),
   steps('COPY --from=a --from=b x y'),
+  steps('USER --x'),
+  steps('WORKDIR --x'),
+  steps('STOPSIGNAL --x 9'),
+  steps('ARG --x a=b'),
+  steps('SHELL --x'),
+  steps('EXPOSE bad/xyz'),
+  copy("COPY ${a#'b /x"),
 ];
 
 /** What becomes of the config. */
@@ -506,6 +513,12 @@ const commands: readonly BuildCase[] = [
   line('docker build -t t --add-host a:1.2.3.4 --add-host b:::1 .', {
     dockerfile: 'FROM busybox\nRUN grep -E "[[:space:]][ab]$" /etc/hosts\n',
   }),
+  line('docker build -t t --add-host gate:host-gateway .', { dockerfile: 'FROM busybox\nRUN grep gate$ /etc/hosts\n' }),
+  line('docker build -t t --network none .', { dockerfile: 'FROM busybox\nRUN cat /etc/resolv.conf\n' }),
+  line('docker build -t t .', {
+    dockerfile: 'FROM busybox\nRUN grep Seccomp: /proc/self/status; mount -t tmpfs t /nowhere 2>&1; ls /dev\n',
+  }),
+  line('docker build -t t --force-rm .', { dockerfile: 'FROM busybox\nRUN exit 3\n' }),
   line('docker build -t t --add-host bad .', { dockerfile: 'FROM busybox\nRUN true\n' }),
   line('docker build -t t --shm-size 32m .', { dockerfile: 'FROM busybox\nRUN df -m /dev/shm | tail -1\n' }),
   line('docker build -t t --shm-size bad .'),
@@ -652,6 +665,8 @@ const corners: readonly BuildCase[] = [
   steps('ONBUILD RUN'),
   steps('ONBUILD COPY <<EOT /x\nhi\nEOT'),
   steps('ONBUILD   RUN   echo   x'),
+  steps('ONBUILD RUN x  \t '),
+  steps('HEALTHCHECK --retries=233 CMD ["\u00e9"]'),
   steps('ONBUILD ENV a=${b'),
   steps('MAINTAINER a\nMAINTAINER b c "d"'),
   steps('ARG a=1\nARG b=$a$a\nLABEL x=$b'),
