@@ -1,4 +1,5 @@
 import { getServers } from 'node:dns';
+import { setMaxListeners } from 'node:events';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import { isIP, type NetConnectOpts } from 'node:net';
@@ -30,6 +31,8 @@ export interface RegistryResponse {
   readonly body: http.IncomingMessage;
   /** Ends the reading of a body, so that somebody else does it; where the connection allows that. The body is to be destroyed afterwards. */
   readonly takeOver?: (() => Promise<TakenConnection | undefined>) | undefined;
+  /** Of the request. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How TLS is spoken with a host. */
@@ -78,6 +81,8 @@ export class Connections implements Disposable {
   /** Sends one request, redirects not followed. Rejects with `unavailable` in the words of Go's client. */
   send(asked: RegistryRequest): Promise<RegistryResponse> {
     const { method, url, headers, body, signal, patience = idleTimeout, isLong = false } = asked;
+    // Each request listens, and one pull has many.
+    setMaxListeners(0, signal);
     return new Promise((resolve, reject) => {
       const secure = url.protocol === 'https:';
       const length = bodyLength(method, body);
@@ -97,7 +102,7 @@ export class Connections implements Disposable {
         });
         const { socket } = response;
         const takeOver = socket instanceof TakeoverSocket ? () => socket.takeOver(response) : undefined;
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: response, takeOver });
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: response, takeOver, signal });
       });
       if (body === undefined || typeof body === 'string' || Buffer.isBuffer(body)) request.end(body);
       else void sendBody(request, body);
@@ -188,14 +193,20 @@ function ofServer(): string {
   return ` on ${isIP(server) === 6 ? `[${server}]:53` : server.includes(':') ? server : `${server}:53`}`;
 }
 
-/** A small body as bytes. Throws `tooLarge`. */
+/** A small body as bytes. Throws `tooLarge`, `unavailable` where it ends before its end, `cancelled`. */
 export async function readBody(response: RegistryResponse, limit: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > limit) throw new WherryError('tooLarge', `the registry's answer is longer than ${limit} bytes`);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > limit) throw new WherryError('tooLarge', `the registry's answer is longer than ${limit} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof WherryError) throw error;
+    if (response.signal?.aborted) throw new WherryError('cancelled', 'context canceled', { cause: error });
+    throw new WherryError('unavailable', brokenReason(error), { cause: error });
   }
   return Buffer.concat(chunks);
 }
