@@ -64,17 +64,35 @@ export class Mutex {
 export class KeyedMutex {
   readonly #locks = new Map<string, { mutex: Mutex; users: number }>();
 
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    let lock = this.#locks.get(key);
-    if (lock === undefined) {
-      lock = { mutex: new Mutex(), users: 0 };
-      this.#locks.set(key, lock);
-    }
+  /** Rejects with `cancelled` when the signal fires before `work` has begun; then it does not. */
+  async run<T>(
+    key: string,
+    work: () => Promise<T>,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<T> {
+    throwIfAborted(signal);
+    const lock = this.#locks.get(key) ?? { mutex: new Mutex(), users: 0 };
+    this.#locks.set(key, lock);
     lock.users++;
+    let hasBegun = false;
+    const done = lock.mutex
+      .run(async () => {
+        throwIfAborted(signal);
+        hasBegun = true;
+        return await work();
+      })
+      .finally(() => {
+        if (--lock.users === 0) this.#locks.delete(key);
+      });
+    const givenUp = deferred<never>();
+    const abort = (): void => {
+      if (!hasBegun) givenUp.reject(cancelled(signal));
+    };
+    signal?.addEventListener('abort', abort, { once: true });
     try {
-      return await lock.mutex.run(work);
+      return await Promise.race([done, givenUp.promise]);
     } finally {
-      if (--lock.users === 0) this.#locks.delete(key);
+      signal?.removeEventListener('abort', abort);
     }
   }
 }

@@ -163,6 +163,28 @@ describe('a layer that comes slowly', () => {
     expect(registry.requests.filter(({ path }) => path.includes(layers[0]!))).toHaveLength(1);
   });
 
+  it('lets go at once of one who only waits for what another pulls', async () => {
+    const { id, layers } = publish();
+    const rest = deferred();
+    onBlob(layers[0]!, (response) => {
+      send(response, first);
+      void rest.promise.then(() => response.end(blob.subarray(first.length)));
+    });
+    const pulling = store.pullImage(named('v1'));
+    await unpackedEarly();
+    const controller = new AbortController();
+    const waiting = store.pullImage(named('v1'), {
+      signal: controller.signal,
+      onProgress: ({ phase }) => {
+        if (phase === 'announced') setImmediate(() => controller.abort());
+      },
+    });
+    await expect(waiting).rejects.toMatchObject({ code: 'cancelled' });
+    rest.resolve();
+    expect(await pulling).toBe(id);
+    await folderOf();
+  });
+
   it('keeps nobody waiting who has the same content already', async () => {
     const { layers } = publish();
     onBlob(layers[0]!, (response) => send(response, first));
@@ -246,6 +268,27 @@ describe('of what was unpacked nothing is left', () => {
     expect(await store.pullImage(named('v1'))).toBe(image.id);
     expect(registry.requests.at(-1)!.range).toMatch(/^bytes=[1-9]/);
     await folderOf();
+  });
+
+  it('when what was kept of it is wrong: the layer comes anew', async () => {
+    const image = publish();
+    const wrong = Buffer.from(first);
+    wrong[first.length - 1]! ^= 1;
+    onBlob(
+      image.layers[0]!,
+      (response) => send(response, wrong),
+      () => undefined,
+    );
+    const controller = new AbortController();
+    const pulling = store.pullImage(named('v1'), { signal: controller.signal });
+    pulling.catch(() => undefined);
+    await unpackedEarly();
+    controller.abort();
+    await expect(pulling).rejects.toMatchObject({ code: 'cancelled' });
+    expect(await store.pullImage(named('v1'))).toBe(image.id);
+    await folderOf();
+    expect(namesIn(join(directory, 'partial'))).toEqual([]);
+    expect(namesIn(join(directory, 'layers')).filter((name) => name.startsWith('.unpack-'))).toEqual([]);
   });
 
   it('when the store is closed', async () => {

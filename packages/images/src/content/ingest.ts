@@ -114,10 +114,12 @@ export class Ingest implements WrittenBlob, AsyncDisposable {
 
   /** What is written, to be read meanwhile. It ends once it is committed as `digest`, and fails where that comes to nothing. */
   grow(digest: Digest): GrowingFile {
-    this.#growing = new GrowingFile(this.#path, this.#place.target(digest));
-    this.#growing.grow(this.#size);
-    if (this.#committed !== undefined) this.#growing.end();
-    return this.#growing;
+    const growing = new GrowingFile(this.#path, this.#place.target(digest));
+    this.#growing = growing;
+    growing.grow(this.#size);
+    if (this.#committed !== undefined) growing.end();
+    else if (this.#abandoned.signal.aborted) this.#forsake();
+    return growing;
   }
 
   /**

@@ -90,7 +90,7 @@ export class LayerStore {
     parents: readonly Digest[],
     options: UnpackOptions = {},
   ): Promise<boolean> {
-    return await this.#locks.run(layer.chainId, async () => {
+    const work = async (): Promise<boolean> => {
       if (await this.has(layer.chainId)) return false;
       const lower = parents.map((parent) => this.folder(parent));
       const { early } = options;
@@ -104,7 +104,8 @@ export class LayerStore {
       const { implied: _, ...unpacked } = (await this.#unpackInto(temporary.path, lower, layer, blob, options))!;
       await this.#enter(temporary.path, { ...unpacked, chainId: layer.chainId, diffId: layer.diffId });
       return true;
-    });
+    };
+    return await this.#locks.run(layer.chainId, work, options);
   }
 
   /**

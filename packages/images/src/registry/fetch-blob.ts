@@ -1,3 +1,4 @@
+import { codeOf } from '@wherry/base';
 import { type Descriptor, parseDigest } from '@wherry/oci';
 import type { PullProgress } from '@wherry/runtime';
 import type { Ingest } from '../content/ingest.ts';
@@ -14,13 +15,27 @@ export interface FetchOptions {
 export async function fetchBlob(
   client: RegistryClient,
   descriptor: Descriptor,
-  { parts: { content, downloads } }: PullContext,
+  { parts: { content, downloads }, signal }: PullContext,
   { report = () => undefined, onBegun }: FetchOptions = {},
 ): Promise<void> {
   const digest = parseDigest(descriptor.digest);
   const total = descriptor.size;
   // Two images that are pulled at the same time download what they share once.
-  await downloads.run(digest, async () => {
+  const fetchOnce = async (begun?: FetchOptions['onBegun']): Promise<boolean> => {
+    await using ingest = await content.resume(digest);
+    const kept = ingest.size;
+    begun?.(ingest);
+    await client.blob(descriptor, ingest, (current) => report({ digest, phase: 'downloading', current, total }));
+    report({ digest, phase: 'verifying' });
+    try {
+      await ingest.commit(digest, { sync: false });
+      return true;
+    } catch (error) {
+      if (kept === 0 || codeOf(error) !== 'corrupt') throw error;
+      return false;
+    }
+  };
+  const work = async (): Promise<void> => {
     if ((await content.size(digest)) === total) {
       report({ digest, phase: 'exists' });
       return;
@@ -29,11 +44,10 @@ export async function fetchBlob(
       report({ digest, phase: 'downloaded' });
       return;
     }
-    await using ingest = await content.resume(digest);
-    onBegun?.(ingest);
-    await client.blob(descriptor, ingest, (current) => report({ digest, phase: 'downloading', current, total }));
-    report({ digest, phase: 'verifying' });
-    await ingest.commit(digest, { sync: false });
+    const isWhole = await fetchOnce(onBegun);
+    // What was kept from another time may be what is wrong.
+    if (!isWhole) await fetchOnce();
     report({ digest, phase: 'downloaded' });
-  });
+  };
+  await downloads.run(digest, work, { signal });
 }
