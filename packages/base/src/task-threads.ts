@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { cancelled, type Deferred, deferred, Semaphore } from './async.ts';
 import { ByteRing } from './byte-ring.ts';
-import { WherryError } from './errors.ts';
+import { messageOf, WherryError } from './errors.ts';
 import { feedRing } from './feed-ring.ts';
 import type { TaskAnswer, TaskMessage } from './task-messages.ts';
 
@@ -183,8 +183,11 @@ export class TaskThreads<Kinds extends Tasks> implements AsyncDisposable {
       thread.ready.resolve();
       thread.task?.done.reject(error);
     };
-    worker.on('error', end);
-    worker.on('exit', () => end(closed()));
+    // Of a task whose thread fails nobody has said that it is not wanted any more.
+    const failed = (why: string, cause?: unknown): void =>
+      end(new WherryError('internal', `a thread ${why}`, { cause }));
+    worker.on('error', (error) => failed(`failed: ${messageOf(error)}`, error));
+    worker.on('exit', () => (this.#isClosed ? end(closed()) : failed('ended while it worked')));
     if (!this.#isClosed) return thread;
     void endThread(thread);
     throw closed();

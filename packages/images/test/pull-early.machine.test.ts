@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { deferred } from '@wherry/base';
 import { type Digest, digestOf } from '@wherry/oci';
@@ -289,6 +290,29 @@ describe('of what was unpacked nothing is left', () => {
     await folderOf();
     expect(namesIn(join(directory, 'partial'))).toEqual([]);
     expect(namesIn(join(directory, 'layers')).filter((name) => name.startsWith('.unpack-'))).toEqual([]);
+  });
+
+  it('when the threads that work on it die, and the next pull goes on', async () => {
+    const threads = new Set<Worker>();
+    const collect = (thread: Worker): void => void threads.add(thread);
+    process.on('worker', collect);
+    const image = publish();
+    onBlob(
+      image.layers[0]!,
+      (response) => send(response, first),
+      () => undefined,
+    );
+    const pulling = store.pullImage(named('v1'));
+    pulling.catch(() => undefined);
+    await unpackedEarly();
+    process.off('worker', collect);
+    await Promise.all([...threads].map((thread) => thread.terminate()));
+    await expect(pulling).rejects.toMatchObject({ code: 'internal' });
+    await expect(pulling).rejects.toThrow('a thread ended while it worked');
+    nothingLeft(image);
+    expect(await store.pullImage(named('v1'))).toBe(image.id);
+    expect(registry.requests.at(-1)!.range).toMatch(/^bytes=[1-9]/);
+    await folderOf();
   });
 
   it('when the store is closed', async () => {
