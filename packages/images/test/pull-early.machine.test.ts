@@ -326,16 +326,17 @@ describe('of what was unpacked nothing is left', () => {
     nothingLeft(image);
   });
 
-  it('when the disk is full', async () => {
+  it.each([12, 6])('when the disk is full, one of %i MiB', async (megabytes) => {
     directory = fresh();
     mkdirSync(directory);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', directory]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', directory]);
     mounts.push(directory);
     await using small = await open({ directory, clock: hastyClock, platform: amd64 });
     const image = publish();
     const full = { code: 'exhausted', message: 'the disk of the image store is full' };
     await expect(small.pull(named('v1'))).rejects.toMatchObject(full);
     expect(namesIn(join(directory, 'layers'))).toEqual([]);
+    expect(namesIn(join(directory, 'partial'))).toEqual([]);
     await small.collectGarbage();
     expect(contentOf(directory)).toEqual([]);
     expect(image.layers).toHaveLength(1);

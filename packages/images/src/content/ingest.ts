@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { WherryError } from '@wherry/base';
+import { codeOf, WherryError } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
 import type { DiskSync } from '../disk-sync.ts';
 import type { LayerThreads } from '../threads/layer-threads.ts';
@@ -78,7 +78,7 @@ export class Ingest implements WrittenBlob, AsyncDisposable {
     try {
       await writing;
     } catch (error) {
-      throw namingFullDisk(error);
+      throw this.#told(namingFullDisk(error));
     }
     this.#hashed = undefined;
     this.#grow(this.#size + length);
@@ -101,10 +101,21 @@ export class Ingest implements WrittenBlob, AsyncDisposable {
     if (work === undefined) return undefined;
     this.#sha256 = undefined;
     this.#hashed = undefined;
-    return work.then(({ digest, broken }) => {
-      this.#hashed = Promise.resolve(digest);
-      return broken;
-    });
+    return work.then(
+      ({ digest, broken }) => {
+        this.#hashed = Promise.resolve(digest);
+        return broken;
+      },
+      (error: unknown) => {
+        throw this.#told(error);
+      },
+    );
+  }
+
+  /** What has filled the disk is not kept for another time. */
+  #told(error: unknown): unknown {
+    if (codeOf(error) === 'exhausted') this.#isKept = false;
+    return error;
   }
 
   #grow(size: number): void {
