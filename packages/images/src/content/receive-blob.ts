@@ -9,11 +9,12 @@ import { writeAll } from './write-all.ts';
 const batch = 512 * 1024;
 /** Bytes that are worth waking a thread. */
 const many = 256 * 1024;
-/** Whether it is cancelled is looked at so often (ms), where nothing comes. */
-const wait = 200;
+/** What has come is taken so often (ms), and less often where it is `little` (bytes). */
+const [shortWait, longWait] = [200, 1600];
+const little = 16 * 1024;
 
 export interface ReceiveRequest {
-  /** Descriptor of the connection, which stays open. */
+  /** Descriptor of the connection, which stays open; `endReceiving` wakes the thread. */
   readonly connection: number;
   /** Where the bytes go, behind the first `from` of it. */
   readonly path: string;
@@ -51,12 +52,15 @@ export function receiveBlob(
     hashStart(file, from, hash, buffer);
     const end = from + length;
     let silence = 0;
+    let wait = shortWait;
     for (let at = from; at < end; ) {
-      throwIfCancelled();
       waitForMany(connection, Math.min(many, end - at));
       const count = receive(connection, buffer.subarray(0, Math.min(buffer.length, end - at)), wait);
+      // So it is woken where it is cancelled, too.
+      throwIfCancelled();
       if (count === 0) return { digest: digestOf(hash), broken: 'unexpected EOF' };
       silence = count === undefined ? silence + wait : 0;
+      wait = (count ?? 0) < little ? Math.min(2 * wait, longWait) : shortWait;
       if (silence >= patience) return { digest: digestOf(hash), broken: 'i/o timeout' };
       if (count === undefined) continue;
       const piece = buffer.subarray(0, count);

@@ -1,7 +1,9 @@
 import { parseGoJson, WherryError } from '@wherry/base';
+import { endReceiving } from '@wherry/linux';
 import { type Descriptor, digestOf, isDigest, mediaTypes, type Reference } from '@wherry/oci';
 import { gathered } from '../content/gathered.ts';
 import type { Ingest } from '../content/ingest.ts';
+import type { Received } from '../content/receive-blob.ts';
 import { allowedTarget, RegistryTransport, type TransportOptions } from './registry-transport.ts';
 import { brokenReason, idleTimeout, type RegistryResponse, readBody } from './request.ts';
 
@@ -167,8 +169,18 @@ export class RegistryClient implements Disposable {
       taken.giveBack();
       return false;
     }
-    const broken = await work;
+    // The thread waits for long where little comes.
+    const end = (): void => endReceiving(taken.descriptor);
+    signal.addEventListener('abort', end, { once: true });
+    let broken: Received['broken'];
+    try {
+      if (signal.aborted) end();
+      broken = await work;
+    } finally {
+      signal.removeEventListener('abort', end);
+    }
     response.body.destroy();
+    if (signal.aborted) throw new WherryError('cancelled', 'context canceled');
     if (broken) throw this.#cut(broken, undefined);
     return true;
   }

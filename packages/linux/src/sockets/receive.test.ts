@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { deferred } from '@wherry/base';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { duplicateDescriptor } from '../processes/descriptors.ts';
-import { receive, waitForMany } from './receive.ts';
+import { endReceiving, receive, waitForMany } from './receive.ts';
 import { plainDescriptorOf } from './send-file.ts';
 
 let server: Server;
@@ -78,6 +78,17 @@ it('takes a reset for the end', async () => {
   ends.writer.resetAndDestroy();
   await once(ends.writer, 'close');
   expect(receive(ends.reader, Buffer.alloc(10), 5000)).toBe(0);
+});
+
+it('takes the word of this side for the end, on a connection over which nothing comes', async () => {
+  using ends = await connection();
+  waitForMany(ends.reader, 500);
+  endReceiving(ends.reader);
+  expect(receive(ends.reader, Buffer.alloc(10), 60_000)).toBe(0);
+  // Nothing happens where it has ended.
+  ends.writer.resetAndDestroy();
+  await once(ends.writer, 'close');
+  endReceiving(ends.reader);
 });
 
 it('says what is no connection', () => {

@@ -3,6 +3,7 @@ import { checked, lastErrno, libc, systemError } from '../libc.ts';
 const recv = libc.func('int64_t recv(int socket, void *buffer, size_t length, int flags)');
 const poll = libc.func('int poll(void *descriptors, unsigned long count, int timeout)');
 const setsockopt = libc.func('int setsockopt(int socket, int level, int name, void *value, uint length)');
+const shutdown = libc.func('int shutdown(int socket, int how)');
 const readable = 1; // POLLIN
 const doNotWait = 0x40; // MSG_DONTWAIT
 
@@ -37,6 +38,12 @@ export function receive(connection: number, buffer: Uint8Array, patience: number
     if (filled > 0 || (errno !== 'EWOULDBLOCK' && errno !== 'EAGAIN')) return filled;
     if (!isReadable(connection, patience)) return undefined;
   }
+}
+
+/** Wakes whoever waits in `receive`, on any thread: to them the connection has ended (shutdown(2), SHUT_RD). */
+export function endReceiving(connection: number): void {
+  // It may have ended by itself.
+  shutdown(connection, 0);
 }
 
 function isReadable(descriptor: number, patience: number): boolean {
