@@ -19,7 +19,9 @@ const knownFailures: readonly RegExp[] = [
   /^(ps: |error: )/,
   /^(unexpected EOF|archive\/tar: |Cannot locate specified Dockerfile|timeout waiting for exec session ready)/,
   /marked for removal and cannot be|file name too long/,
-  /(connection refused|no such host|getaddrinfo \w+)/,
+  /(connection refused|no such host|getaddrinfo \w+|Temporary failure in name resolution)/,
+  // Of the body of `/auth`, and of names for a build.
+  /^(invalid character |json: cannot unmarshal .* AuthConfig|unexpected end of JSON input|EOF$|invalid reference format)/,
   // What is not served at all.
   /not a swarm manager|swarm is unavailable|BuildKit is not served here/,
 ];
