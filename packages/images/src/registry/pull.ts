@@ -56,6 +56,8 @@ async function pullFrom(reference: Reference, client: RegistryClient, context: P
     await emitPull(reference, context);
     return { id: image.id, digest: parseDigest(target.digest), isNew: had !== image.id };
   } catch (error) {
+    // What is whole of it is there for the next pull, but where it fills the disk.
+    if (codeOf(error) === 'exhausted') await parts.garbage.collect().catch(() => undefined);
     throw wrapped(`failed to pull and unpack image "${name}"`, error, false, dialect);
   }
 }
