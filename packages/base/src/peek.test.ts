@@ -26,6 +26,19 @@ test.each([
   expect(await textOf(peeked.whole)).toBe(texts.join(''));
 });
 
+test('takes pieces that come in the same memory', async () => {
+  const memory = Buffer.alloc(2);
+  async function* reused(): AsyncGenerator<Buffer> {
+    for (const text of ['ab', 'cd', 'ef']) {
+      memory.write(text);
+      yield memory;
+    }
+  }
+  const peeked = await peek(reused(), 3);
+  expect(peeked.first.toString()).toBe('abcd');
+  expect(await textOf(peeked.whole)).toBe('abcdef');
+});
+
 test('who stops reading lets go of the source', async () => {
   let ended = false;
   const { whole } = await peek(

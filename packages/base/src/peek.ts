@@ -7,15 +7,13 @@ export async function peek(
   least: number,
 ): Promise<{ readonly first: Buffer; readonly whole: AsyncGenerator<Uint8Array, void, undefined> }> {
   const rest = source[Symbol.asyncIterator]();
-  const head: Uint8Array[] = [];
-  let length = 0;
-  while (length < least) {
+  let first: Buffer = Buffer.alloc(0);
+  while (first.length < least) {
     const next = await rest.next();
     if (next.done) break;
-    head.push(next.value);
-    length += next.value.length;
+    // Copied before the next one: a piece may be valid only until then.
+    first = Buffer.concat([first, next.value]);
   }
-  const first = Buffer.concat(head);
   return { first, whole: wholeOf(first, rest) };
 }
 
