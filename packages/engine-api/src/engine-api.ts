@@ -36,8 +36,10 @@ export async function createEngineApi(options: EngineApiOptions): Promise<Engine
 
 async function listenOn(server: Server, socketPath: string, group: number): Promise<void> {
   await removeStaleSocket(socketPath);
-  // Nobody else may connect before the owner is set.
-  const mask = process.umask(0o177);
+  // Nobody else may connect before the owner is set: connecting takes the right to write (unix(7)). Of other threads' files,
+  // which are under the same mask, nothing changes where it is the usual one.
+  const mask = process.umask() | 0o022;
+  const before = process.umask(mask);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -47,7 +49,7 @@ async function listenOn(server: Server, socketPath: string, group: number): Prom
       });
     });
   } finally {
-    process.umask(mask);
+    process.umask(before);
   }
   if (process.getuid?.() === 0) await chown(socketPath, 0, group);
   await chmod(socketPath, 0o660);
