@@ -6,7 +6,7 @@ import type { ImageLibrary } from './image-library.ts';
 import type { LayerSource, NewImage } from './library/build-image.ts';
 import type { LoadedImage, LoadOptions } from './library/load-archive.ts';
 import type { ImageRecord } from './metadata.ts';
-import type { RegistrySettings } from './registry/endpoint.ts';
+import type { RegistrySettings } from './registry/transport/endpoint.ts';
 import type { RootfsSource } from './rootfs.ts';
 
 export interface ImageStoreOptions {

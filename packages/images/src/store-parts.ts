@@ -11,7 +11,7 @@ import type { ImageRegistrar } from './image-registrar.ts';
 import type { LayerStore } from './layers/layer-store.ts';
 import type { UnpackLimits } from './layers/unpack.ts';
 import type { Metadata } from './metadata.ts';
-import type { RegistrySettings } from './registry/endpoint.ts';
+import type { RegistrySettings } from './registry/transport/endpoint.ts';
 import type { LayerThreads } from './threads/layer-threads.ts';
 import type { UnsettledImages } from './unsettled-images.ts';
 

@@ -9,7 +9,7 @@ import {
   networkReason,
   type RegistryResponse,
   redirectOf,
-} from './request.ts';
+} from './transport/request.ts';
 
 /** What stands at an address. */
 export interface FetchedAddress {

@@ -1,8 +1,8 @@
 import { type Clock, codeOf, messageOf, WherryError } from '@wherry/base';
 import type { RegistryAuth } from '@wherry/runtime';
-import { Authorizer } from './authorizer.ts';
-import { endpointOf, type RegistrySettings } from './endpoint.ts';
-import { Connections } from './request.ts';
+import { Authorizer } from './transport/authorizer.ts';
+import { endpointOf, type RegistrySettings } from './transport/endpoint.ts';
+import { Connections } from './transport/request.ts';
 
 interface LoginOptions {
   readonly registries: RegistrySettings;

@@ -4,8 +4,8 @@ import { type Descriptor, digestOf, isDigest, mediaTypes, type Reference } from 
 import { gathered } from '../content/gathered.ts';
 import type { Ingest } from '../content/ingest.ts';
 import type { Received } from '../content/receive-blob.ts';
-import { allowedTarget, RegistryTransport, type TransportOptions } from './registry-transport.ts';
-import { brokenReason, idleTimeout, type RegistryResponse, readBody } from './request.ts';
+import { allowedTarget, RegistryTransport, type TransportOptions } from './transport/registry-transport.ts';
+import { brokenReason, idleTimeout, type RegistryResponse, readBody } from './transport/request.ts';
 
 export const largestManifest = 4 * 1024 * 1024;
 const largestTagList = 4 * 1024 * 1024;

@@ -1,8 +1,8 @@
 import { codeOf, messageOf, parseGoJson, WherryError } from '@wherry/base';
 import type { RegistryAuth } from '@wherry/runtime';
 import type { SearchResult } from '../image-library.ts';
-import { endpointOf, type RegistrySettings } from './endpoint.ts';
-import { Connections, readBody } from './request.ts';
+import { endpointOf, type RegistrySettings } from './transport/endpoint.ts';
+import { Connections, readBody } from './transport/request.ts';
 
 const largestAnswer = 4 * 1024 * 1024;
 

@@ -2,9 +2,9 @@ import { messageOf, WherryError } from '@wherry/base';
 import { formatReference, type Reference } from '@wherry/oci';
 import type { RegistryAuth } from '@wherry/runtime';
 import type { StoreParts } from '../store-parts.ts';
-import { endpointsOf } from './endpoint.ts';
 import { RegistryClient } from './registry-client.ts';
-import type { Dialect } from './registry-failure.ts';
+import { endpointsOf } from './transport/endpoint.ts';
+import type { Dialect } from './transport/registry-failure.ts';
 
 interface Access {
   readonly parts: StoreParts;

@@ -1,7 +1,7 @@
 import type { Platform } from '@wherry/oci';
-import type { PullImageOptions } from '../image-library.ts';
-import type { StoreParts } from '../store-parts.ts';
-import type { Dialect } from './registry-failure.ts';
+import type { PullImageOptions } from '../../image-library.ts';
+import type { StoreParts } from '../../store-parts.ts';
+import type { Dialect } from '../transport/registry-failure.ts';
 
 /** What the steps of one pull know. */
 export interface PullContext extends PullImageOptions {

@@ -1,9 +1,9 @@
 import { codeOf } from '@wherry/base';
 import { type Descriptor, parseDigest } from '@wherry/oci';
 import type { PullProgress } from '@wherry/runtime';
-import type { Ingest } from '../content/ingest.ts';
+import type { Ingest } from '../../content/ingest.ts';
+import type { RegistryClient } from '../registry-client.ts';
 import type { PullContext } from './pull-context.ts';
-import type { RegistryClient } from './registry-client.ts';
 
 export interface FetchOptions {
   readonly report?: ((progress: PullProgress) => void) | undefined;

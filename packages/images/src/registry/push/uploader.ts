@@ -1,8 +1,8 @@
 import { codeOf, WherryError } from '@wherry/base';
 import type { Digest } from '@wherry/oci';
-import { allowedTarget, type RegistryTransport } from './registry-transport.ts';
-import type { RegistryResponse } from './request.ts';
-import type { FileBody } from './send-body.ts';
+import { allowedTarget, type RegistryTransport } from '../transport/registry-transport.ts';
+import type { RegistryResponse } from '../transport/request.ts';
+import type { FileBody } from '../transport/send-body.ts';
 
 /** A larger blob is sent in parts of this size, so that a broken connection costs one. */
 const chunkSize = 64 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import { codeOf, messageOf, WherryError } from '@wherry/base';
 import type { ImageConfig, Manifest } from '@wherry/oci';
-import { layerRecords } from '../image-registrar.ts';
-import type { LayerRecord } from '../metadata.ts';
+import { layerRecords } from '../../image-registrar.ts';
+import type { LayerRecord } from '../../metadata.ts';
 
 const unlike = "layers from manifest don't match image configuration";
 

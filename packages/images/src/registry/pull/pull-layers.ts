@@ -2,14 +2,14 @@ import { availableParallelism } from 'node:os';
 import { codeOf, Semaphore, sleep, WherryError } from '@wherry/base';
 import { type Descriptor, type Digest, parseDigest } from '@wherry/oci';
 import type { PullProgress } from '@wherry/runtime';
-import type { Ingest } from '../content/ingest.ts';
-import { parentsOf } from '../image-registrar.ts';
-import type { EarlyUnpack } from '../layers/early-unpack.ts';
-import type { LayerRecord } from '../metadata.ts';
+import type { Ingest } from '../../content/ingest.ts';
+import { parentsOf } from '../../image-registrar.ts';
+import type { EarlyUnpack } from '../../layers/early-unpack.ts';
+import type { LayerRecord } from '../../metadata.ts';
+import type { RegistryClient } from '../registry-client.ts';
 import { unpackRefusal } from './docker-refusals.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import type { PullContext } from './pull-context.ts';
-import type { RegistryClient } from './registry-client.ts';
 
 /** Layers of one image downloaded at a time, as dockerd and containerd do. */
 const parallelLayers = 3;

@@ -12,19 +12,19 @@ import {
   repositoryOf,
   selectPlatform,
 } from '@wherry/oci';
-import { parseConfig } from '../content/image-config.ts';
-import { largestDocument, parseIndex, parseManifest, parseObject } from '../content/json.ts';
-import type { PulledImage } from '../image-library.ts';
-import { layerRecords } from '../image-registrar.ts';
-import type { ImageRecord, LayerRecord } from '../metadata.ts';
+import { parseConfig } from '../../content/image-config.ts';
+import { largestDocument, parseIndex, parseManifest, parseObject } from '../../content/json.ts';
+import type { PulledImage } from '../../image-library.ts';
+import { layerRecords } from '../../image-registrar.ts';
+import type { ImageRecord, LayerRecord } from '../../metadata.ts';
+import { labelsOf } from '../event-labels.ts';
+import type { RegistryClient } from '../registry-client.ts';
+import type { Dialect } from '../transport/registry-failure.ts';
+import { withRegistry } from '../with-registry.ts';
 import { checkAskedSystem, checkedLayers, checkImageSystem, checkLayerTypes } from './docker-refusals.ts';
-import { labelsOf } from './event-labels.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import type { PullContext } from './pull-context.ts';
 import { prepareForLayers, pullLayers } from './pull-layers.ts';
-import type { RegistryClient } from './registry-client.ts';
-import type { Dialect } from './registry-failure.ts';
-import { withRegistry } from './with-registry.ts';
 
 /** Pulls an image and enters it under its tag and digest, from a mirror where one has it. */
 export async function pull(reference: Reference, context: PullContext): Promise<PulledImage> {

@@ -13,17 +13,17 @@ import {
   type Reference,
   repositoryOf,
 } from '@wherry/oci';
-import { detectCompression } from '../content/compression.ts';
-import { GrowingFile } from '../content/growing-file.ts';
-import { largestDocument, parseManifest } from '../content/json.ts';
-import { noSuchPlatform } from '../image-finder.ts';
-import type { PushedTag, PushOptions, PushProgress } from '../image-library.ts';
-import { hasDigest, repositoryOfName } from '../image-names.ts';
-import type { CompressedLayer, ImageRecord, LayerRecord } from '../metadata.ts';
-import type { StoreParts } from '../store-parts.ts';
-import { endpointOf } from './endpoint.ts';
-import { labelsOf } from './event-labels.ts';
-import { RegistryTransport } from './registry-transport.ts';
+import { detectCompression } from '../../content/compression.ts';
+import { GrowingFile } from '../../content/growing-file.ts';
+import { largestDocument, parseManifest } from '../../content/json.ts';
+import { noSuchPlatform } from '../../image-finder.ts';
+import type { PushedTag, PushOptions, PushProgress } from '../../image-library.ts';
+import { hasDigest, repositoryOfName } from '../../image-names.ts';
+import type { CompressedLayer, ImageRecord, LayerRecord } from '../../metadata.ts';
+import type { StoreParts } from '../../store-parts.ts';
+import { labelsOf } from '../event-labels.ts';
+import { endpointOf } from '../transport/endpoint.ts';
+import { RegistryTransport } from '../transport/registry-transport.ts';
 import { type Upload, Uploader } from './uploader.ts';
 import { wholeIndex } from './whole-index.ts';
 

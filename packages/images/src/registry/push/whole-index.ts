@@ -1,8 +1,8 @@
 import { mediaTypes } from '@wherry/oci';
-import { detectCompression } from '../content/compression.ts';
-import { largestDocument } from '../content/json.ts';
-import type { ImageRecord } from '../metadata.ts';
-import type { StoreParts } from '../store-parts.ts';
+import { detectCompression } from '../../content/compression.ts';
+import { largestDocument } from '../../content/json.ts';
+import type { ImageRecord } from '../../metadata.ts';
+import type { StoreParts } from '../../store-parts.ts';
 
 export interface WholeIndex {
   readonly bytes: Buffer;

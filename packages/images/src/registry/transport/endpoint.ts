@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { type Cidr, cidrContains, parseCidr, parseIp, WherryError } from '@wherry/base';
-import { readNames } from '../content/folder-names.ts';
+import { readNames } from '../../content/folder-names.ts';
 import { isLoopback, type TlsSettings } from './request.ts';
 
 /** How registries are reached. */
