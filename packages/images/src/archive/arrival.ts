@@ -5,12 +5,13 @@ import { isConnectionBody } from '../content/connection-body.ts';
 import type { WrittenBlob } from '../content/written-blob.ts';
 import type { EarlyUnpack } from '../layers/early-unpack.ts';
 import type { StoreParts } from '../store-parts.ts';
-import type {
-  ArrivalProgress,
-  ArrivalRequest,
-  ArrivedMember,
-  KnownBlobs,
-  StoredBlob,
+import {
+  type ArrivalProgress,
+  type ArrivalRequest,
+  type ArrivedMember,
+  type KnownBlobs,
+  mostAround,
+  type StoredBlob,
 } from '../threads/arrival-task.ts';
 import { ReceivedFile, SmallFile } from './received-file.ts';
 
@@ -165,9 +166,6 @@ export class Arrival implements AsyncDisposable {
     await this.#disposal[Symbol.asyncDispose]();
   }
 }
-
-/** Headers of a compressed archive, beside its files (bytes). */
-const mostAround = 256 * 1024 * 1024;
 
 function knownBlobs(content: Parts['content'], state: Awaited<ReturnType<Parts['metadata']['state']>>): KnownBlobs {
   const stored = new Map<number, StoredBlob[]>();

@@ -15,13 +15,10 @@ import {
   tryParseReference,
 } from '@wherry/oci';
 import { parseConfig } from '../content/image-config.ts';
-import { largestDocument, parseIndex, parseManifest } from '../content/json.ts';
+import { deepestIndexes, largestDocument, parseIndex, parseManifest } from '../content/json.ts';
 import type { WrittenBlob } from '../content/written-blob.ts';
 import type { ArchiveFiles } from './archive-files.ts';
 import type { ArchiveContext, ArchivedImage, ArchivedPlatform } from './archived-image.ts';
-
-/** Indexes may be within indexes (image-spec, image-index.md): as deep as anybody needs. */
-const mostIndexes = 4;
 
 /**
  * The images of an OCI layout (image-layout.md), each read when it is asked for. Of an entry that is an index, all images
@@ -70,8 +67,8 @@ async function flatIndex(
 ): Promise<{ readonly manifests: readonly Descriptor[]; readonly index: Buffer }> {
   const seen = new Set<string>();
   const expand = async (document: Buffer, level: number): Promise<Descriptor[]> => {
-    if (level > mostIndexes) {
-      throw new WherryError('unsupported', `more than ${mostIndexes} image indexes within each other`);
+    if (level > deepestIndexes) {
+      throw new WherryError('unsupported', `more than ${deepestIndexes} image indexes within each other`);
     }
     const manifests: Descriptor[] = [];
     for (const entry of parseIndex(document).manifests) {

@@ -4,6 +4,8 @@ import { mostLayers } from './image-config.ts';
 
 /** Larger documents are refused unread. */
 export const largestDocument = 8 * 1024 * 1024;
+/** Indexes may be within indexes (image-spec, image-index.md): as deep as anybody needs. */
+export const deepestIndexes = 4;
 
 /** A JSON object. Throws `corrupt`, in Go's words for what is no JSON. */
 export function parseObject(content: Buffer, what: string): Record<string, unknown> {

@@ -10,8 +10,8 @@ import { brokenReason, idleTimeout, type RegistryResponse, readBody } from './tr
 export const largestManifest = 4 * 1024 * 1024;
 const largestTagList = 4 * 1024 * 1024;
 const mostTags = 10_000;
-/** Bytes below which a thread is not worth its start. */
-const smallBlob = 2 * 1024 * 1024;
+/** Bytes of a blob below which it is here before a thread has begun with it. */
+export const leastForThread = 2 * 1024 * 1024;
 
 const accept = [
   mediaTypes.ociManifest,
@@ -115,7 +115,7 @@ export class RegistryClient implements Disposable {
     const path = `blobs/${descriptor.digest}`;
     const from = ingest.size;
     const range = from > 0 ? { Range: `bytes=${from}-` } : undefined;
-    const response = await (descriptor.size - from < smallBlob
+    const response = await (descriptor.size - from < leastForThread
       ? this.transport.request('GET', path, range)
       : this.transport.download(path, range ?? {}));
     if (from > 0 && response.status === 416) await ingest.restart();

@@ -2,6 +2,9 @@ import type { Digest } from '@wherry/oci';
 import type { BodyFraming } from '../content/connection-body.ts';
 import type { GrowingFileHandle } from '../content/growing-file.ts';
 
+/** Of headers, and of what stands behind an archive's end (bytes). */
+export const mostAround = 256 * 1024 * 1024;
+
 /** What the thread that receives an archive, or one layer, needs. */
 export interface ArrivalRequest {
   /** `layer`: all of the stream, decompressed, is one file, whose name is empty. */

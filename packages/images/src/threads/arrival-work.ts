@@ -6,14 +6,18 @@ import { decompressed } from '../content/compression.ts';
 import { unframed } from '../content/connection-body.ts';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarBody } from '../tar/tar-reader.ts';
-import type { ArrivalProgress, ArrivalRequest, ArrivedMember, BodyConnection } from './arrival-task.ts';
+import {
+  type ArrivalProgress,
+  type ArrivalRequest,
+  type ArrivedMember,
+  type BodyConnection,
+  mostAround,
+} from './arrival-task.ts';
 import { type LargeFileTarget, LargeFileWriter } from './large-file-writer.ts';
 
 /** Files, folders and links. */
 const mostMembers = 20_000;
 const longestName = 4096;
-/** Of headers, and of what stands behind an archive's end (bytes). */
-const mostAround = 256 * 1024 * 1024;
 /** Files up to this size need no file of ours until it is known what they are, as long as they are not too many. */
 const smallFile = 64 * 1024;
 const mostInMemory = 16 * 1024 * 1024;

@@ -6,15 +6,13 @@ import type { Ingest } from '../../content/ingest.ts';
 import { parentsOf } from '../../image-registrar.ts';
 import type { EarlyUnpack } from '../../layers/early-unpack.ts';
 import type { LayerRecord } from '../../metadata.ts';
-import type { RegistryClient } from '../registry-client.ts';
+import { leastForThread, type RegistryClient } from '../registry-client.ts';
 import { unpackRefusal } from './docker-refusals.ts';
 import { fetchBlob } from './fetch-blob.ts';
 import type { PullContext } from './pull-context.ts';
 
 /** Layers of one image downloaded at a time, as dockerd and containerd do. */
 const parallelLayers = 3;
-/** Bytes of a blob below which it is here before a thread has begun with it. */
-const smallBlob = 2 * 1024 * 1024;
 /** Milliseconds of a download before which it and an unpacking beside it would only take the processors from others. */
 const quickDownload = 500;
 
@@ -23,7 +21,7 @@ export async function prepareForLayers(layers: readonly Descriptor[], { parts }:
   const sizes = await Promise.all(layers.map(({ digest }) => parts.content.size(parseDigest(digest))));
   const missing = layers.filter((_, index) => sizes[index] === undefined);
   if (missing.length === 0) return;
-  const large = missing.filter(({ size }) => size >= smallBlob).length;
+  const large = missing.filter(({ size }) => size >= leastForThread).length;
   parts.threads.prepare(Math.max(1, Math.min(large, parallelLayers)));
 }
 
@@ -87,7 +85,7 @@ class LayersPull {
       this.#report({ digest, phase: isHere ? 'exists' : 'announced' });
       if (!isHere) missing.push(digest);
     }
-    const large = missing.filter((digest) => this.#descriptors.get(digest)!.size >= smallBlob);
+    const large = missing.filter((digest) => this.#descriptors.get(digest)!.size >= leastForThread);
     // A processor for each download and one for each unpacking.
     if (2 * Math.min(large.length, parallelLayers) <= availableParallelism()) this.#delay = 0;
     for (const digest of missing) {
@@ -122,7 +120,7 @@ class LayersPull {
   /** Begins to unpack what has been coming for a while, unless it has `ended` by then. */
   async #unpackEarly(digest: Digest, ingest: Ingest, ended: AbortSignal): Promise<void> {
     const record = this.#records.find((layer) => layer.digest === digest)!;
-    if (record.size < smallBlob) return;
+    if (record.size < leastForThread) return;
     const { parts, signal } = this.#context;
     if (this.#delay > 0) await sleep(parts.clock, this.#delay, { signal: ended }).catch(() => undefined);
     if (ended.aborted) return;

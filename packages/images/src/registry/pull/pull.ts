@@ -13,7 +13,7 @@ import {
   selectPlatform,
 } from '@wherry/oci';
 import { parseConfig } from '../../content/image-config.ts';
-import { largestDocument, parseIndex, parseManifest, parseObject } from '../../content/json.ts';
+import { deepestIndexes, largestDocument, parseIndex, parseManifest, parseObject } from '../../content/json.ts';
 import type { PulledImage } from '../../image-library.ts';
 import { layerRecords } from '../../image-registrar.ts';
 import type { ImageRecord, LayerRecord } from '../../metadata.ts';
@@ -174,9 +174,6 @@ async function isPresent({ parts }: PullContext, image: ImageRecord): Promise<bo
   return (await parts.metadata.image(image.manifest)) !== undefined;
 }
 
-/** Indexes may be within indexes (image-spec, image-index.md): as deep as anybody needs. */
-const mostIndexes = 4;
-
 /** Stores the target and, when that is an index, the manifest that it has for the platform. */
 async function fetchManifest(client: RegistryClient, target: Digest, context: PullContext): Promise<Digest> {
   let document = await fetchDocument(client, target, context);
@@ -189,8 +186,8 @@ async function fetchManifest(client: RegistryClient, target: Digest, context: Pu
     const digest = choose(document, context);
     document = await fetchDocument(client, digest, context);
     if (!isIndex(document)) return digest;
-    if (level === mostIndexes)
-      throw new WherryError('unsupported', `more than ${mostIndexes} image indexes within each other`);
+    if (level === deepestIndexes)
+      throw new WherryError('unsupported', `more than ${deepestIndexes} image indexes within each other`);
   }
 }
 
