@@ -8,12 +8,21 @@ import { optionalLibrary } from './optional-library.ts';
 
 /** Compresses pieces of a deflate stream (RFC 1951), one at a time. */
 export interface Deflater {
-  /** Blocks of which none is the last, up to a whole byte; valid until the next call. On a thread of libuv's. */
-  deflate(content: Uint8Array): Promise<Buffer>;
+  /**
+   * Blocks of which none is the last, up to a whole byte; valid until the next call. On a thread of libuv's. They may
+   * refer to `history`, which is what the stream has right before them: its last `windowSize` bytes, or all if it is
+   * shorter. It may change once this has returned.
+   */
+  deflate(content: Uint8Array, history: Uint8Array): Promise<Buffer>;
 }
+
+/** How far back deflate refers (RFC 1951, 2). */
+export const windowSize = 32 * 1024;
 
 interface Library {
   readonly init: (stream: Buffer) => void;
+  /** Copies what it gets. */
+  readonly setHistory: (stream: Buffer, history: Uint8Array, length: number) => number;
   readonly deflate: (stream: Buffer) => Promise<number>;
 }
 
@@ -30,11 +39,18 @@ const level = 2;
 const tablesSize = 331_776;
 /** For each 64 kB that are stored, and once (RFC 1951, 3.2.4). */
 const largestHeader = 16;
+/**
+ * So many bytes at the start of a stream are stored, and are the history of what follows. Without any, ISA-L 2.30 takes
+ * a part of its structure's address for content when it hashes, so that the same content would now and then become
+ * other blocks, which are as right but have another digest.
+ */
+const storedStart = 8;
 
 const library = optionalLibrary('libisal.so.2', (isal): Library => {
-  const deflate = isal.func('int isal_deflate_stateless(void *stream)');
+  const deflate = isal.func('int isal_deflate(void *stream)');
   return {
-    init: isal.func('void isal_deflate_stateless_init(void *stream)'),
+    init: isal.func('void isal_deflate_init(void *stream)'),
+    setHistory: isal.func('int isal_deflate_set_dict(void *stream, void *dictionary, uint32_t length)'),
     deflate: promisify(deflate.async) as Library['deflate'],
   };
 });
@@ -43,24 +59,41 @@ const library = optionalLibrary('libisal.so.2', (isal): Library => {
 export function isalDeflater(largest: number): Deflater | undefined {
   const isal = library();
   if (isal === undefined) return undefined;
-  const { init, deflate } = isal;
+  const { init, setHistory, deflate } = isal;
   const stream = Buffer.alloc(stateSize);
   const tables = Buffer.allocUnsafeSlow(tablesSize);
   const output = Buffer.allocUnsafeSlow(largest + largestHeader * Math.ceil(1 + largest / 65_535));
   return {
-    async deflate(content) {
+    async deflate(content, history) {
+      const stored = history.length === 0 ? content.subarray(0, storedStart) : content.subarray(0, 0);
+      const start = stored.length === 0 ? 0 : writeStored(output, stored);
+      const rest = content.subarray(stored.length);
+      if (rest.length === 0) return output.subarray(0, start);
+      const room = output.subarray(start);
+      const before = start === 0 ? history.subarray(-windowSize) : stored;
       init(stream);
-      stream.writeBigUInt64LE(koffi.address(content), offsets.input);
-      stream.writeUInt32LE(content.length, offsets.inputLength);
-      stream.writeBigUInt64LE(koffi.address(output), offsets.output);
-      stream.writeUInt32LE(output.length, offsets.outputRoom);
+      stream.writeBigUInt64LE(koffi.address(rest), offsets.input);
+      stream.writeUInt32LE(rest.length, offsets.inputLength);
+      stream.writeBigUInt64LE(koffi.address(room), offsets.output);
+      stream.writeUInt32LE(room.length, offsets.outputRoom);
       stream.writeUInt32LE(level, offsets.level);
       stream.writeBigUInt64LE(koffi.address(tables), offsets.tables);
       stream.writeUInt32LE(tables.length, offsets.tablesSize);
       stream.writeUInt16LE(fullFlush, offsets.flush);
-      const code = await deflate(stream);
-      if (code !== 0) throw new WherryError('internal', `isal_deflate_stateless of ${content.length} bytes: ${code}`);
-      return output.subarray(0, stream.readUInt32LE(offsets.outputLength));
+      const code = setHistory(stream, before, before.length) || (await deflate(stream));
+      const left = stream.readUInt32LE(offsets.inputLength);
+      if (code !== 0 || left !== 0)
+        throw new WherryError('internal', `isal_deflate of ${rest.length} bytes: ${code}, ${left} are left`);
+      return output.subarray(0, start + stream.readUInt32LE(offsets.outputLength));
     },
   };
+}
+
+/** A block of `content` as it is, which is not the last (RFC 1951, 3.2.4). Gives its length. */
+function writeStored(into: Buffer, content: Uint8Array): number {
+  into[0] = 0;
+  into.writeUInt16LE(content.length, 1);
+  into.writeUInt16LE(0xffff - content.length, 3);
+  into.set(content, 5);
+  return 5 + content.length;
 }

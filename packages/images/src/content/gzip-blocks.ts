@@ -1,6 +1,6 @@
 import { promisify } from 'node:util';
 import { constants, crc32, deflateRaw } from 'node:zlib';
-import { type Deflater, isalDeflater } from '@wherry/linux';
+import { type Deflater, isalDeflater, windowSize } from '@wherry/linux';
 
 const blockSize = 1024 * 1024;
 /** No name, no time, of an unknown system (RFC 1952, 2.3). */
@@ -16,8 +16,9 @@ interface Lane {
 
 /**
  * gzip of what `read` fills buffers with, until it gives 0. Blocks are deflated `parallel` at a time on libuv's threads,
- * each on its own. The bytes are the same however many there are at a time; they depend on the host's library, which is
- * ISA-L if there is one. What it yields is valid until the next parts are asked for.
+ * each with the end of the one before as its history. The bytes are the same however many there are at a time; they
+ * depend on the host's library, which is ISA-L if there is one. What it yields is valid until the next parts are asked
+ * for.
  */
 export async function* gzipBlocks(
   read: (into: Buffer) => number,
@@ -31,6 +32,8 @@ export async function* gzipBlocks(
     (): Lane => ({ content: Buffer.allocUnsafeSlow(blockSize), deflater: deflaterFor(blockSize) }),
   );
   let [sum, size] = [0, 0];
+  // The block before, of a lane that is not filled again until the next turn.
+  let history: Uint8Array = Buffer.alloc(0);
   yield [header];
   try {
     for (let turn = 0; ; turn++) {
@@ -40,8 +43,9 @@ export async function* gzipBlocks(
       const block = content.subarray(0, length);
       sum = crc32(block, sum);
       size += length;
-      const work = deflater.deflate(block);
+      const work = deflater.deflate(block, history);
       work.catch(() => undefined);
+      history = block.subarray(-windowSize);
       waiting.push(work);
       if (waiting.length >= parallel) yield [await waiting.shift()!];
     }
@@ -63,7 +67,10 @@ export function zlibDeflater(largest: number): Deflater {
   // In one piece, also where it does not shrink.
   const chunkSize = Math.ceil(largest * 1.01) + 64;
   return {
-    deflate: (content) =>
-      deflate(content, { level, memLevel: 9, chunkSize, finishFlush: constants.Z_SYNC_FLUSH }) as Promise<Buffer>,
+    deflate: (content, history) =>
+      deflate(content, {
+        ...{ level, memLevel: 9, chunkSize, finishFlush: constants.Z_SYNC_FLUSH },
+        ...(history.length > 0 && { dictionary: history }),
+      }),
   };
 }
