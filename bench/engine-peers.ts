@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import {
   createTestCluster,
@@ -13,6 +13,8 @@ import {
   type TestMachine,
   writeDockerArchive,
 } from '@wherry/testkit';
+import { crunIn, removeCgroups } from '../e2e/image-peers.ts';
+import { disposed } from './report.ts';
 
 /** An engine that is measured: a command line in front of a daemon, or podman, which has none. */
 export interface EnginePeer extends AsyncDisposable {
@@ -94,7 +96,8 @@ export async function dockerdPeer(): Promise<EnginePeer | undefined> {
     async [Symbol.asyncDispose]() {
       await removeAll(run);
       await endOf(daemon);
-      await Promise.resolve(machine[Symbol.asyncDispose]()).catch(() => undefined);
+      await removeCgroups(machine, machine.cgroupParent);
+      await disposed(machine);
     },
   };
 }
@@ -110,7 +113,7 @@ export async function podmanPeer(): Promise<EnginePeer | undefined> {
     `--runroot=${path('run')}`,
     '--cgroup-manager=cgroupfs',
     `--tmpdir=${path('tmp')}`,
-    `--runtime=${await runtimeBelow(machine.directory)}`,
+    `--runtime=${await crunIn(path('bin'))}`,
   ];
   // Its defaults are more open files and processes than a process without CAP_SYS_RESOURCE may allow.
   await writeFile(
@@ -131,22 +134,10 @@ export async function podmanPeer(): Promise<EnginePeer | undefined> {
     monitors: ['conmon'],
     async [Symbol.asyncDispose]() {
       await removeAll(run);
-      await Promise.resolve(machine[Symbol.asyncDispose]()).catch(() => undefined);
+      await removeCgroups(machine, machine.cgroupParent);
+      await disposed(machine);
     },
   };
-}
-
-/** crun, wrapped where the host's cgroups are hybrid, which it refuses. Tools go by the program's name. */
-async function runtimeBelow(directory: string): Promise<string> {
-  const unified = '/sys/fs/cgroup/unified';
-  if (!existsSync(`${unified}/cgroup.controllers`)) return 'crun';
-  const wrapper = join(directory, 'bin', 'crun');
-  const inside = `umount ${unified} && exec crun "$@"`;
-  await mkdir(join(directory, 'bin'));
-  await writeFile(wrapper, `#!/bin/sh\nexec unshare --mount --propagation slave sh -c '${inside}' sh "$@"\n`, {
-    mode: 0o755,
-  });
-  return wrapper;
 }
 
 async function loadBusybox(machine: TestMachine, load: (archive: string) => Promise<Ran>): Promise<void> {

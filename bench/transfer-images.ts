@@ -28,6 +28,16 @@ function* madeUpFiles(folder: string, size: number): Generator<TarInput> {
   }
 }
 
+/** Layers of one file each that does not shrink. */
+export function noiseImage(layers: number, megabytes: number): TestImage {
+  return {
+    config: {},
+    layers: Array.from({ length: layers }, (_, n) => ({
+      entries: [{ name: `noise${n}`, type: 'file', mode: 0o644, content: randomBytes(megabytes * megabyte) }],
+    })),
+  };
+}
+
 /** A layer of this machine's programs and one of its libraries: the first of them, by their paths. */
 export function realImage(megabytes: number): TestImage {
   return {

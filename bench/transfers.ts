@@ -12,7 +12,7 @@ import {
 import { startDockerd } from '../e2e/image-peers.ts';
 import { forgetPeak } from './process-facts.ts';
 import { disposed, type Measure, median } from './report.ts';
-import { madeUpImage, realImage } from './transfer-images.ts';
+import { madeUpImage, noiseImage, realImage } from './transfer-images.ts';
 
 const imageName = 'large:1';
 
@@ -52,6 +52,7 @@ export async function measureTransfers(): Promise<Measure[]> {
     const measures = [
       ...(await compare(machine, '100 MB', madeUpImage(4, 25), ours, theirs)),
       ...(await compare(machine, '100 MB of programs', realImage(100), ours, theirs)),
+      ...(await compare(machine, 'a layer of 100 MB noise', noiseImage(1, 100), ours, theirs)),
     ];
     await forgetPeak(ours.pid);
     await load(machine, madeUpImage(1, 400), [ours]);

@@ -61,7 +61,7 @@ export async function prepareTools(machine: TestMachine): Promise<(name: ToolNam
   await writeFile(path('etc/storage.conf'), storage);
   // More open files and processes than a process without CAP_SYS_RESOURCE may allow are podman's defaults.
   const limits = '[containers]\ndefault_ulimits=["nofile=1024:20000","nproc=1024:4096"]\n[engine]\n';
-  const runtime = `cgroup_manager="cgroupfs"\nevents_logger="none"\ntmp_dir="${path('tmp')}"\nruntime="${await crun(machine)}"\n`;
+  const runtime = `cgroup_manager="cgroupfs"\nevents_logger="none"\ntmp_dir="${path('tmp')}"\nruntime="${await crunIn(path(''))}"\n`;
   await writeFile(path('etc/containers.conf'), limits + runtime);
   await machine.run('sh', [
     '-ec',
@@ -80,16 +80,23 @@ function withoutCgroups(name: ToolName, [command, ...args]: readonly string[]): 
   return name === 'podman' && command === 'run' ? ['run', '--cgroups=disabled', ...args] : [command!, ...args];
 }
 
-/** crun, wrapped where the host's cgroups are hybrid, which it refuses. */
-async function crun(machine: TestMachine): Promise<string> {
+/** crun, wrapped where the host's cgroups are hybrid, which it refuses. Tools go by the program's name. */
+export async function crunIn(folder: string): Promise<string> {
   const unified = '/sys/fs/cgroup/unified';
   if (!existsSync(`${unified}/cgroup.controllers`)) return 'crun';
-  const wrapper = join(machine.directory, 'tools', 'crun');
+  const wrapper = join(folder, 'crun');
   const inside = `umount ${unified} && exec crun "$@"`;
+  await mkdir(folder, { recursive: true });
   await writeFile(wrapper, `#!/bin/sh\nexec unshare --mount --propagation slave sh -c '${inside}' sh "$@"\n`, {
     mode: 0o755,
   });
   return wrapper;
+}
+
+/** Removes the empty cgroups that an engine leaves behind beneath its own. */
+export async function removeCgroups(machine: TestMachine, parent: string): Promise<void> {
+  const script = `find /sys/fs/cgroup/*/${parent} /sys/fs/cgroup/${parent} -depth -type d -exec rmdir {} +`;
+  await machine.run('sh', ['-c', script]);
 }
 
 /** A real dockerd on a machine, without networks of its own, and the client that talks to it. */
@@ -124,10 +131,7 @@ export async function startDockerd(
     async [Symbol.asyncDispose]() {
       daemon.kill('SIGTERM');
       await daemon.exited;
-      await machine.run('sh', [
-        '-c',
-        `find /sys/fs/cgroup/*/${cgroup} /sys/fs/cgroup/${cgroup} -depth -type d -exec rmdir {} +`,
-      ]);
+      await removeCgroups(machine, cgroup);
     },
   };
 }

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { DisposalStack, removeTree, type TaskOptions, WherryError } from '@wherry/base';
+import { endReceivingOn } from '@wherry/linux';
 import { hexOf } from '@wherry/oci';
 import { isConnectionBody } from '../content/connection-body.ts';
 import type { WrittenBlob } from '../content/written-blob.ts';
@@ -116,15 +117,22 @@ export class Arrival implements AsyncDisposable {
   #runBeside(
     request: ArrivalRequest,
     source: AsyncIterable<Uint8Array>,
-    options: TaskOptions<ArrivalProgress>,
+    options: TaskOptions<ArrivalProgress> & { readonly signal: AbortSignal },
   ): Promise<readonly ArrivedMember[]> | undefined {
     const { threads } = this.#parts;
     const taken = isConnectionBody(source) ? source.takeOver() : undefined;
     if (taken === undefined) return threads.runWaiting('arrive', request, { ...options, input: source });
     const { descriptor, read, framing } = taken;
     const received = threads.runWaiting('arrive', { ...request, from: { descriptor, read, framing } }, options);
-    if (received === undefined) taken.giveBack();
-    return received?.finally(() => taken[Symbol.dispose]());
+    if (received === undefined) {
+      taken.giveBack();
+      return undefined;
+    }
+    const ending = endReceivingOn(options.signal, descriptor);
+    return received.finally(() => {
+      ending[Symbol.dispose]();
+      taken[Symbol.dispose]();
+    });
   }
 
   #hear(progress: ArrivalProgress): void {

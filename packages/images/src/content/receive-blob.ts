@@ -1,17 +1,15 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { TaskContext } from '@wherry/base';
-import { receive, waitForMany } from '@wherry/linux';
+import { waitForMany } from '@wherry/linux';
 import type { Digest } from '@wherry/oci';
 import { namingFullDisk } from './full-disk.ts';
+import { patientReceiver } from './patient-receiver.ts';
 import { writeAll } from './write-all.ts';
 
 const batch = 512 * 1024;
 /** Bytes that are worth waking a thread. */
 const many = 256 * 1024;
-/** What has come is taken so often (ms), and less often where it is `little` (bytes). */
-const [shortWait, longWait] = [200, 1600];
-const little = 16 * 1024;
 
 export interface ReceiveRequest {
   /** Descriptor of the connection, which stays open; `endReceiving` wakes the thread. */
@@ -51,18 +49,12 @@ export function receiveBlob(
   try {
     hashStart(file, from, hash, buffer);
     const end = from + length;
-    let silence = 0;
-    let wait = shortWait;
+    const next = patientReceiver(connection, { milliseconds: patience, throwIfCancelled });
     for (let at = from; at < end; ) {
       waitForMany(connection, Math.min(many, end - at));
-      const count = receive(connection, buffer.subarray(0, Math.min(buffer.length, end - at)), wait);
-      // So it is woken where it is cancelled, too.
-      throwIfCancelled();
+      const count = next(buffer.subarray(0, Math.min(buffer.length, end - at)));
       if (count === 0) return { digest: digestOf(hash), broken: 'unexpected EOF' };
-      silence = count === undefined ? silence + wait : 0;
-      wait = (count ?? 0) < little ? Math.min(2 * wait, longWait) : shortWait;
-      if (silence >= patience) return { digest: digestOf(hash), broken: 'i/o timeout' };
-      if (count === undefined) continue;
+      if (count === undefined) return { digest: digestOf(hash), broken: 'i/o timeout' };
       const piece = buffer.subarray(0, count);
       at += writeAll(file, piece, at);
       hash.update(piece);

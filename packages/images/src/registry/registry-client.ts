@@ -1,9 +1,8 @@
 import { parseGoJson, WherryError } from '@wherry/base';
-import { endReceiving } from '@wherry/linux';
+import { endReceivingOn } from '@wherry/linux';
 import { type Descriptor, digestOf, isDigest, mediaTypes, type Reference } from '@wherry/oci';
 import { gathered } from '../content/gathered.ts';
 import type { Ingest } from '../content/ingest.ts';
-import type { Received } from '../content/receive-blob.ts';
 import { allowedTarget, RegistryTransport, type TransportOptions } from './transport/registry-transport.ts';
 import { brokenReason, idleTimeout, type RegistryResponse, readBody } from './transport/request.ts';
 
@@ -170,15 +169,8 @@ export class RegistryClient implements Disposable {
       return false;
     }
     // The thread waits for long where little comes.
-    const end = (): void => endReceiving(taken.descriptor);
-    signal.addEventListener('abort', end, { once: true });
-    let broken: Received['broken'];
-    try {
-      if (signal.aborted) end();
-      broken = await work;
-    } finally {
-      signal.removeEventListener('abort', end);
-    }
+    using _ending = endReceivingOn(signal, taken.descriptor);
+    const broken = await work;
     response.body.destroy();
     if (signal.aborted) throw new WherryError('cancelled', 'context canceled');
     if (broken) throw this.#cut(broken, undefined);

@@ -20,6 +20,7 @@ export interface ArrivalRequest {
 
 /** As `TakenBody`. */
 export interface BodyConnection {
+  /** `endReceiving` wakes the thread. */
   readonly descriptor: number;
   readonly read: Uint8Array;
   readonly framing: BodyFraming;

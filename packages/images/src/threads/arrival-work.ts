@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { type TaskContext, WherryError } from '@wherry/base';
-import { receive } from '@wherry/linux';
 import { decompressed } from '../content/compression.ts';
 import { unframed } from '../content/connection-body.ts';
+import { patientReceiver } from '../content/patient-receiver.ts';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarBody } from '../tar/tar-reader.ts';
 import {
@@ -40,8 +40,6 @@ export async function arrive(
 }
 
 const pieceSize = 512 * 1024;
-/** Whether it is cancelled is looked at so often (ms), where nothing comes. */
-const wait = 200;
 
 /** What comes over a connection, in the same memory all the time. */
 async function* received(
@@ -49,13 +47,9 @@ async function* received(
   throwIfCancelled: () => void,
 ): AsyncGenerator<Buffer, void, undefined> {
   if (read.length > 0) yield Buffer.from(read.buffer, read.byteOffset, read.byteLength);
+  const next = patientReceiver(descriptor, { throwIfCancelled });
   const buffer = Buffer.allocUnsafeSlow(pieceSize);
-  for (;;) {
-    throwIfCancelled();
-    const count = receive(descriptor, buffer, wait);
-    if (count === 0) return;
-    if (count !== undefined) yield buffer.subarray(0, count);
-  }
+  for (let count = next(buffer); count; count = next(buffer)) yield buffer.subarray(0, count);
 }
 
 class ArrivalWriter {

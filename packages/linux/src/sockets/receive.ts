@@ -46,6 +46,14 @@ export function endReceiving(connection: number): void {
   shutdown(connection, 0);
 }
 
+/** Calls `endReceiving` when `signal` is aborted, until it is disposed: before the descriptor is closed. */
+export function endReceivingOn(signal: AbortSignal, connection: number): Disposable {
+  const end = (): void => endReceiving(connection);
+  signal.addEventListener('abort', end, { once: true });
+  if (signal.aborted) end();
+  return { [Symbol.dispose]: () => signal.removeEventListener('abort', end) };
+}
+
 function isReadable(descriptor: number, patience: number): boolean {
   const asked = Buffer.alloc(8); // struct pollfd
   asked.writeInt32LE(descriptor);
