@@ -134,7 +134,6 @@ export async function podmanPeer(): Promise<EnginePeer | undefined> {
     monitors: ['conmon'],
     async [Symbol.asyncDispose]() {
       await removeAll(run);
-      await removeCgroups(machine, machine.cgroupParent);
       await disposed(machine);
     },
   };

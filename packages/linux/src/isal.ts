@@ -10,8 +10,8 @@ import { optionalLibrary } from './optional-library.ts';
 export interface Deflater {
   /**
    * Blocks of which none is the last, up to a whole byte; valid until the next call. On a thread of libuv's. They may
-   * refer to `history`, which is what the stream has right before them: its last `windowSize` bytes, or all if it is
-   * shorter. It may change once this has returned.
+   * refer to the last `windowSize` bytes of `history`, which is what the stream has right before them. It may change once
+   * this has returned.
    */
   deflate(content: Uint8Array, history: Uint8Array): Promise<Buffer>;
 }
@@ -65,12 +65,12 @@ export function isalDeflater(largest: number): Deflater | undefined {
   const output = Buffer.allocUnsafeSlow(largest + largestHeader * Math.ceil(1 + largest / 65_535));
   return {
     async deflate(content, history) {
-      const stored = history.length === 0 ? content.subarray(0, storedStart) : content.subarray(0, 0);
-      const start = stored.length === 0 ? 0 : writeStored(output, stored);
-      const rest = content.subarray(stored.length);
+      const isFirst = history.length === 0;
+      const before = isFirst ? content.subarray(0, storedStart) : history.subarray(-windowSize);
+      const start = isFirst ? writeStored(output, before) : 0;
+      const rest = content.subarray(isFirst ? before.length : 0);
       if (rest.length === 0) return output.subarray(0, start);
       const room = output.subarray(start);
-      const before = start === 0 ? history.subarray(-windowSize) : stored;
       init(stream);
       stream.writeBigUInt64LE(koffi.address(rest), offsets.input);
       stream.writeUInt32LE(rest.length, offsets.inputLength);

@@ -45,7 +45,7 @@ export async function* gzipBlocks(
       size += length;
       const work = deflater.deflate(block, history);
       work.catch(() => undefined);
-      history = block.subarray(-windowSize);
+      history = block;
       waiting.push(work);
       if (waiting.length >= parallel) yield [await waiting.shift()!];
     }
@@ -70,7 +70,7 @@ export function zlibDeflater(largest: number): Deflater {
     deflate: (content, history) =>
       deflate(content, {
         ...{ level, memLevel: 9, chunkSize, finishFlush: constants.Z_SYNC_FLUSH },
-        ...(history.length > 0 && { dictionary: history }),
+        ...(history.length > 0 && { dictionary: history.subarray(-windowSize) }),
       }),
   };
 }

@@ -1,10 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { TaskContext } from '@wherry/base';
-import { waitForMany } from '@wherry/linux';
+import { patientReceiver, waitForMany } from '@wherry/linux';
 import type { Digest } from '@wherry/oci';
 import { namingFullDisk } from './full-disk.ts';
-import { patientReceiver } from './patient-receiver.ts';
 import { writeAll } from './write-all.ts';
 
 const batch = 512 * 1024;

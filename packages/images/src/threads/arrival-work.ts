@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { type TaskContext, WherryError } from '@wherry/base';
+import { patientReceiver } from '@wherry/linux';
 import { decompressed } from '../content/compression.ts';
 import { unframed } from '../content/connection-body.ts';
-import { patientReceiver } from '../content/patient-receiver.ts';
 import type { TarHeader } from '../tar/tar-entry.ts';
 import { readTar, type TarBody } from '../tar/tar-reader.ts';
 import {

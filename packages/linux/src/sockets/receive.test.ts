@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { deferred } from '@wherry/base';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { duplicateDescriptor } from '../processes/descriptors.ts';
-import { endReceiving, receive, waitForMany } from './receive.ts';
+import { endReceiving, endReceivingOn, patientReceiver, receive, waitForMany } from './receive.ts';
 import { plainDescriptorOf } from './send-file.ts';
 
 let server: Server;
@@ -89,6 +89,41 @@ it('takes the word of this side for the end, on a connection over which nothing 
   ends.writer.resetAndDestroy();
   await once(ends.writer, 'close');
   endReceiving(ends.reader);
+});
+
+it('waits as long as it may be silent, from the last bytes on', async () => {
+  using ends = await connection();
+  const next = patientReceiver(ends.reader, { milliseconds: 300, throwIfCancelled: () => undefined });
+  await written(ends.writer, Buffer.from('abc'));
+  const buffer = Buffer.alloc(10);
+  expect(next(buffer)).toBe(3);
+  const began = performance.now();
+  expect(next(buffer)).toBeUndefined();
+  expect(performance.now() - began).toBeGreaterThan(290);
+  await written(ends.writer, Buffer.from('d'));
+  expect(next(buffer)).toBe(1);
+});
+
+it('throws at once what it is cancelled with, and ends where the connection does', async () => {
+  using ends = await connection();
+  const stop = new AbortController();
+  const next = patientReceiver(ends.reader, { throwIfCancelled: () => stop.signal.throwIfAborted() });
+  ends.writer.end('abc');
+  await once(ends.writer, 'finish');
+  const buffer = Buffer.alloc(10);
+  expect([next(buffer), next(buffer)]).toEqual([3, 0]);
+  stop.abort(new Error('enough'));
+  using _ending = endReceivingOn(stop.signal, ends.reader);
+  expect(() => next(buffer)).toThrow('enough');
+});
+
+it('ends where it is woken before anything came', async () => {
+  using ends = await connection();
+  const stop = new AbortController();
+  const next = patientReceiver(ends.reader, { throwIfCancelled: () => undefined });
+  using _ending = endReceivingOn(stop.signal, ends.reader);
+  stop.abort();
+  expect(next(Buffer.alloc(10))).toBe(0);
 });
 
 it('says what is no connection', () => {
